@@ -1,0 +1,22 @@
+"""The recurrent units of the course as Keras layers: `from layers import GRU`."""
+
+from layers.cell import Cell
+from layers.gru import GRU, GRUCell, SimplifiedGRU, SimplifiedGRUCell
+from layers.lstm import LSTM, LSTMCell, PeepholeLSTM, PeepholeLSTMCell
+from layers.recurrent import Recurrent
+from layers.simple_rnn import SimpleRNN, SimpleRNNCell
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Cell",
+    "GRUCell",
+    "LSTMCell",
+    "PeepholeLSTM",
+    "PeepholeLSTMCell",
+    "Recurrent",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "SimplifiedGRU",
+    "SimplifiedGRUCell",
+]
