@@ -1,0 +1,82 @@
+"""Reading the runs of a sweep back."""
+
+from dataclasses import dataclass
+
+import mlflow
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as MLflow has it.
+
+    `metrics` holds the last value of each metric; `series` all of them, as (step, value).
+    """
+
+    run_id: str
+    name: str
+    status: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    series: dict[str, list[tuple[int, float]]]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The parent run of a sweep and its children, in the order in which they started."""
+
+    run_id: str
+    name: str
+    experiment: str
+    experiment_id: str
+    tags: dict[str, str]
+    runs: list[RunRecord]
+
+
+def read_sweep(run_id: str) -> Sweep:
+    """The sweep whose parent run is `run_id`, with every run that is there so far."""
+    client = mlflow.MlflowClient()
+    parent = client.get_run(run_id)
+    children = client.search_runs(
+        [parent.info.experiment_id],
+        f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'",
+        order_by=["attributes.start_time ASC"],
+        max_results=10_000,
+    )
+    return Sweep(
+        run_id,
+        parent.info.run_name,
+        client.get_experiment(parent.info.experiment_id).name,
+        parent.info.experiment_id,
+        parent.data.tags,
+        [_record(client, child) for child in children],
+    )
+
+
+def latest_sweep() -> str | None:
+    """The id of the parent run of the newest sweep, or None."""
+    client = mlflow.MlflowClient()
+    runs = client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()],
+        "tags.role = 'sweep'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return runs[0].info.run_id if runs else None
+
+
+def _record(client, run) -> RunRecord:
+    series = {}
+    for name in run.data.metrics:
+        history = client.get_metric_history(run.info.run_id, name)
+        series[name] = sorted((metric.step, metric.value) for metric in history)
+    return RunRecord(
+        run.info.run_id,
+        run.info.run_name,
+        run.info.status,
+        run.data.tags,
+        run.data.params,
+        run.data.metrics,
+        series,
+    )

@@ -1,0 +1,97 @@
+"""Where runs are kept."""
+
+import logging
+import os
+import socket
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import RunStatus, ViewType
+from mlflow.exceptions import MlflowException
+
+_PROJECT = Path(__file__).resolve().parents[2]
+_ARTIFACTS = _PROJECT / "mlruns"
+
+
+def tracking_uri(uri: str | None = None) -> str:
+    """`uri`, else MLFLOW_TRACKING_URI, else the SQLite file mlflow.db in the project's folder."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_PROJECT / 'mlflow.db'}"
+
+
+def is_local(uri: str) -> bool:
+    """Whether runs go into the project's own database, and so artifacts into its own folder."""
+    return uri == f"sqlite:///{_PROJECT / 'mlflow.db'}"
+
+
+def connect(uri: str | None = None) -> str:
+    """Use a store, made if it is not there, for all that follows in this process.
+
+    Returns:
+        The store's URI.
+
+    Raises:
+        ConnectionError: if the store does not answer.
+    """
+    # MLflow reports every database migration of a new file at this level.
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    uri = tracking_uri(uri)
+    if uri.startswith("http"):
+        # By default MLflow tries an absent server for minutes before it gives up.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    mlflow.set_tracking_uri(uri)
+    try:
+        mlflow.search_experiments(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise ConnectionError(
+            f"The MLflow store {uri} does not answer: {error}\n"
+            "Start it, or name another with MLFLOW_TRACKING_URI or tracking.uri; "
+            "without either, runs go to mlflow.db in the project's folder."
+        ) from error
+    return uri
+
+
+def experiment_id(name: str) -> str:
+    """The id of the MLflow experiment `name`, made if it is not there."""
+    experiment = mlflow.get_experiment_by_name(name)
+    if experiment is not None:
+        return experiment.experiment_id
+    # MLflow's own default is ./mlruns of whatever folder the process runs in.
+    location = _ARTIFACTS.as_uri() if is_local(mlflow.get_tracking_uri()) else None
+    return mlflow.create_experiment(name, artifact_location=location)
+
+
+def this_process() -> str:
+    """Which process writes a run, as a tag from which others can tell whether it still lives."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _is_gone(process: str | None) -> bool:
+    host, _, pid = (process or "").rpartition(":")
+    if host != socket.gethostname() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def fail_abandoned_runs() -> int:
+    """Mark runs FAILED whose process on this machine died without a word (kill -9, power).
+
+    Returns:
+        How many there were.
+    """
+    client = mlflow.MlflowClient()
+    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
+    running = client.search_runs(
+        experiments, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY, max_results=1000
+    )
+    abandoned = [run for run in running if _is_gone(run.data.tags.get("process"))]
+    for run in abandoned:
+        client.set_tag(run.info.run_id, "error", "its process ended without a word; killed?")
+        client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.FAILED))
+    return len(abandoned)

@@ -1,0 +1,128 @@
+"""Writing one run."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import mlflow
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
+
+from tracking.store import experiment_id, this_process
+
+_PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
+_LONGEST_TAG = 5000
+
+
+class TrackedRun:
+    """One MLflow run, as a context: FINISHED at its end, FAILED with its reason on an error.
+
+    Args:
+        experiment: name of the MLflow experiment, made if it is not there.
+        name: the run's name in the UI.
+        tags: what to find the run by.
+        params: the configuration, flat.
+        parent_run_id: the run this one belongs to, if any.
+
+    Attributes:
+        run_id: MLflow's id of the run.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, Any] = {},
+        params: Mapping[str, Any] = {},
+        parent_run_id: str | None = None,
+    ):
+        self._client = mlflow.MlflowClient()
+        # With the client, not mlflow.start_run: that one obeys MLFLOW_RUN_ID and forgets the parent.
+        all_tags = {
+            **tags,
+            MLFLOW_RUN_NAME: name,
+            MLFLOW_SOURCE_NAME: "experiments/run.py",
+            "process": this_process(),
+            **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
+        }
+        run = self._client.create_run(
+            experiment_id(experiment),
+            tags={key: str(value)[:_LONGEST_TAG] for key, value in all_tags.items()},
+            run_name=name,
+        )
+        self.run_id = run.info.run_id
+        self.log_params(params)
+
+    def __enter__(self) -> "TrackedRun":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._client.set_terminated(self.run_id, "FINISHED")
+        else:
+            self.fail(f"{kind.__name__}: {error}")
+
+    def fail(self, reason: str) -> None:
+        """Mark the run FAILED, its reason in the tag `error`."""
+        self._client.set_tag(self.run_id, "error", reason[:_LONGEST_TAG])
+        self._client.set_terminated(self.run_id, "FAILED")
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Add tags, or change them."""
+        parts = [RunTag(key, str(value)[:_LONGEST_TAG]) for key, value in tags.items()]
+        self._client.log_batch(self.run_id, tags=parts)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Add parameters."""
+        parts = [Param(key, str(value)) for key, value in params.items()]
+        for start in range(0, len(parts), _PARAMS_A_CALL):
+            self._client.log_batch(self.run_id, params=parts[start : start + _PARAMS_A_CALL])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Add one value of each metric, at `step`."""
+        self.log_series({name: [(step, value)] for name, value in metrics.items()})
+
+    def log_series(self, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+        """Add several values of each metric, each with its step, in as few calls as can be.
+
+        MLflow keeps steps as whole numbers; others are rounded.
+        """
+        now = int(time.time() * 1000)
+        parts = [
+            Metric(name, float(value), now, round(step))
+            for name, values in series.items()
+            for step, value in values
+            if not math.isnan(value)
+        ]
+        for start in range(0, len(parts), _METRICS_A_CALL):
+            self._client.log_batch(self.run_id, metrics=parts[start : start + _METRICS_A_CALL])
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Keep a file as an artifact."""
+        self._client.log_artifact(self.run_id, str(path), folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Keep a text as the artifact `name`."""
+        self._client.log_text(self.run_id, text, name)
+
+    def log_json(self, content: Any, name: str) -> None:
+        """Keep plain values as the artifact `name`."""
+        self.log_text(json.dumps(content, indent=1), name)
+
+    def log_figure(self, figure, name: str) -> None:
+        """Keep a matplotlib figure as the artifact `name`."""
+        self._client.log_figure(self.run_id, figure, name)
+
+
+def start_sweep(experiment: str, name: str, tags: Mapping[str, Any]) -> TrackedRun:
+    """The parent run of a sweep, which will hold the comparison."""
+    return TrackedRun(experiment, name, {**tags, "role": "sweep"})
