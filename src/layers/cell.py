@@ -90,9 +90,7 @@ class Cell(keras.layers.Layer):
         )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias", shape=(width,), initializer=self._initial_bias
-            )
+            self.bias = self.add_weight(name="bias", shape=(width,), initializer=self._initial_bias)
         self.peephole = None
         if self.peepholes:
             self.peephole = self.add_weight(
@@ -123,7 +121,9 @@ class Cell(keras.layers.Layer):
 
         def recurrent(site, v, peephole=None):
             z = x[site] + ops.matmul(v, U[site])
-            return z if peephole is None else z + self.peephole[self.peepholes.index(site)] * peephole
+            return (
+                z if peephole is None else z + self.peephole[self.peepholes.index(site)] * peephole
+            )
 
         states = self.equations(recurrent, *states)
         return states[0], list(states)

@@ -48,7 +48,9 @@ def build_model(
         ValueError: for an unknown direction.
     """
     if direction not in DIRECTIONS:
-        raise ValueError(f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}.")
+        raise ValueError(
+            f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}."
+        )
     words = keras.Input((None,), dtype="int32", name="words")
     x = keras.layers.Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
     for number in range(1, layers + 1):

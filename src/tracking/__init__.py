@@ -2,10 +2,11 @@
 
 from tracking.reading import RunRecord, Sweep, latest_sweep, read_sweep
 from tracking.store import connect, fail_abandoned_runs, tracking_uri
-from tracking.writing import TrackedRun, start_sweep
+from tracking.writing import RunWriter, TrackedRun, start_sweep
 
 __all__ = [
     "RunRecord",
+    "RunWriter",
     "Sweep",
     "TrackedRun",
     "connect",

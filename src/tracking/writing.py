@@ -10,7 +10,12 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+)
 
 from tracking.store import experiment_id, this_process
 
@@ -18,58 +23,20 @@ _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG = 5000
 
 
-class TrackedRun:
-    """One MLflow run, as a context: FINISHED at its end, FAILED with its reason on an error.
+class RunWriter:
+    """Writes to a run that is there.
 
     Args:
-        experiment: name of the MLflow experiment, made if it is not there.
-        name: the run's name in the UI.
-        tags: what to find the run by.
-        params: the configuration, flat.
-        parent_run_id: the run this one belongs to, if any.
-
-    Attributes:
         run_id: MLflow's id of the run.
     """
 
-    def __init__(
-        self,
-        experiment: str,
-        name: str,
-        tags: Mapping[str, Any] = {},
-        params: Mapping[str, Any] = {},
-        parent_run_id: str | None = None,
-    ):
+    def __init__(self, run_id: str):
+        self.run_id = run_id
         self._client = mlflow.MlflowClient()
-        # With the client, not mlflow.start_run: that one obeys MLFLOW_RUN_ID and forgets the parent.
-        all_tags = {
-            **tags,
-            MLFLOW_RUN_NAME: name,
-            MLFLOW_SOURCE_NAME: "experiments/run.py",
-            "process": this_process(),
-            **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
-        }
-        run = self._client.create_run(
-            experiment_id(experiment),
-            tags={key: str(value)[:_LONGEST_TAG] for key, value in all_tags.items()},
-            run_name=name,
-        )
-        self.run_id = run.info.run_id
-        self.log_params(params)
 
-    def __enter__(self) -> "TrackedRun":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._client.set_terminated(self.run_id, "FINISHED")
-        else:
-            self.fail(f"{kind.__name__}: {error}")
+    def finish(self) -> None:
+        """Mark the run FINISHED."""
+        self._client.set_terminated(self.run_id, "FINISHED")
 
     def fail(self, reason: str) -> None:
         """Mark the run FAILED, its reason in the tag `error`."""
@@ -121,6 +88,64 @@ class TrackedRun:
     def log_figure(self, figure, name: str) -> None:
         """Keep a matplotlib figure as the artifact `name`."""
         self._client.log_figure(self.run_id, figure, name)
+
+    def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
+        """Keep a table as the artifact `name`, a .json file that the UI shows as a table."""
+        self._client.log_table(self.run_id, dict(columns), name)
+
+    def describe(self, markdown: str) -> None:
+        """The text at the top of the run's page."""
+        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
+
+
+class TrackedRun(RunWriter):
+    """One MLflow run, as a context: FINISHED at its end, FAILED with its reason on an error.
+
+    Args:
+        experiment: name of the MLflow experiment, made if it is not there.
+        name: the run's name in the UI.
+        tags: what to find the run by.
+        params: the configuration, flat.
+        parent_run_id: the run this one belongs to, if any.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, Any] = {},
+        params: Mapping[str, Any] = {},
+        parent_run_id: str | None = None,
+    ):
+        # With the client, not mlflow.start_run: that one obeys MLFLOW_RUN_ID and forgets the parent.
+        all_tags = {
+            **tags,
+            MLFLOW_RUN_NAME: name,
+            MLFLOW_SOURCE_NAME: "experiments/run.py",
+            "process": this_process(),
+            **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
+        }
+        run = mlflow.MlflowClient().create_run(
+            experiment_id(experiment),
+            tags={key: str(value)[:_LONGEST_TAG] for key, value in all_tags.items()},
+            run_name=name,
+        )
+        super().__init__(run.info.run_id)
+        self.log_params(params)
+
+    def __enter__(self) -> "TrackedRun":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.finish()
+        else:
+            self.fail(f"{kind.__name__}: {error}")
 
 
 def start_sweep(experiment: str, name: str, tags: Mapping[str, Any]) -> TrackedRun:

@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+.PHONY: setup experiment compare list ui test lint help
+.SILENT:
+
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/ready
+# What was typed as key=value goes on to Hydra as it is, but for the variables of this file.
+OVERRIDES = $(filter-out name=% run=% port=% PYTHON=%,$(MAKEOVERRIDES))
+
+setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by themselves
+
+$(READY): requirements.txt pyproject.toml
+	echo "Setting up $(VENV) from requirements.txt (about a minute and a half) ..."
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	touch $@
+
+experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]
+	$(PYTHON) experiments/catalogue.py check "$(name)"
+	$(MAKE) --no-print-directory $(READY) MAKEOVERRIDES=
+	$(RUN) -m experiments experiment=$(name) $(OVERRIDES)
+
+compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run>]
+	$(RUN) -m experiments.compare $(run)
+
+list:  ## Every experiment: its question, its command, its minutes
+	$(PYTHON) experiments/catalogue.py list
+
+ui: $(READY)  ## Browse the results: make ui [port=5000]
+	$(RUN) -m tracking.ui $(port)
+
+test: $(READY)  ## Run the tests
+	$(RUN) -m pytest --quiet $(tests)
+
+lint: $(READY)  ## Check the style
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+help:  ## What there is to make
+	grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14

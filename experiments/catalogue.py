@@ -1,0 +1,73 @@
+"""The experiments there are. Runs on any Python 3.11, before anything is installed."""
+
+import difflib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an experiment file says of itself in its first comments."""
+
+    name: str
+    question: str
+    command: str
+    minutes: str
+
+
+def experiments() -> list[Entry]:
+    """Every file of conf/experiment, by name."""
+    return [_entry(path) for path in sorted((CONFIGURATION / "experiment").glob("*.yaml"))]
+
+
+def _entry(path: Path) -> Entry:
+    said = dict(re.findall(r"^# *(question|command|minutes): *(.+)$", path.read_text(), re.M))
+    return Entry(
+        path.stem,
+        said.get("question", "(the file does not say)"),
+        said.get("command", f"make experiment name={path.stem}"),
+        said.get("minutes", "?"),
+    )
+
+
+def unknown(kind: str, name: str, known: list[str]) -> str:
+    """A message for a name that is not there, with those that are and the nearest guess."""
+    guess = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {guess[0]}?" if guess else ""
+    return f"There is no {kind} {name!r}.{hint} There are: {', '.join(known)}."
+
+
+def listing() -> str:
+    """All experiments for the terminal, each with its question, its command and its minutes."""
+    blocks = [
+        f"{entry.name}  ({entry.minutes} minutes on two cores)\n"
+        f"    {entry.question}\n"
+        f"    {entry.command}"
+        for entry in experiments()
+    ]
+    quick = "Any of them with budget=quick: at most 3 minutes, to see that it works."
+    return "\n\n".join([*blocks, quick])
+
+
+def main(arguments: list[str]) -> int:
+    """`list` prints the experiments; `check NAME` refuses a name that none has."""
+    if arguments == ["list"]:
+        print(listing())
+        return 0
+    _, name = arguments
+    known = [entry.name for entry in experiments()]
+    if name in known:
+        return 0
+    problem = (
+        unknown("experiment", name, known) if name else "Which experiment? name=... is missing."
+    )
+    print(f"{problem}\n\n{listing()}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

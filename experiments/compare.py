@@ -1,0 +1,187 @@
+"""The runs of one sweep to one table and its figures, on the terminal and on the parent run.
+
+python -m experiments.compare RUN_ID    (or nothing, for the latest sweep)
+"""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+import tracking
+from experiments import figures
+from experiments.terminal import QUICK, say
+
+_LEARNT = 0.9  # The validation accuracy whose price in examples is told.
+_BREAKDOWN = " by "
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The runs of a sweep that differ by nothing but their seed."""
+
+    name: str
+    runs: list[tracking.RunRecord]
+
+    def last(self, metric: str) -> np.ndarray:
+        """The metric's last value in each run that has it."""
+        return np.array([run.metrics[metric] for run in self.runs if metric in run.metrics])
+
+    def examples_to_learn(self) -> list[float]:
+        """Examples seen when validation accuracy first reached `_LEARNT`, of runs where it did."""
+        found = []
+        for run in self.runs:
+            curve = zip(run.series["examples_seen"], run.series["validation/accuracy"], strict=True)
+            reached = [seen for (_, seen), (_, accuracy) in curve if accuracy >= _LEARNT]
+            found += reached[:1]
+        return found
+
+
+def compare(run_id: str) -> None:
+    """Show the comparison of a sweep and keep it on its parent run.
+
+    Runs that failed or never ended are named and left out of all numbers.
+    """
+    sweep = tracking.read_sweep(run_id)
+    variants = _variants(sweep)
+    unfinished = [run for run in sweep.runs if run.status != "FINISHED"]
+    if variants:
+        heading = _heading(sweep)
+        columns = _columns(variants)
+        say.print(_as_rich(heading, columns))
+        writer = tracking.RunWriter(run_id)
+        writer.log_table(columns, "comparison.json")
+        writer.describe(_as_markdown(heading, columns, unfinished))
+        writer.log_metrics(_metrics(variants))
+        for name, figure in _figures(sweep, variants).items():
+            writer.log_figure(figure, name)
+    for run in unfinished:
+        say.print(f"{run.name}: {run.status}. {run.tags.get('error', '')}", style="red")
+
+
+def _variants(sweep: tracking.Sweep) -> list[Variant]:
+    grouped = {}
+    for run in sweep.runs:
+        if run.status == "FINISHED":
+            grouped.setdefault(run.tags["variant"], []).append(run)
+    return [Variant(name, runs) for name, runs in grouped.items()]
+
+
+def _heading(sweep: tracking.Sweep) -> str:
+    return f"{sweep.name}\n{QUICK}" if sweep.tags.get("budget") == "quick" else sweep.name
+
+
+def _columns(variants: list[Variant]) -> dict[str, list[str]]:
+    """The table of a comparison, column by column."""
+    rows = []
+    for variant in variants:
+        learnt = variant.examples_to_learn()
+        among = f"({len(learnt)} of {len(variant.runs)} seeds)"
+        rows.append(
+            {
+                "variant": variant.name,
+                "seeds": str(len(variant.runs)),
+                "parameters": f"{variant.last('parameters').mean():,.0f}",
+                "seconds an epoch": f"{np.median(_all_values(variant, 'seconds_per_epoch')):.1f}",
+                "test accuracy": _mean_and_spread(variant.last("test/accuracy")),
+                "worst seed": f"{variant.last('test/accuracy').min():.3f}",
+                f"examples to {_LEARNT:.0%}": f"{np.mean(learnt):,.0f} {among}"
+                if learnt
+                else "never",
+            }
+        )
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _mean_and_spread(values: np.ndarray) -> str:
+    if len(values) < 2:
+        return f"{values.mean():.3f}"
+    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
+
+
+def _all_values(variant: Variant, metric: str) -> list[float]:
+    return [value for run in variant.runs for _, value in run.series[metric]]
+
+
+def _as_rich(heading: str, columns: dict[str, list[str]]) -> Table:
+    table = Table(title=heading, caption="mean ± standard deviation over the seeds")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "variant" else "right")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _as_markdown(heading: str, columns: dict[str, list[str]], unfinished: list) -> str:
+    lines = [heading, "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in zip(*columns.values(), strict=True)]
+    lines += ["", "Mean ± standard deviation over the seeds. Pictures: under Artifacts."]
+    lines += [f"- {run.name}: {run.status}. {run.tags.get('error', '')}" for run in unfinished]
+    return "\n".join(lines)
+
+
+def _metrics(variants: list[Variant]) -> dict[str, float]:
+    """Mean and spread of what each variant's runs found, under the variant's name."""
+    metrics = {}
+    for variant in variants:
+        names = {
+            n for n in variant.runs[0].metrics if n.startswith("test/") and _BREAKDOWN not in n
+        }
+        for name in sorted(names):
+            values = variant.last(name)
+            key = f"{name}/{variant.name}"
+            metrics[f"{key}/mean"] = values.mean()
+            if len(values) > 1:
+                metrics[f"{key}/sd"] = values.std(ddof=1)
+    return metrics
+
+
+def _figures(sweep: tracking.Sweep, variants: list[Variant]) -> dict[str, Figure]:
+    heading = _heading(sweep)
+    guessing = variants[0].runs[0].metrics["guessing"]
+    drawn = {}
+    for cost, xlabel in (
+        ("examples_seen", "training examples seen"),
+        ("seconds", "seconds of training, validation included"),
+    ):
+        curves = [_curve(variant, "validation/accuracy", cost) for variant in variants]
+        title = f"Learning by {xlabel}\n{heading}"
+        drawn[f"learning_by_{cost}.png"] = figures.with_bands(
+            curves, title, xlabel, "validation accuracy", guessing
+        )
+    breakdowns = {name for name in variants[0].runs[0].series if _BREAKDOWN in name}
+    for name in sorted(breakdowns):
+        what, _, by = name.removeprefix("test/").partition(_BREAKDOWN)
+        curves = [_curve(variant, name) for variant in variants if name in variant.runs[0].series]
+        drawn[f"{what}_by_{by}.png".replace(" ", "_")] = figures.with_bands(
+            curves, f"{what.capitalize()} by {by}\n{heading}", by, f"test {what}", guessing
+        )
+    return drawn
+
+
+def _curve(variant: Variant, metric: str, over: str | None = None) -> figures.Curve:
+    """A metric of all runs of a variant, over its steps or over the mean of another metric."""
+    by_run = [dict(run.series[metric]) for run in variant.runs]
+    steps = sorted(set().union(*by_run))
+    values = np.array([[run.get(step, np.nan) for step in steps] for run in by_run])
+    if over is None:
+        return figures.Curve(variant.name, np.array(steps), values)
+    x = np.mean([[dict(run.series[over])[step] for step in steps] for run in variant.runs], axis=0)
+    return figures.Curve(variant.name, x, values)
+
+
+def main(arguments: list[str]) -> int:
+    """Compare the sweep of the run id given, or the latest."""
+    tracking.connect()
+    run_id = arguments[0] if arguments else tracking.latest_sweep()
+    if run_id is None:
+        print("There is no sweep yet; make one: make experiment name=...", file=sys.stderr)
+        return 2
+    compare(run_id)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""The pictures of one run and of a comparison."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use("Agg")  # Figures go to files; a display is neither needed nor looked for.
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+# Okabe & Ito's palette: told apart with any kind of colour vision. Line styles tell it in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = ("-", "--", "-.", ":")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The same measurement of several runs: one row of `values` a run, one column a point of `x`.
+
+    A run that has no value at a point has NaN there.
+    """
+
+    label: str
+    x: np.ndarray
+    values: np.ndarray
+
+
+def learning_curves(name: str, history: dict[str, list[float]], best_epoch: int) -> Figure:
+    """Loss and accuracy of one run after each epoch, in training and validation."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure.suptitle(name)
+    epochs = np.arange(1, len(history["train/loss"]) + 1)
+    for axes, measure in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for style, split in zip(_STYLES, ("train", "validation"), strict=False):
+            axes.plot(epochs, history[f"{split}/{measure}"], style, label=split, marker=".")
+        axes.axvline(best_epoch, color="grey", linewidth=0.8)
+        axes.set(xlabel="epoch", ylabel=measure)
+        axes.annotate("kept", (best_epoch, 1), (2, -10), "axes fraction", "offset points")
+        axes.legend()
+    return figure
+
+
+def with_bands(
+    curves: Sequence[Curve], title: str, xlabel: str, ylabel: str, guessing: float | None = None
+) -> Figure:
+    """Curves of several variants: a line at the mean over runs, a band of one standard deviation.
+
+    Args:
+        curves: one a variant.
+        title: what is shown.
+        xlabel: with its unit.
+        ylabel: with its unit; values are shares, shown in percent.
+        guessing: the share that guessing reaches, drawn as a line of its own.
+    """
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for number, curve in enumerate(curves):
+        colour, style = _COLOURS[number % len(_COLOURS)], _STYLES[number % len(_STYLES)]
+        mean = np.nanmean(curve.values, axis=0)
+        spread = _standard_deviation(curve.values)
+        axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
+        axes.fill_between(
+            curve.x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
+        )
+    if guessing is not None:
+        axes.axhline(guessing, color="grey", linewidth=0.8)
+        axes.annotate("guessing", (0, guessing), (4, 3), ("axes fraction", "data"), "offset points")
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _standard_deviation(values: np.ndarray) -> np.ndarray:
+    count = np.sum(~np.isnan(values), axis=0)
+    spread = np.nanstd(values, axis=0) * np.sqrt(count / np.maximum(count - 1, 1))
+    return np.where(count > 1, spread, 0)

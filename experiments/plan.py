@@ -1,0 +1,194 @@
+"""What a command line asks for, checked in full before anything slow is imported."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.catalogue import CONFIGURATION, unknown
+
+
+class RefusedError(ValueError):
+    """A command line that cannot be run; the message says what is wrong and what would be right."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep as the command line asks for it; with no axes, one run.
+
+    Attributes:
+        experiment: the name of the experiment, or None.
+        axes: what is varied: the values of each key, as typed.
+        configurations: composed configurations in which every value of every axis occurs.
+    """
+
+    experiment: str | None
+    axes: dict[str, list[str]]
+    configurations: list[DictConfig]
+
+    @property
+    def name(self) -> str:
+        """What the sweep is called in MLflow and on disk."""
+        return self.experiment or "single runs"
+
+    @property
+    def runs(self) -> int:
+        """How many runs the sweep has."""
+        return prod(map(len, self.axes.values()))
+
+
+def make_plan(arguments: list[str]) -> Plan:
+    """Compose what the overrides on a command line ask for.
+
+    Raises:
+        RefusedError: for an unknown key, choice or experiment, or a value of the wrong type or
+            beyond its limits.
+    """
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        typed = _parse(arguments)
+        experiment = _experiment_of(typed)
+        values = {**_axes_of_file(typed), **typed}
+        first = {key: options[0] for key, options in values.items()}
+        configurations = [_checked(first)]
+        for key, options in values.items():  # Each value once: combinations bring nothing new.
+            configurations += [_checked({**first, key: option}) for option in options[1:]]
+    axes = {key: options for key, options in values.items() if len(options) > 1}
+    return Plan(experiment, axes, configurations)
+
+
+def _parse(arguments: list[str]) -> dict[str, list[str]]:
+    """The values of each key on the command line, in the order typed, several where it sweeps."""
+    typed = {}
+    for argument in arguments:
+        try:
+            override = OverridesParser.create().parse_override(argument)
+        except HydraException as error:
+            raise RefusedError(
+                f"{argument!r} is no override; expected key=value, or key=value,value to sweep. "
+                f"({str(error).splitlines()[0]})"
+            ) from error
+        if override.is_sweep_override():
+            typed[override.get_key_element()] = list(override.sweep_string_iterator())
+        else:
+            typed[override.get_key_element()] = [override.get_value_element_as_str()]
+    return typed
+
+
+def _experiment_of(typed: dict[str, list[str]]) -> str | None:
+    names = typed.get("experiment", [None])
+    if len(names) > 1:
+        raise RefusedError("experiment: expected one name; run several one after the other.")
+    return names[0]
+
+
+def _axes_of_file(typed: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The axes that the experiment's file sets in `hydra.sweeper.params`."""
+    choices = {key: values[0] for key, values in typed.items() if _is_choice(key)}
+    _check_choices(choices)
+    params = _composed(choices, return_hydra_config=True).hydra.sweeper.params or {}
+    return _parse([f"{key}={value}" for key, value in params.items()])
+
+
+def _checked(overrides: dict[str, str]) -> DictConfig:
+    """The configuration, with every key known, every value of its type and within its limits."""
+    choices = {key: value for key, value in overrides.items() if _is_choice(key)}
+    _check_choices(choices)
+    defaults = _composed(choices)
+    settings = [key for key in overrides if key not in choices and key[0] not in "+~"]
+    for key in settings:
+        _check_key(key, defaults)
+    config = _composed(overrides)
+    for key in settings:
+        _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key))
+    for key, (allowed, expected) in _LIMITS.items():
+        value = OmegaConf.select(config, key)
+        if not allowed(value):
+            raise RefusedError(f"{key}: expected {expected}, got {value!r}.")
+    return config
+
+
+def _composed(overrides: dict[str, str], **options) -> DictConfig:
+    try:
+        return compose("config", [f"{key}={value}" for key, value in overrides.items()], **options)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RefusedError(str(error).strip()) from error
+
+
+def _is_choice(key: str) -> bool:
+    return (CONFIGURATION / key).is_dir()
+
+
+def _check_choices(choices: dict[str, str]) -> None:
+    for group, name in choices.items():
+        known = sorted(path.stem for path in (CONFIGURATION / group).glob("*.yaml"))
+        if name not in known:
+            raise RefusedError(unknown(group, name, known))
+
+
+def _check_key(key: str, defaults: DictConfig) -> None:
+    known = _keys(defaults)
+    if key.startswith("hydra") or key in known or any(k.startswith(f"{key}.") for k in known):
+        return
+    section = key.rpartition(".")[0]
+    nearby = [k for k in known if section and k.startswith(f"{section}.")] or known
+    raise RefusedError(unknown("value", key, nearby))
+
+
+def _keys(config: DictConfig, above: str = "") -> list[str]:
+    """All keys with a value, dotted."""
+    keys = []
+    for key in config:
+        value = config._get_node(key)
+        keys += _keys(value, f"{above}{key}.") if isinstance(value, DictConfig) else [above + key]
+    return keys
+
+
+def _check_type(key: str, value: Any, default: Any) -> None:
+    if default is None or OmegaConf.is_config(default) or value is None:
+        return
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(value, bool) and isinstance(default, bool)
+    else:
+        fits = isinstance(value, int | float if isinstance(default, float) else type(default))
+    if not fits:
+        raise RefusedError(
+            f"{key}: expected {_NAMES[type(default)]}, such as {default}; got {value!r}."
+        )
+
+
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: isinstance(value, int) and value >= least), f"at least {least}"
+
+
+def _at_least_or_null(least: int) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value is None or value >= least), f"at least {least}, or null"
+
+
+def _one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value in words), f"one of {', '.join(words)}"
+
+
+_LIMITS = {
+    "seed": _at_least(0),
+    "model.units": _at_least(1),
+    "model.layers": _at_least(1),
+    "model.embedding": _at_least(1),
+    "model.dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
+    "model.direction": _one_of("forward", "bidirectional"),
+    "model.match": _one_of("units", "parameters"),
+    "training.batch_size": _at_least(1),
+    "training.learning_rate": ((lambda value: value > 0), "more than 0"),
+    "training.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
+    "budget.epochs": _at_least(1),
+    "budget.train_examples": _at_least_or_null(1),
+    "budget.evaluation_examples": _at_least_or_null(1),
+}

@@ -1,0 +1,189 @@
+"""One configuration to one tracked run."""
+
+import dataclasses
+import functools
+import json
+import logging
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+import keras
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+import tracking
+from experiments.catalogue import CONFIGURATION
+from experiments.figures import learning_curves
+from experiments.sweep import Outcome, Progress, Sweep
+from experiments.training import compile_model, fit
+from models import build_model, units_for_parameters
+from tasks.task import Report, Task
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found.
+
+    `metrics` are those of the test split, at the epoch that validation chose; `history` holds each
+    metric of training and validation after each epoch.
+    """
+
+    run_id: str
+    name: str
+    parameters: int
+    best_epoch: int
+    metrics: dict[str, float]
+    history: dict[str, list[float]]
+    model_file: Path
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
+def job(config: DictConfig) -> None:
+    """One run of a sweep as Hydra's launchers call it: it tells how it ended, and never raises.
+
+    An error here must not take the other runs of the sweep with it.
+    """
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    sweep = Sweep.handed_over()
+    start = time.perf_counter()
+    name = f"{sweep.variant(config)} seed={config.seed}"
+    try:
+        result = run(config, directory, sweep)
+        summary = f"test accuracy {result.metrics['accuracy']:.3f}"
+        error = None
+    except Exception as problem:
+        logging.getLogger(__name__).exception("%s failed", name)
+        summary, error = "", f"{type(problem).__name__}: {problem}"
+    Progress(directory).finish(Outcome(name, time.perf_counter() - start, summary, error))
+
+
+def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Result:
+    """Load the task, build the model, train, evaluate, and track all of it.
+
+    Args:
+        config: a composed configuration.
+        directory: where the run keeps its files; made if it is not there.
+        sweep: the sweep it belongs to, if any.
+
+    Raises:
+        MissingDataError: if the task's data set is not to be had.
+        ValueError: for options that the task, the unit or the model refuse.
+    """
+    sweep = sweep or Sweep()
+    variant = sweep.variant(config)
+    name = f"{variant} seed={config.seed}"
+    directory.mkdir(parents=True, exist_ok=True)
+    progress = Progress(directory)
+    tracking.connect(config.tracking.uri)
+    with tracking.TrackedRun(
+        sweep.experiment, name, _tags(config, sweep, variant), _flat(config), sweep.parent_run_id
+    ) as tracked:
+        tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
+        task = load_task(config)
+        tracked.set_tags({"data_fingerprint": task.fingerprint})
+        keras.utils.set_random_seed(config.seed)
+        model = build(config, task)
+        compile_model(model, config.training)
+        tracked.log_metrics({"parameters": model.count_params(), "guessing": 1 / task.classes})
+        best = directory / "model.keras"
+        history = fit(model, task, config, tracked, best, progress.report)
+        model.load_weights(best)
+        report = task.evaluate(model)
+        best_epoch = 1 + int(np.argmax(history["validation/accuracy"]))
+        _log_result(tracked, report, best_epoch)
+        tracked.log_figure(learning_curves(name, history, best_epoch), "learning_curves.png")
+        tracked.log_file(best, "model")
+    return Result(
+        tracked.run_id, name, model.count_params(), best_epoch, report.metrics, history, best
+    )
+
+
+def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -> None:
+    found = {f"test/{name}": value for name, value in report.metrics.items()}
+    tracked.log_metrics({**found, "best_epoch": best_epoch})
+    breakdowns = {
+        f"test/{name}": [(point.at, point.value) for point in points]
+        for name, points in report.breakdowns.items()
+    }
+    tracked.log_series(breakdowns)
+    tracked.log_json(dataclasses.asdict(report), "report.json")
+
+
+def load_task(config: DictConfig) -> Task:
+    """The task of a configuration, with its data; made once a process for the same options."""
+    return _loaded_task(json.dumps(_without_name(config.task)))
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded_task(options: str) -> Task:
+    task = hydra.utils.instantiate(json.loads(options))
+    task.load()
+    return task
+
+
+def build(config: DictConfig, task: Task) -> keras.Model:
+    """The model of a configuration for a loaded task, sized as `model.match` says."""
+    unit = _unit(config)
+    shape = {
+        "vocabulary_size": len(task.vocabulary),
+        "classes": task.classes,
+        "per_step": task.per_step,
+        **{key: config.model[key] for key in ("layers", "direction", "embedding", "dropout")},
+    }
+    units = config.model.units
+    if config.model.match == "parameters":
+        like = hydra.utils.get_class(config.model.match_unit)
+        parameters = build_model(like, units=units, **shape).count_params()
+        units = units_for_parameters(unit, parameters, **shape)
+    return build_model(unit, units=units, name=config.cell.name, **shape)
+
+
+def _unit(config: DictConfig):
+    return hydra.utils.instantiate(_without_name(config.cell), _partial_=True)
+
+
+def _without_name(section: DictConfig) -> dict:
+    """The options of what a section of the configuration makes; its name is for people."""
+    resolved = OmegaConf.to_container(section, resolve=True)
+    return {key: value for key, value in resolved.items() if key != "name"}
+
+
+def _tags(config: DictConfig, sweep: Sweep, variant: str) -> dict[str, str]:
+    return {
+        "variant": variant,
+        "cell": config.cell.name,
+        "task": config.task.name,
+        "seed": config.seed,
+        "budget": config.budget.name,
+        "experiment": sweep.experiment,
+        "git_commit": git_commit(),
+    }
+
+
+@functools.cache
+def git_commit() -> str:
+    """The commit of this project, marked where files differ from it."""
+    command = ["git", "-C", str(CONFIGURATION), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return described.stdout.strip()
+
+
+def _flat(config: DictConfig) -> dict[str, str]:
+    """All values by their dotted keys."""
+    resolved = OmegaConf.to_container(config, resolve=True)
+
+    def walk(part, above):
+        for key, value in part.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{above}{key}.")
+            else:
+                yield above + key, value
+
+    return dict(walk({k: v for k, v in resolved.items() if k != "budgets"}, ""))

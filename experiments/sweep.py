@@ -1,0 +1,93 @@
+"""What the runs of one sweep share, and the small files by which they tell how far they are."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+_VARIABLE = "UNROLLED_SWEEP"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as its runs know it, also in processes of their own.
+
+    Attributes:
+        experiment: its name in MLflow.
+        parent_run_id: the MLflow run that holds the comparison; None for a single run.
+        axes: the keys that are varied.
+    """
+
+    experiment: str = "single runs"
+    parent_run_id: str | None = None
+    axes: list[str] = field(default_factory=list)
+
+    def hand_over(self) -> None:
+        """Leave it to the processes that launchers start from this one."""
+        os.environ[_VARIABLE] = json.dumps(asdict(self))
+
+    @classmethod
+    def handed_over(cls) -> "Sweep":
+        """The sweep that this process or the one above handed over; else that of a single run."""
+        return cls(**json.loads(os.environ.get(_VARIABLE, "{}")))
+
+    def variant(self, config: DictConfig) -> str:
+        """What sets a run apart from those of the sweep that differ by more than their seed."""
+        parts = [config.cell.name]
+        for key in self.axes:
+            if key in ("cell", "seed"):
+                continue
+            value = OmegaConf.select(config, key)
+            if OmegaConf.is_config(value):  # a choice of a configuration group
+                value = value.get("name", key)
+            parts.append(f"{key.rpartition('.')[2]}={value}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `error` is None for one that ended well."""
+
+    name: str
+    seconds: float
+    summary: str
+    error: str | None = None
+
+
+class Progress:
+    """How far one run is, in its own folder, for whoever shows the bar of the whole sweep."""
+
+    _SHARE, _OUTCOME = "progress", "outcome.json"
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+
+    def report(self, share: float) -> None:
+        """The share of the run that is done, from 0 to 1."""
+        _write_at_once(self._directory / self._SHARE, f"{share:.4f}")
+
+    def finish(self, outcome: Outcome) -> None:
+        """How the run ended."""
+        _write_at_once(self._directory / self._OUTCOME, json.dumps(asdict(outcome)))
+
+    @property
+    def share(self) -> float:
+        """The share last reported, 0 before the first."""
+        path = self._directory / self._SHARE
+        return float(path.read_text()) if path.exists() else 0.0
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended, None before it did."""
+        path = self._directory / self._OUTCOME
+        return Outcome(**json.loads(path.read_text())) if path.exists() else None
+
+
+def _write_at_once(path: Path, text: str) -> None:
+    """Write so that a reader sees the old text or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(text)
+    draft.replace(path)

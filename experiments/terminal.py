@@ -1,0 +1,106 @@
+"""What one sees on the terminal: one bar over the sweep, a line a run, no noise."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from experiments.sweep import Outcome, Progress
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+say = Console(highlight=False)
+QUICK = "budget=quick: this shows that it works, and nothing else."
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Import TensorFlow without what its libraries write past Python's logging.
+
+    Some of it is written before any level can be set, so it is caught at the file descriptor; it
+    is shown after all if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            caught.seek(0)
+            os.write(saved, caught.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+class SweepBar:
+    """One bar over all runs of a sweep, and a line for each run as it ends.
+
+    A context: a thread looks at the runs' folders, so that it makes no difference whether they run
+    in this process or, with one of Hydra's launchers, in others.
+
+    Args:
+        directory: the sweep's folder; run i keeps its files in the folder i in it.
+        runs: how many there are.
+    """
+
+    def __init__(self, directory: Path, runs: int):
+        self._runs = [Progress(directory / str(number)) for number in range(runs)]
+        self.outcomes = {}
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=say,
+            transient=True,
+            speed_estimate_period=600,
+        )
+        self._task = self._bar.add_task("", total=runs)
+
+    def __enter__(self) -> "SweepBar":
+        self._bar.start()
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop.set()
+        self._watcher.join()
+        self._look()
+        self._bar.stop()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_SECONDS_BETWEEN_LOOKS):
+            self._look()
+
+    def _look(self) -> None:
+        for number, run in enumerate(self._runs):
+            if number not in self.outcomes and (outcome := run.outcome) is not None:
+                self.outcomes[number] = outcome
+                self._say_how_it_ended(outcome)
+        shares = [1.0 if n in self.outcomes else run.share for n, run in enumerate(self._runs)]
+        done = f"{len(self.outcomes)} of {len(self._runs)} runs"
+        self._bar.update(self._task, completed=sum(shares), description=done)
+
+    def _say_how_it_ended(self, outcome: Outcome) -> None:
+        text = Text(f"  {outcome.name:<32} {outcome.seconds:6.0f} s   ")
+        text.append(outcome.summary)
+        if outcome.error is not None:
+            text.append(f"FAILED  {outcome.error}", style="red")
+        say.print(text)

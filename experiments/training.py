@@ -1,0 +1,121 @@
+"""Fitting one model to one task, and following it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+from omegaconf import DictConfig
+
+from tasks.examples import evaluation_batches, training_batches
+from tasks.task import Task
+from tracking import TrackedRun
+
+_SECONDS_BETWEEN_REPORTS = 0.5
+
+
+def compile_model(model: keras.Model, config: DictConfig) -> None:
+    """Optimiser, loss and accuracy; both count every question once, wherever it is asked."""
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate, clipnorm=config.clip_norm),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=config.jit_compile,
+    )
+
+
+def fit(
+    model: keras.Model,
+    task: Task,
+    config: DictConfig,
+    tracked: TrackedRun,
+    best: Path,
+    report_share: Callable[[float], None],
+) -> dict[str, list[float]]:
+    """Train for the epochs of the budget and keep the best epoch's model in the file `best`.
+
+    Args:
+        model: compiled.
+        task: loaded.
+        config: the whole configuration.
+        tracked: the run that gets each epoch's metrics.
+        best: a `.keras` file; after the call it holds the model of the epoch with the highest
+            accuracy on the validation split, the first of equals.
+        report_share: called with the share of the training that is done.
+
+    Returns:
+        Each metric's value after each epoch.
+    """
+    batch_size = config.training.batch_size
+    log = _EpochLog(tracked, len(task.training))
+    model.fit(
+        training_batches(task.training, batch_size, config.seed),
+        validation_data=evaluation_batches(task.validation, 4 * batch_size),
+        epochs=config.budget.epochs,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(
+                best, monitor="val_accuracy", mode="max", save_best_only=True
+            ),
+            log,
+            _ShareDone(report_share),
+        ],
+        verbose=0,
+    )
+    return log.history
+
+
+class _EpochLog(keras.callbacks.Callback):
+    """Each epoch's metrics to the tracked run, beside the time and the examples they cost."""
+
+    def __init__(self, tracked: TrackedRun, examples: int):
+        super().__init__()
+        self._tracked = tracked
+        self._examples = examples
+        self.history = {}
+
+    def on_train_begin(self, logs=None):  # noqa: ARG002
+        self._start = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        self._epoch_start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.perf_counter()
+        measured = {
+            f"validation/{name.removeprefix('val_')}"
+            if name.startswith("val_")
+            else f"train/{name}": value
+            for name, value in logs.items()
+        }
+        measured |= {
+            "seconds": now - self._start,
+            "seconds_per_epoch": now - self._epoch_start,
+            "examples_seen": (epoch + 1) * self._examples,
+        }
+        self._tracked.log_metrics(measured, step=epoch + 1)
+        for name, value in measured.items():
+            self.history.setdefault(name, []).append(float(value))
+
+
+class _ShareDone(keras.callbacks.Callback):
+    """Tells now and then which share of all training batches is done."""
+
+    async_safe = True  # It looks at no metric, so Keras need not wait for one after every batch.
+
+    def __init__(self, report: Callable[[float], None]):
+        super().__init__()
+        self._report = report
+        self._epoch = 0
+        self._next = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
+        now = time.perf_counter()
+        if now >= self._next:
+            self._next = now + _SECONDS_BETWEEN_REPORTS
+            done = self._epoch + (batch + 1) / self.params["steps"]
+            self._report(done / self.params["epochs"])

@@ -1,0 +1,49 @@
+"""The MLflow UI over the runs of this project: `python -m tracking.ui [PORT]`."""
+
+import os
+import socket
+import subprocess
+import sys
+
+from tracking.store import connect, fail_abandoned_runs
+
+_HOST, _PORT = "127.0.0.1", 5000
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until interrupted; returns the exit code."""
+    port = int(arguments[0]) if arguments else _PORT
+    uri = connect()
+    if uri.startswith("http"):
+        print(f"MLFLOW_TRACKING_URI names a server: its pages are at {uri}")
+        return 0
+    if _is_taken(port):
+        print(
+            f"Port {port} of {_HOST} is taken, by another MLflow perhaps. Stop it, or use another "
+            f"port: make ui port={port + 1}",
+            file=sys.stderr,
+        )
+        return 2
+    fail_abandoned_runs()
+    print(f"MLflow UI over {uri}:  http://{_HOST}:{port}   (stop with Ctrl-C)", flush=True)
+    serve = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    serve += ["--host", _HOST, "--port", str(port), "--workers", "1"]
+    environment = {**os.environ, "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    try:
+        return subprocess.run(serve, env=environment, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
