@@ -74,6 +74,10 @@ class PeepholeLSTMCell(LSTMCell):
     `peephole`, `(3, units)`. Gers & Schmidhuber 2000 show the output gate the *new* c<t> instead.
 
     Source: the lecture; Gers & Schmidhuber 2000, "Recurrent Nets that Time and Count".
+
+    >>> states = [keras.ops.zeros((2, 4)), keras.ops.zeros((2, 4))]
+    >>> PeepholeLSTMCell(4)(keras.ops.ones((2, 3)), states)[0].shape
+    TensorShape([2, 4])
     """
 
     peepholes = ("u", "f", "o")

@@ -23,8 +23,10 @@ class Recurrent(keras.layers.RNN):
     """Base of all recurrent layers here: `keras.layers.RNN` over one of our cells.
 
     Masks, initial states, `return_sequences`, `return_state`, `go_backwards`, `stateful`,
-    `Bidirectional`, stacking and saving are Keras's own. Input: `(batch, steps, input_dim)`. Output:
-    `(batch, units)`, or `(batch, steps, units)` with `return_sequences`.
+    `Bidirectional`, stacking and saving are Keras's own.
+
+    Input: `(batch, steps, input_dim)`.
+    Output: `(batch, units)`, or `(batch, steps, units)` with `return_sequences`.
 
     Args:
         units: size of each state.
@@ -42,7 +44,8 @@ class Recurrent(keras.layers.RNN):
         if unknown:
             known = ", ".join(sorted(self.cell_options() | _OF_THE_LAYER | _OF_BOTH))
             raise TypeError(
-                f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}. It has: {known}."
+                f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}. "
+                f"It has: {known}."
             )
         shared = {name: options[name] for name in ("dtype", "trainable") if name in options}
         cell = self.cell_class(units, **{name: options[name] for name in of_cell}, **shared)

@@ -11,7 +11,6 @@ the loop:
    dz<t> of each site; then dU = Vᵀ dZ, where v<t> is what met the site's weights at step t.
 """
 
-from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -89,7 +88,7 @@ class _Loop:
         self.peephole = peephole
 
     def forward(self, projected, states, mask):
-        """Every state, the first ones included, `(steps + 1, batch, units)`, and every group's z."""
+        """Every state, the first included, `(steps + 1, batch, units)`, and every group's z."""
         steps = tf.shape(projected)[0]
         x = tf.TensorArray(projected.dtype, steps).unstack(projected)
         mask = _as_array(mask)

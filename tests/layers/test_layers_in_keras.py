@@ -1,0 +1,114 @@
+"""Our layers where Keras's are used: models, wrappers, saving, bad input."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import layers
+
+ALL = [
+    layers.SimpleRNN,
+    layers.SimplifiedGRU,
+    layers.GRU,
+    layers.LSTM,
+    layers.PeepholeLSTM,
+]
+
+
+def words(seed=0):
+    """Word numbers of sentences of several lengths, padded with 0."""
+    numbers = np.random.default_rng(seed).integers(1, 20, size=(4, 9))
+    return np.where(np.arange(9) < np.array([[9], [4], [1], [6]]), numbers, 0)
+
+
+def sequential(unit):
+    return keras.Sequential(
+        [
+            keras.layers.Embedding(20, 6, mask_zero=True),
+            keras.layers.Bidirectional(unit(5, return_sequences=True)),
+            unit(4),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def functional(unit):
+    inputs = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(20, 6, mask_zero=True)(inputs)
+    sequences, *states = unit(5, return_sequences=True, return_state=True)(x)
+    x = unit(5)(sequences, initial_state=states)
+    return keras.Model(inputs, keras.layers.Dense(1)(x))
+
+
+@pytest.mark.parametrize("unit", ALL)
+@pytest.mark.parametrize("build", [sequential, functional])
+def test_a_model_learns_and_is_the_same_after_saving_and_loading(unit, build, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = build(unit)
+    model.compile("adam", "mse")
+    target = np.arange(4.0)[:, None]
+    losses = model.fit(words(), target, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(words(), verbose=0), model.predict(words(), verbose=0)
+    )
+
+
+def test_a_saved_model_loads_in_a_new_process(tmp_path):
+    model = sequential(layers.GRU)
+    expected = model.predict(words(), verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "words.npy", words())
+    program = (
+        "import sys, keras, layers, numpy as np\n"
+        "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
+        "words = np.load(sys.argv[1] + '/words.npy')\n"
+        "np.save(sys.argv[1] + '/found.npy', model.predict(words, verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", ALL)
+def test_the_configuration_says_all(unit):
+    layer = unit(3, return_sequences=True, kernel_initializer="he_normal", name="mine")
+    again = unit.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert again.return_sequences
+    assert again.name == "mine"
+    assert isinstance(again.cell.kernel_initializer, keras.initializers.HeNormal)
+
+
+@pytest.mark.parametrize("unit", ALL)
+def test_padding_changes_nothing_in_both_directions(unit):
+    layer = keras.layers.Bidirectional(unit(3))
+    x = np.random.default_rng(1).normal(size=(1, 8, 2)).astype("float32")
+    padded = np.pad(x, [(0, 0), (0, 5), (0, 0)], constant_values=9)
+    np.testing.assert_allclose(layer(padded, mask=np.arange(13)[None] < 8), layer(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [0, -3, 2.5, "many", True, None])
+def test_units_must_be_a_positive_whole_number(units):
+    with pytest.raises(ValueError, match=r"`units`: expected a positive integer, got"):
+        layers.LSTM(units)
+
+
+def test_an_unknown_option_is_refused_with_those_there_are():
+    with pytest.raises(TypeError, match=r"GRU has no option 'forget_bias'.*update_bias"):
+        layers.GRU(3, forget_bias=1.0)
+
+
+def test_stateful_carries_the_state_from_batch_to_batch():
+    x = np.random.default_rng(2).normal(size=(2, 10, 3)).astype("float32")
+    layer = layers.GRU(4, stateful=True)
+    inputs = keras.Input(batch_shape=(2, None, 3))
+    model = keras.Model(inputs, layer(inputs))
+    model.predict_on_batch(x[:, :6])
+    in_two = model.predict_on_batch(x[:, 6:])
+    layer.reset_state()
+    np.testing.assert_allclose(model.predict_on_batch(x), in_two, atol=1e-6)

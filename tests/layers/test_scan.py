@@ -1,0 +1,114 @@
+"""The scan against `keras.layers.RNN` over the same cell, and against finite differences."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import layers
+
+UNITS, SHAPE = 4, (3, 7, 5)
+ALL = [
+    layers.SimpleRNN,
+    layers.SimplifiedGRU,
+    layers.GRU,
+    layers.LSTM,
+    layers.PeepholeLSTM,
+]
+MASKS = {
+    "no mask": None,
+    "right": np.arange(7) < np.array([[7], [3], [5]]),
+    "left": np.arange(7) >= np.array([[0], [3], [5]]),
+    "holes": np.random.default_rng(5).random(SHAPE[:2]) < 0.6,
+    "nothing": np.zeros(SHAPE[:2], bool),
+}
+OPTIONS = [{}, {"go_backwards": True}, {"zero_output_for_mask": True}, {"unroll": True}]
+
+
+def results_and_gradients(layer, x, states, mask):
+    """All that a layer returns, and the gradients of a function of all of it."""
+    with tf.GradientTape() as tape:
+        tape.watch([x, *states])
+        results = layer(x, initial_state=states, mask=mask)
+        loss = sum(tf.reduce_sum(tf.sin((i + 1) * r)) for i, r in enumerate(results))
+    gradients = tape.gradient(loss, [x, *states, *layer.trainable_weights])
+    return [*results, *gradients]
+
+
+@pytest.mark.parametrize("unit", ALL)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_scan_equals_the_step_by_step_reference(unit, mask, options):
+    rng = np.random.default_rng(0)
+    shared = {"return_sequences": True, "return_state": True, "dtype": "float64", **options}
+    layer = unit(UNITS, **shared)
+    reference = keras.layers.RNN(layer.cell, **{**shared, "unroll": False})
+    x = tf.constant(rng.normal(size=SHAPE))
+    states = [tf.constant(rng.normal(size=(SHAPE[0], UNITS))) for _ in layer.cell.state_size]
+    layer.build(SHAPE)
+    for variable in layer.weights:
+        variable.assign(rng.normal(size=variable.shape))
+    mask = None if MASKS[mask] is None else tf.constant(MASKS[mask])
+
+    eager = results_and_gradients(layer, x, states, mask)
+    graph = tf.function(lambda: results_and_gradients(layer, x, states, mask))()
+    expected = results_and_gradients(reference, x, states, mask)
+
+    for ours, compiled, theirs in zip(eager, graph, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-11)
+        np.testing.assert_allclose(compiled, theirs, atol=1e-11)
+
+
+@pytest.mark.parametrize("unit", ALL)
+def test_gradients_equal_finite_differences(unit):
+    rng = np.random.default_rng(2)
+    layer = unit(UNITS, dtype="float64")
+    x = tf.constant(rng.normal(size=SHAPE))
+    direction = rng.normal(size=(SHAPE[0], UNITS))
+    layer.build(SHAPE)
+
+    def loss():
+        return tf.reduce_sum(layer(x) * direction)
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    gradients = tape.gradient(value, layer.trainable_weights)
+    step = 1e-6
+    for variable, gradient in zip(layer.trainable_weights, gradients, strict=True):
+        start = variable.numpy()
+        for index in rng.permutation(list(np.ndindex(*start.shape)))[:8]:
+            change = np.zeros_like(start)
+            change[tuple(index)] = step
+            variable.assign(start + change)
+            above = loss()
+            variable.assign(start - change)
+            below = loss()
+            variable.assign(start)
+            numeric = (above - below) / (2 * step)
+            np.testing.assert_allclose(gradient[tuple(index)], numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("unit", ALL)
+def test_padded_and_masked_equals_trimmed(unit):
+    rng = np.random.default_rng(3)
+    layer = unit(UNITS)
+    x = rng.normal(size=(1, 9, 5)).astype("float32")
+    padded = np.concatenate([x, 100 * np.ones((1, 6, 5), "float32")], axis=1)
+    mask = np.arange(15)[None] < 9
+    np.testing.assert_allclose(layer(padded, mask=mask), layer(x), atol=1e-6)
+
+
+def test_one_trace_serves_all_batch_sizes_and_lengths():
+    layer = layers.LSTM(UNITS)
+    layer.build((None, None, 5))
+    traces = []
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 5))])
+    def call(x):
+        traces.append(x)
+        return layer(x)
+
+    for batch, steps in ((1, 1), (2, 9), (5, 3)):
+        x = tf.random.normal((batch, steps, 5))
+        np.testing.assert_allclose(call(x), layer(x), atol=1e-6)
+    assert len(traces) == 1
