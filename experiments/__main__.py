@@ -30,7 +30,6 @@ def main(arguments: list[str]) -> int:
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import keras  # noqa: F401
 
-        import experiments.run
     return _sweep(plan, arguments)
 
 

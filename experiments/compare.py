@@ -16,6 +16,11 @@ from experiments.terminal import QUICK, say
 
 _LEARNT = 0.9  # The validation accuracy whose price in examples is told.
 _BREAKDOWN = " by "
+_CAPTION = (
+    "Mean ± standard deviation over the seeds. "
+    f"Examples to {_LEARNT:.0%}: seen in training until validation accuracy got there, "
+    "mean of the runs in which it did."
+)
 
 
 @dataclass(frozen=True)
@@ -78,15 +83,15 @@ def _columns(variants: list[Variant]) -> dict[str, list[str]]:
     rows = []
     for variant in variants:
         learnt = variant.examples_to_learn()
-        among = f"({len(learnt)} of {len(variant.runs)} seeds)"
+        among = f"({len(learnt)}/{len(variant.runs)})"
         rows.append(
             {
                 "variant": variant.name,
-                "seeds": str(len(variant.runs)),
+                "runs": str(len(variant.runs)),
                 "parameters": f"{variant.last('parameters').mean():,.0f}",
-                "seconds an epoch": f"{np.median(_all_values(variant, 'seconds_per_epoch')):.1f}",
+                "s/epoch": f"{np.median(_all_values(variant, 'seconds_per_epoch')):.1f}",
                 "test accuracy": _mean_and_spread(variant.last("test/accuracy")),
-                "worst seed": f"{variant.last('test/accuracy').min():.3f}",
+                "worst": f"{variant.last('test/accuracy').min():.3f}",
                 f"examples to {_LEARNT:.0%}": f"{np.mean(learnt):,.0f} {among}"
                 if learnt
                 else "never",
@@ -106,9 +111,9 @@ def _all_values(variant: Variant, metric: str) -> list[float]:
 
 
 def _as_rich(heading: str, columns: dict[str, list[str]]) -> Table:
-    table = Table(title=heading, caption="mean ± standard deviation over the seeds")
+    table = Table(title=heading, caption=_CAPTION)
     for name in columns:
-        table.add_column(name, justify="left" if name == "variant" else "right")
+        table.add_column(name, justify="left" if name == "variant" else "right", no_wrap=True)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table
@@ -117,7 +122,7 @@ def _as_rich(heading: str, columns: dict[str, list[str]]) -> Table:
 def _as_markdown(heading: str, columns: dict[str, list[str]], unfinished: list) -> str:
     lines = [heading, "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in zip(*columns.values(), strict=True)]
-    lines += ["", "Mean ± standard deviation over the seeds. Pictures: under Artifacts."]
+    lines += ["", _CAPTION + " Pictures: under Artifacts."]
     lines += [f"- {run.name}: {run.status}. {run.tags.get('error', '')}" for run in unfinished]
     return "\n".join(lines)
 

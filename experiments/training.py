@@ -54,6 +54,7 @@ def fit(
         training_batches(task.training, batch_size, config.seed),
         validation_data=evaluation_batches(task.validation, 4 * batch_size),
         epochs=config.budget.epochs,
+        shuffle=False,  # the batches come shuffled
         callbacks=[
             keras.callbacks.ModelCheckpoint(
                 best, monitor="val_accuracy", mode="max", save_best_only=True

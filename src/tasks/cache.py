@@ -79,11 +79,13 @@ def _read(path: Path) -> Arrays | None:
 def _write(path: Path, arrays: Arrays) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    packed = buffer.getvalue()
+    packed = buffer.getbuffer()
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(hashlib.sha256(packed).digest() + packed)
+        with partial.open("xb") as file:
+            file.write(hashlib.sha256(packed).digest())
+            file.write(packed)
         os.replace(partial, path)
     except OSError as error:
         _logger.warning(

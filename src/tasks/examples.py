@@ -39,7 +39,7 @@ class Examples:
         return Examples(self.inputs[part], self.targets[part], asked)
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What `keras.Model.fit` takes: inputs, targets and, if any, weights, cut to the longest."""
+        """What `keras.Model.fit` takes: inputs, targets and any weights, cut to the longest."""
         steps = slice(int(self.lengths[rows].max()))
         if self.asked is None:
             return self.inputs[rows, steps], self.targets[rows]

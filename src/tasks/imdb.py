@@ -26,6 +26,7 @@ from tasks.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
 
 DATASET = "imdb_reviews/plain_text"
 VERSION = "1.0.0"
+HELD_OUT = 5_000
 NEEDS_NO_DOWNLOAD = "agreement"  # The task to name to whoever cannot download.
 
 _ENCODING = 1  # Raise it with any change to what `load` makes of the same reviews and options.
@@ -173,7 +174,7 @@ class Imdb(Task):
         vocabulary_size: at most this many numbers, with `<PAD>` and `<UNK>`.
         max_words: longer reviews lose what is beyond this many words.
         keep: which end of a longer review stays, "first" or "last"; the verdict tends to be last.
-        validation_examples: how many training reviews to hold out.
+        validation_examples: how many training reviews to hold out, or None for 5,000.
         train_examples, test_examples: at most this many, or None for all.
         data_seed: of the choice of reviews for each split and of their order.
         cache_dir: where the encoded reviews are kept, or None for `tasks.cache.default_folder()`.
@@ -188,7 +189,7 @@ class Imdb(Task):
     vocabulary_size: int = 10_000
     max_words: int = 400
     keep: str = "last"
-    validation_examples: int = 5_000
+    validation_examples: int | None = None
     train_examples: int | None = None
     test_examples: int | None = None
     data_seed: int = 0
@@ -200,8 +201,10 @@ class Imdb(Task):
             raise ValueError(f'Expected keep to be "first" or "last", got {self.keep!r}.')
         for name in ("max_words", "validation_examples", "train_examples", "test_examples"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"Expected {name} to be at least 1, got {value}.")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"Expected {name} to be a number of at least 1, got {value!r}.")
+        if self.validation_examples is None:
+            self.validation_examples = HELD_OUT
 
     def load(self) -> None:
         self.source.prepare()

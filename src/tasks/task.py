@@ -20,8 +20,8 @@ class Point:
 class Report:
     """What an evaluation found.
 
-    `metrics` maps a name to a number; `breakdowns` maps a name such as "accuracy by distance" to its
-    points, in the order of `at`.
+    `metrics` maps a name to a number; `breakdowns` maps a name such as "accuracy by distance" to
+    its points, in the order of `at`.
     """
 
     metrics: dict[str, float]

@@ -117,7 +117,7 @@ class TrackedRun(RunWriter):
         params: Mapping[str, Any] = {},
         parent_run_id: str | None = None,
     ):
-        # With the client, not mlflow.start_run: that one obeys MLFLOW_RUN_ID and forgets the parent.
+        # Not with mlflow.start_run: it obeys MLFLOW_RUN_ID and then forgets the parent.
         all_tags = {
             **tags,
             MLFLOW_RUN_NAME: name,

@@ -1,0 +1,112 @@
+"""Runs written to a real SQLite store and read back."""
+
+import os
+import subprocess
+import sys
+
+import mlflow
+import pytest
+from matplotlib.figure import Figure
+
+import tracking
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    uri = f"sqlite:///{tmp_path}/runs.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
+    tracking.connect()
+    return uri
+
+
+def run_of(run_id):
+    return mlflow.MlflowClient().get_run(run_id)
+
+
+def artifacts_of(run_id):
+    return {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run_id)}
+
+
+def test_a_sweep_is_read_back_as_it_was_written():
+    with tracking.start_sweep("sizes", "sizes today", {"budget": "quick"}) as parent:
+        for seed in (1, 2):
+            tags = {"variant": "gru", "seed": seed}
+            params = {f"p{i}": i for i in range(250)}
+            with tracking.TrackedRun(
+                "sizes", f"gru seed={seed}", tags, params, parent.run_id
+            ) as run:
+                run.log_metrics({"loss": 2.0}, step=1)
+                run.log_metrics({"loss": 1.0}, step=2)
+                run.log_series({"many": [(i, i / 2) for i in range(2500)]})
+    sweep = tracking.read_sweep(parent.run_id)
+    assert (sweep.name, sweep.experiment) == ("sizes today", "sizes")
+    assert sweep.tags["budget"] == "quick"
+    assert [run.name for run in sweep.runs] == ["gru seed=1", "gru seed=2"]
+    assert [run.status for run in sweep.runs] == ["FINISHED", "FINISHED"]
+    first = sweep.runs[0]
+    assert first.tags["variant"] == "gru"
+    assert len(first.params) == 250
+    assert first.series["loss"] == [(1, 2.0), (2, 1.0)]
+    assert first.metrics["loss"] == 1.0
+    assert first.series["many"] == [(i, i / 2) for i in range(2500)]
+    assert tracking.latest_sweep() == parent.run_id
+
+
+def test_an_error_leaves_the_run_failed_with_its_reason():
+    with (
+        pytest.raises(RuntimeError),
+        tracking.TrackedRun("e", "n") as run,
+    ):
+        raise RuntimeError("out of luck")
+    assert run_of(run.run_id).info.status == "FAILED"
+    assert run_of(run.run_id).data.tags["error"] == "RuntimeError: out of luck"
+
+
+def test_a_run_whose_process_was_killed_is_failed_later(store):
+    program = (
+        "import os, signal, tracking\n"
+        "tracking.connect()\n"
+        "run = tracking.TrackedRun('e', 'killed')\n"
+        "print(run.run_id, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    run_id = done.stdout.strip()
+    assert run_of(run_id).info.status == "RUNNING"
+    with tracking.TrackedRun("e", "alive") as alive:
+        assert tracking.fail_abandoned_runs() == 1
+        assert run_of(alive.run_id).info.status == "RUNNING"
+    assert run_of(run_id).info.status == "FAILED"
+    assert "killed" in run_of(run_id).data.tags["error"]
+
+
+def test_artifacts_of_each_kind():
+    with tracking.TrackedRun("e", "n") as run:
+        run.log_text("hello", "note.txt")
+        run.log_json({"a": [1, 2]}, "values.json")
+        run.log_table({"unit": ["gru", "lstm"], "accuracy": ["0.9", "0.8"]}, "table.json")
+        figure = Figure()
+        figure.subplots().plot([1, 2])
+        run.log_figure(figure, "curve.png")
+        run.describe("**all** of it")
+    assert artifacts_of(run.run_id) == {"note.txt", "values.json", "table.json", "curve.png"}
+    assert run_of(run.run_id).data.tags["mlflow.note.content"] == "**all** of it"
+
+
+def test_not_a_number_is_left_out_and_does_not_stop_the_rest():
+    with tracking.TrackedRun("e", "n") as run:
+        run.log_metrics({"bad": float("nan"), "good": 1.0})
+    assert run_of(run.run_id).data.metrics == {"good": 1.0}
+
+
+def test_a_server_that_does_not_answer_is_an_error_with_the_way_out():
+    with pytest.raises(ConnectionError, match="MLFLOW_TRACKING_URI"):
+        tracking.connect("http://127.0.0.1:9")
+
+
+def test_without_a_sweep_there_is_no_latest():
+    assert tracking.latest_sweep() is None
