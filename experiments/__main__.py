@@ -73,7 +73,6 @@ def _sweep(plan: Plan, arguments: list[str]) -> int:
     elif not code:
         parent.finish()
     compare(parent.run_id)
-    say.print(f"Curves, pictures and models: make ui   (experiment {plan.name!r})")
     return code
 
 

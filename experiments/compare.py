@@ -62,6 +62,8 @@ def compare(run_id: str) -> None:
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():
             writer.log_figure(figure, name)
+    say.print("Curves, pictures and models: make ui, then")
+    say.print(tracking.page(sweep.experiment_id, run_id), soft_wrap=True)
     for run in unfinished:
         say.print(f"{run.name}: {run.status}. {run.tags.get('error', '')}", style="red")
 

@@ -104,7 +104,7 @@ class PreparedReviews:
     def fingerprint(self) -> str:
         """A hash of the prepared files."""
         content = hashlib.sha256()
-        for path in sorted(self.folder.iterdir()):
+        for path in sorted(filter(Path.is_file, self.folder.iterdir())):
             with path.open("rb") as file:
                 content.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
         return content.hexdigest()
@@ -173,7 +173,7 @@ class Imdb(Task):
     Attributes:
         vocabulary_size: at most this many numbers, with `<PAD>` and `<UNK>`.
         max_words: longer reviews lose what is beyond this many words.
-        keep: which end of a longer review stays, "first" or "last"; the verdict tends to be last.
+        keep: which words of a longer review stay, the "first" or the "last".
         validation_examples: how many training reviews to hold out, or None for 5,000.
         train_examples, test_examples: at most this many, or None for all.
         data_seed: of the choice of reviews for each split and of their order.
@@ -199,12 +199,14 @@ class Imdb(Task):
     def __post_init__(self):
         if self.keep not in ("first", "last"):
             raise ValueError(f'Expected keep to be "first" or "last", got {self.keep!r}.')
-        for name in ("max_words", "validation_examples", "train_examples", "test_examples"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"Expected {name} to be a number of at least 1, got {value!r}.")
         if self.validation_examples is None:
             self.validation_examples = HELD_OUT
+        counts = ("vocabulary_size", "max_words", "validation_examples")
+        caps = ("train_examples", "test_examples")
+        for name in counts + caps:
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1) and not (name in caps and value is None):
+                raise ValueError(f"Expected {name} to be a number of at least 1, got {value!r}.")
 
     def load(self) -> None:
         self.source.prepare()

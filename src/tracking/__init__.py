@@ -2,6 +2,7 @@
 
 from tracking.reading import RunRecord, Sweep, latest_sweep, read_sweep
 from tracking.store import connect, fail_abandoned_runs, tracking_uri
+from tracking.ui import page
 from tracking.writing import RunWriter, TrackedRun, start_sweep
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "connect",
     "fail_abandoned_runs",
     "latest_sweep",
+    "page",
     "read_sweep",
     "start_sweep",
     "tracking_uri",

@@ -58,7 +58,9 @@ def experiment_id(name: str) -> str:
         return experiment.experiment_id
     # MLflow's own default is ./mlruns of whatever folder the process runs in.
     location = _ARTIFACTS.as_uri() if is_local(mlflow.get_tracking_uri()) else None
-    return mlflow.create_experiment(name, artifact_location=location)
+    # Without this tag the UI takes every experiment for one with language-model traces.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return mlflow.create_experiment(name, artifact_location=location, tags=kind)
 
 
 def this_process() -> str:

@@ -5,9 +5,19 @@ import socket
 import subprocess
 import sys
 
-from tracking.store import connect, fail_abandoned_runs
+from tracking.store import connect, fail_abandoned_runs, tracking_uri
 
 _HOST, _PORT = "127.0.0.1", 5000
+# The UI opens on pages for language-model traces unless it is told otherwise.
+_VIEW = "workflowType=machine_learning"
+
+
+def page(experiment_id: str, run_id: str | None = None) -> str:
+    """Where the UI shows an experiment's runs, or one run."""
+    uri = tracking_uri()
+    server = uri.rstrip("/") if uri.startswith("http") else f"http://{_HOST}:{_PORT}"
+    run = f"/{run_id}" if run_id else ""
+    return f"{server}/#/experiments/{experiment_id}/runs{run}?{_VIEW}"
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +35,8 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     fail_abandoned_runs()
-    print(f"MLflow UI over {uri}:  http://{_HOST}:{port}   (stop with Ctrl-C)", flush=True)
+    print(f"MLflow UI over {uri}  (stop with Ctrl-C)\n")
+    print(f"    http://{_HOST}:{port}/#/experiments?{_VIEW}\n", flush=True)
     serve = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     serve += ["--host", _HOST, "--port", str(port), "--workers", "1"]
     environment = {**os.environ, "MLFLOW_LOGGING_LEVEL": "WARNING"}

@@ -9,13 +9,13 @@ from experiments.catalogue import experiments
 from experiments.plan import RefusedError, make_plan
 
 REFUSED = [
-    (["experiment=gru_vs_lstn"], "no experiment 'gru_vs_lstn'. Did you mean gru_vs_lstm\?"),
+    (["experiment=gru_vs_lstn"], r"no experiment 'gru_vs_lstn'. Did you mean gru_vs_lstm\?"),
     (
         ["model.unit=5"],
-        "no value 'model.unit'. Did you mean model.units\? There are: .*model.layers",
+        r"no value 'model.unit'. Did you mean model.units\? There are: .*model.layers",
     ),
-    (["cell=gruu"], "no cell 'gruu'. Did you mean gru\? There are: .*simple_rnn"),
-    (["task=imbd"], "no task 'imbd'. Did you mean imdb\?"),
+    (["cell=gruu"], r"no cell 'gruu'. Did you mean gru\? There are: .*simple_rnn"),
+    (["task=imbd"], r"no task 'imbd'. Did you mean imdb\?"),
     (["cell=gru", "cell.forget_bias=1"], "no value 'cell.forget_bias'"),
     (["model.units=many"], "model.units: expected a whole number, such as 64; got 'many'"),
     (["model.units=64,0"], "model.units: expected at least 1, got 0"),

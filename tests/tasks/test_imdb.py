@@ -40,13 +40,9 @@ class GivenReviews:
 
 
 def made_up(count, prefix):
-    """Reviews that differ, every third favourable, each with a word of its own."""
-    return [
-        (f"{prefix}{number} the film is good", POSITIVE)
-        if number % 3 == 0
-        else (f"{prefix}{number} the film is bad", NEGATIVE)
-        for number in range(count)
-    ]
+    """Reviews, each with a word of its own; the first third by the alphabet is favourable."""
+    good = [(f"{prefix}{n:03} the film is good", POSITIVE) for n in range(count // 3)]
+    return good + [(f"{prefix}{n:03} the film is bad", NEGATIVE) for n in range(count // 3, count)]
 
 
 TRAIN, TEST = made_up(90, "train"), made_up(60, "test")
@@ -219,6 +215,14 @@ class TestOptions:
     def test_refuses_what_is_no_number_of_words_or_examples(self, name, value):
         with pytest.raises(ValueError, match=f"{name} to be a number of at least 1, got {value!r}"):
             Imdb(**{name: value})
+
+    @pytest.mark.parametrize("name", ["max_words", "vocabulary_size"])
+    def test_refuses_none_where_there_is_no_all(self, name):
+        with pytest.raises(ValueError, match=f"{name} to be a number of at least 1, got None"):
+            Imdb(**{name: None})
+
+    def test_holds_out_5000_for_none(self):
+        assert Imdb(validation_examples=None).validation_examples == 5_000
 
     def test_refuses_an_unknown_end(self):
         with pytest.raises(ValueError, match='"first" or "last", got \'middle\''):
@@ -450,7 +454,7 @@ class TestPreparedReviews:
         assert printed == [["True"], ["False"]]
 
 
-WITHOUT_THE_REVIEWS = pytest.mark.skipif(
+needs_the_reviews = pytest.mark.skipif(
     not (PreparedReviews().folder / "dataset_info.json").is_file(),
     reason=f"no reviews in {PreparedReviews().folder}; TFDS_DATA_DIR can name another folder",
 )
@@ -464,7 +468,7 @@ def full(tmp_path_factory):
     return task
 
 
-@WITHOUT_THE_REVIEWS
+@needs_the_reviews
 class TestRealReviews:
     def test_counts(self, full):
         assert full.dropped == 123
