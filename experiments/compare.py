@@ -182,6 +182,7 @@ def _curve(variant: Variant, metric: str, over: str | None = None) -> figures.Cu
 def main(arguments: list[str]) -> int:
     """Compare the sweep of the run id given, or the latest."""
     tracking.connect()
+    tracking.fail_abandoned_runs()
     run_id = arguments[0] if arguments else tracking.latest_sweep()
     if run_id is None:
         print("There is no sweep yet; make one: make experiment name=...", file=sys.stderr)

@@ -38,7 +38,7 @@ def learning_curves(name: str, history: dict[str, list[float]], best_epoch: int)
             axes.plot(epochs, history[f"{split}/{measure}"], style, label=split, marker=".")
         axes.axvline(best_epoch, color="grey", linewidth=0.8)
         axes.set(xlabel="epoch", ylabel=measure)
-        axes.annotate("kept", (best_epoch, 1), (2, -10), "axes fraction", "offset points")
+        axes.annotate("kept", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
         axes.legend()
     return figure
 

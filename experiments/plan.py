@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -26,16 +27,18 @@ class Plan:
         experiment: the name of the experiment, or None.
         axes: what is varied: the values of each key, as typed.
         configurations: composed configurations in which every value of every axis occurs.
+        directory: where the runs keep their files, if the command line says so.
     """
 
     experiment: str | None
     axes: dict[str, list[str]]
     configurations: list[DictConfig]
+    directory: Path | None = None
 
     @property
     def name(self) -> str:
         """What the sweep is called in MLflow and on disk."""
-        return self.experiment or "single runs"
+        return self.experiment or "single_runs"
 
     @property
     def runs(self) -> int:
@@ -59,7 +62,8 @@ def make_plan(arguments: list[str]) -> Plan:
         for key, options in values.items():  # Each value once: combinations bring nothing new.
             configurations += [_checked({**first, key: option}) for option in options[1:]]
     axes = {key: options for key, options in values.items() if len(options) > 1}
-    return Plan(experiment, axes, configurations)
+    directory = Path(typed["hydra.sweep.dir"][0]) if "hydra.sweep.dir" in typed else None
+    return Plan(experiment, axes, configurations, directory)
 
 
 def _parse(arguments: list[str]) -> dict[str, list[str]]:

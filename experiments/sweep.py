@@ -20,7 +20,7 @@ class Sweep:
         axes: the keys that are varied.
     """
 
-    experiment: str = "single runs"
+    experiment: str = "single_runs"
     parent_run_id: str | None = None
     axes: list[str] = field(default_factory=list)
 

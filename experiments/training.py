@@ -1,5 +1,6 @@
 """Fitting one model to one task, and following it."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,11 @@ class _EpochLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"the training loss is {logs['loss']} after epoch {epoch + 1}; "
+                "try a lower training.learning_rate or training.clip_norm"
+            )
         measured = {
             f"validation/{name.removeprefix('val_')}"
             if name.startswith("val_")

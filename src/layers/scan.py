@@ -11,7 +11,6 @@ the loop:
    dz<t> of each site; then dU = Vᵀ dZ, where v<t> is what met the site's weights at step t.
 """
 
-
 import tensorflow as tf
 
 

@@ -25,7 +25,7 @@ the Ability of LSTMs to Learn Syntax-Sensitive Dependencies".
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -97,31 +97,140 @@ class Grammar:
                 stand among them, in random order: only so does their number, which is known, give
                 nothing away.
         """
-        nouns = [self._rng.choice(lexicon.SUBJECTS) for _ in range(depth)]
+        nouns = [self._choice(lexicon.SUBJECTS) for _ in range(depth)]
         room = distance - 1 - _LEVEL_WORDS * (depth - 1)
-        *limits, innermost = self._shares(room, 2 * depth - 1)
-        after_subjects = [self._aside(limit, adverb=False) for limit in limits[: depth - 1]]
-        after_verbs = [self._aside(limit, adverb=True) for limit in limits[depth - 1 :]]
-        innermost += sum(limits) - sum(map(len, after_subjects + after_verbs))
-        after_subjects.append(self._filler(innermost, _PRONOUNS[nouns[-1]], attractors))
-
-        words, subjects = ["the", *self._adjective(self._happens(_MODIFIED))], []
+        after_subjects, after_verbs = self._fillers(room, nouns, attractors)
+        words = ["the", *self._adjective(self._happens(_MODIFIED))]
+        open_subjects, agreements = [], []
         for noun, filler in zip(nouns, after_subjects, strict=True):
-            if subjects:
+            if open_subjects:
                 words += "that", "the"
-            subjects.append(len(words))
+            open_subjects.append(len(words))
             words += noun[self._subject_number()], *filler
-        agreements = []
-        for subject, filler in zip(reversed(subjects), [*after_verbs, None], strict=True):
-            agreements.append((subject, len(words)))
-            words += self._ending() if filler is None else (self._inner_verb(), *filler)
+        for filler in after_verbs:
+            agreements.append((open_subjects.pop(), len(words)))
+            words += self._choice(lexicon.TRANSITIVE).stem, *filler
+        agreements.append((open_subjects.pop(), len(words)))
+        verbs, endings = self._choice(lexicon.ENDINGS)
+        words += self._choice(verbs).stem, *self._choice(endings).split()
         return Sentence(tuple(words), tuple(agreements))
+
+    def _fillers(
+        self, room: int, nouns: list[Noun], attractors: int | None
+    ) -> tuple[list[list[str]], list[list[str]]]:
+        """What follows each of the subjects, and each of their verbs but the last: `room` words."""
+        inner = len(nouns) - 1
+        ends = sorted(self._rng.randint(0, room) for _ in range(2 * inner))
+        limits = [end - start for start, end in pairwise([0, *ends])]
+        after_subjects = [self._aside(limit) for limit in limits[:inner]]
+        after_verbs = [self._aside(limit, adverb=True) for limit in limits[inner:]]
+        # Asides use up to their limit; the innermost filler can have any length and takes the rest.
+        room -= sum(map(len, after_subjects + after_verbs))
+        after_subjects.append(self._filler(room, _PRONOUNS[nouns[-1]], attractors))
+        return after_subjects, after_verbs
+
+    def _aside(self, limit: int, adverb: bool = False) -> list[str]:
+        """At most `limit` words after a subject or, with an `adverb` at times, after its verb."""
+        room, words = _Room(limit, self._rng), []
+        while room.take(_NOUN_WORDS, self._noun_filler):
+            words += self._near(self._coin(), room)
+        if adverb:
+            words += self._adverb(room.take(1, _MODIFIED))
+        return words
+
+    def _filler(self, length: int, pronoun: str, attractors: int | None) -> list[str]:
+        """Exactly `length` words between a subject and its verb."""
+        numbers = None if attractors is None else self._balanced_numbers(attractors)
+        room = _Room(length - _NOUN_WORDS * len(numbers or ()), self._rng)
+        near, acts, commas = [], [], False
+        while numbers or room.left >= _ACT_WORDS:
+            number = self._next_number(numbers, room)
+            if number is None:
+                room.take(_ACT_WORDS)
+            elif not room.take(1, 0.5):
+                (acts[-1] if acts else near).extend(self._near(number, room))
+                continue
+            if not acts:
+                commas = room.take(2, 0.5)
+            acts.append(self._act(number, room))
+        return [*near, *_relative(pronoun, acts, commas), *self._adverb(room.take(1))]
+
+    def _balanced_numbers(self, of_each: int) -> list[int]:
+        numbers = [SINGULAR, PLURAL] * of_each
+        self._rng.shuffle(numbers)
+        return numbers
+
+    def _next_number(self, numbers: list[int] | None, room: "_Room") -> int | None:
+        """The number of the next phrase's noun, or None for a phrase without a noun.
+
+        Nouns of given `numbers` have their place already and are spread among the other words.
+        """
+        if numbers is None:
+            return self._coin() if room.take(_NOUN_WORDS, self._noun_filler) else None
+        reserved = _NOUN_WORDS * len(numbers)
+        if room.left >= _ACT_WORDS and not self._happens(reserved / (reserved + room.left)):
+            return None
+        return numbers.pop()
+
+    def _act(self, number: int | None, room: "_Room") -> list[str]:
+        filler = self._filler_words
+        words = self._adverb(room.take(1, _MODIFIED))
+        if number is None:
+            return [*words, self._choice(filler.acts)]
+        verbs, nouns = self._choice(
+            ((filler.acts_on_thing, filler.things), (filler.acts_on_being, lexicon.SUBJECTS))
+        )
+        return [*words, self._choice(verbs), *self._object(nouns, number, room)]
+
+    def _near(self, number: int, room: "_Room") -> list[str]:
+        being = self._happens(_NEAR_A_BEING)
+        nouns = lexicon.SUBJECTS if being else self._filler_words.places
+        return [self._choice(lexicon.PREPOSITIONS), *self._object(nouns, number, room)]
+
+    def _object(self, nouns: Sequence[Noun], number: int, room: "_Room") -> list[str]:
+        adjective = self._adjective(room.take(1, _MODIFIED))
+        return ["the", *adjective, self._choice(nouns)[number]]
+
+    def _adjective(self, wanted: bool) -> list[str]:
+        return [self._choice(self._filler_words.adjectives)] if wanted else []
+
+    def _adverb(self, wanted: bool) -> list[str]:
+        return [self._choice(self._filler_words.adverbs)] if wanted else []
 
     def _subject_number(self) -> int:
         return self._coin()
 
     def _coin(self) -> int:
-        return SINGULAR if self._rng.random() < 0.5 else PLURAL
+        return PLURAL if self._happens(0.5) else SINGULAR
 
     def _happens(self, chance: float) -> bool:
         return self._rng.random() < chance
+
+    def _choice(self, options: Sequence):
+        return options[int(self._rng.random() * len(options))]  # Half the time of rng.choice.
+
+
+class _Room:
+    """Words that are still to be written."""
+
+    def __init__(self, words: int, rng: random.Random):
+        self.left = words
+        self._rng = rng
+
+    def take(self, words: int, chance: float = 1.0) -> bool:
+        """Whether `words` were taken: with a chance, and only where as many are left."""
+        taken = self.left >= words and self._rng.random() < chance
+        self.left -= words * taken
+        return taken
+
+
+def _relative(pronoun: str, acts: list[list[str]], commas: bool) -> list[str]:
+    if not acts:
+        return []
+    first, *others = acts
+    words = [*first]
+    for act in others[:-1]:
+        words += ",", *act
+    for act in others[-1:]:
+        words += "and", *act
+    return [",", pronoun, *words, ","] if commas else ["that", *words]

@@ -140,7 +140,6 @@ FILLER = FillerWords(
 )
 
 
-
 @dataclass(frozen=True)
 class Verb:
     """A verb whose number is asked.
@@ -190,10 +189,19 @@ ENDINGS = (
     (TRANSITIVE, tuple(f"the {form}" for noun in SUBJECTS for form in noun)),
 )
 
-NUMBERS = {form: number for noun in SUBJECTS + FILLER.places + FILLER.things
-           for number, form in enumerate(noun)}
+NUMBERS = {
+    form: number
+    for noun in SUBJECTS + FILLER.places + FILLER.things
+    for number, form in enumerate(noun)
+}
 VERB_FORMS = {verb.stem: verb.forms for verbs, _ in ENDINGS for verb in verbs}
-WORDS = sorted({
-    *NUMBERS, *VERB_FORMS, *PREPOSITIONS, *FUNCTION_WORDS, *FILLER.forms(),
-    *(word for _, endings in ENDINGS for ending in endings for word in ending.split()),
-})
+WORDS = sorted(
+    {
+        *NUMBERS,
+        *VERB_FORMS,
+        *PREPOSITIONS,
+        *FUNCTION_WORDS,
+        *FILLER.forms(),
+        *(word for _, endings in ENDINGS for ending in endings for word in ending.split()),
+    }
+)

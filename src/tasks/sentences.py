@@ -1,0 +1,221 @@
+"""Which sentences the task `agreement` is made of: its options, and its splits."""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from itertools import cycle
+
+from tasks.grammar import Grammar, Sentence, shortest_distance
+from tasks.lexicon import FILLER, FillerWords
+
+DISTRIBUTIONS = ("uniform", "geometric")
+_TRIES = 1000
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far the outermost subject and its verb are apart (`tasks.grammar` defines it).
+
+    Attributes:
+        min, max: the limits, both reached.
+        distribution: "uniform", or "geometric" for many short distances and few long ones.
+        mean: of the geometric distribution before `max` cuts its end off. "uniform" ignores it.
+
+    Raises:
+        ValueError: for limits that are not 1 <= min <= max, an unknown distribution, or a geometric
+            one whose mean is not above `min`.
+    """
+
+    min: int = 1
+    max: int = 40
+    distribution: str = "uniform"
+    mean: float = 10
+
+    def __post_init__(self):
+        _require_whole("distance.min", self.min, 1)
+        _require_whole("distance.max", self.max, self.min)
+        if self.distribution not in DISTRIBUTIONS:
+            raise ValueError(
+                f"`distance.distribution`: expected one of {', '.join(DISTRIBUTIONS)}, "
+                f"got {self.distribution!r}."
+            )
+        if self.distribution == "geometric" and not (_is_number(self.mean) and self.mean > self.min):
+            raise ValueError(
+                f"`distance.mean`: expected a number above distance.min={self.min}, "
+                f"got {self.mean!r}."
+            )
+
+    def draw(self, rng: random.Random) -> int:
+        """A distance by the distribution."""
+        if self.distribution == "uniform":
+            return rng.randint(self.min, self.max)
+        log_longer = math.log1p(-1 / (self.mean - self.min + 1))  # Of the chance of one word more.
+        not_cut_off = -math.expm1(log_longer * (self.max - self.min + 1))
+        longer = int(math.log1p(-not_cut_off * rng.random()) / log_longer)
+        return min(self.min + longer, self.max)  # Rounding may reach one beyond.
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How many subjects are open at once: from `min` to `max`, each as likely as the others.
+
+    Raises:
+        ValueError: for limits that are not 1 <= min <= max.
+    """
+
+    min: int = 1
+    max: int = 1
+
+    def __post_init__(self):
+        _require_whole("depth.min", self.min, 1)
+        _require_whole("depth.max", self.max, self.min)
+
+    def draw(self, rng: random.Random) -> int:
+        """A depth by the distribution."""
+        return rng.randint(self.min, self.max)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What sentences to draw; checked when it is made.
+
+    Attributes:
+        distance: a `Distance`, or a mapping of its attributes. It rules the outermost subject and
+            its verb; words that `depth` leaves over are shared out at random, also to inner pairs.
+        depth: a `Depth`, or a mapping of its attributes.
+        attractors: None for nouns in between whose numbers fall like coins, or how many attractors
+            each verb has. As many nouns of the subject's own number then stand among them, since
+            a known number of attractors would otherwise give the answer away. Needs a depth of 1,
+            as inner subjects may be attractors too.
+        noun_filler: chance that a phrase in between has a noun, where there is room for one. With
+            an exact number of attractors it has no effect.
+        held_out: share of the words in between (nouns that are never subjects, adjectives, adverbs
+            and verbs) that training and validation do not contain, while every second test sentence
+            has only those in their places. Subjects are not held out: nobody can know the number
+            of a noun that was never seen with a verb.
+        train_examples, validation_examples, test_examples: sentences in each split.
+        data_seed: decides the data, together with the options above. More training sentences come
+            after those that fewer would be, and change nothing in validation and test.
+
+    Raises:
+        ValueError: for options beyond their limits, or that no sentence can meet together.
+    """
+
+    distance: Distance | Mapping = field(default_factory=Distance)
+    depth: Depth | Mapping = field(default_factory=Depth)
+    attractors: int | None = None
+    noun_filler: float = 0.5
+    held_out: float = 0.1
+    train_examples: int = 10_000
+    validation_examples: int = 2_000
+    test_examples: int = 2_000
+    data_seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "distance", _made("distance", Distance, self.distance))
+        object.__setattr__(self, "depth", _made("depth", Depth, self.depth))
+        _require_share("noun_filler", self.noun_filler, 1)
+        _require_share("held_out", self.held_out, 0.5)
+        for name in ("train_examples", "validation_examples", "test_examples"):
+            _require_whole(name, getattr(self, name), 1)
+        _require_whole("data_seed", self.data_seed, 0)
+        if self.attractors is not None:
+            self._check_attractors()
+        self._check_distance()
+
+    def _check_attractors(self) -> None:
+        _require_whole("attractors", self.attractors, 0)
+        if self.depth.max > 1:
+            raise ValueError(
+                f"`attractors`: expected null with depth.max={self.depth.max}, got "
+                f"{self.attractors}: inner subjects may be attractors too. Set attractors=null or "
+                "depth.max=1."
+            )
+
+    def _check_distance(self) -> None:
+        shortest = shortest_distance(self.depth.max, self.attractors)
+        if self.distance.min < shortest:
+            option = "depth.max" if self.depth.max > 1 else "attractors"
+            value = self.depth.max if self.depth.max > 1 else self.attractors
+            raise ValueError(
+                f"`distance.min`: expected at least {shortest} with {option}={value}, got "
+                f"{self.distance.min}: nearer verbs leave no room for as many nouns. Raise "
+                f"distance.min or lower {option}."
+            )
+
+
+def _made(name: str, kind: type, options) -> "Distance | Depth":
+    if isinstance(options, kind):
+        return options
+    known = [field.name for field in fields(kind)]
+    if not isinstance(options, Mapping) or not set(options) <= set(known):
+        raise ValueError(f"`{name}`: expected a mapping of {', '.join(known)}, got {options!r}.")
+    return kind(**options)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _require_whole(name: str, value, least: int) -> None:
+    if not (_is_number(value) and isinstance(value, int) and value >= least):
+        raise ValueError(f"`{name}`: expected a whole number of at least {least}, got {value!r}.")
+
+
+def _require_share(name: str, value, most: float) -> None:
+    if not (_is_number(value) and 0 <= value <= most):
+        raise ValueError(f"`{name}`: expected a share from 0 to {most}, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The sentences of a task, no two of them the same.
+
+    Attributes:
+        training, validation, test: in the order drawn.
+        held_out: the words that training and validation do not contain.
+    """
+
+    training: list[Sentence]
+    validation: list[Sentence]
+    test: list[Sentence]
+    held_out: frozenset[str]
+
+
+def draw_splits(options: Options, filler_words: FillerWords = FILLER) -> Splits:
+    """All sentences for the options, the same in every process.
+
+    Raises:
+        ValueError: if there are too few different sentences for the options.
+    """
+    known, held_out = filler_words.hold_out(options.held_out, options.data_seed)
+    taken = set()
+
+    def split(name: str, count: int, *words: FillerWords) -> list[Sentence]:
+        rng = random.Random(f"{options.data_seed} {name}")
+        grammars = cycle([Grammar(part, options.noun_filler, rng) for part in words])
+        return [_new_sentence(next(grammars), options, rng, taken) for _ in range(count)]
+
+    # Training comes last, so that its size does not change the others.
+    test = split("test", options.test_examples, known, *([held_out] if options.held_out else []))
+    validation = split("validation", options.validation_examples, known)
+    training = split("training", options.train_examples, known)
+    return Splits(training, validation, test, frozenset(held_out.forms()))
+
+
+def _new_sentence(
+    grammar: Grammar, options: Options, rng: random.Random, taken: set[tuple[str, ...]]
+) -> Sentence:
+    depth, distance = options.depth.draw(rng), options.distance.draw(rng)
+    for _ in range(_TRIES):
+        sentence = grammar.sentence(depth, distance, options.attractors)
+        if sentence.words not in taken:
+            taken.add(sentence.words)
+            return sentence
+    raise ValueError(
+        f"`train_examples`, `validation_examples`, `test_examples`: expected fewer, got "
+        f"{options.train_examples}, {options.validation_examples}, {options.test_examples}: after "
+        f"{len(taken)} sentences, {_TRIES} more of distance {distance} were all among them. Ask "
+        "for fewer, or raise distance.max."
+    )

@@ -1,0 +1,133 @@
+"""Whole runs, from a composed configuration to what MLflow holds."""
+
+import keras
+import matplotlib.image
+import mlflow
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import layers  # noqa: F401  (loading a model needs its layers)
+import tracking
+from experiments.catalogue import CONFIGURATION
+from experiments.run import build, load_task, run
+from experiments.sweep import Progress, Sweep
+
+SMALL = [
+    "task=agreement",
+    "task.distance.max=6",
+    "budget=quick",
+    "budget.train_examples=96",
+    "budget.evaluation_examples=48",
+    "model.units=8",
+    "model.embedding=6",
+]
+
+
+def configuration(*overrides):
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        return compose("config", [*SMALL, *overrides])
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    monkeypatch.chdir(tmp_path)
+    tracking.connect()
+
+
+def tracked(run_id):
+    return mlflow.MlflowClient().get_run(run_id)
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "gru_simplified", "gru", "lstm", "lstm_peephole"])
+def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
+    config = configuration(f"cell={cell}", "seed=5")
+    result = run(config, tmp_path / "run")
+
+    held = tracked(result.run_id)
+    assert held.info.status == "FINISHED"
+    assert held.info.run_name == f"{cell} seed=5"
+    assert held.data.tags["cell"] == cell
+    assert held.data.tags["task"] == "agreement"
+    assert held.data.tags["seed"] == "5"
+    assert held.data.tags["budget"] == "quick"
+    assert held.data.tags["data_fingerprint"] == load_task(config).fingerprint
+    assert held.data.tags["git_commit"]
+    assert held.data.params["model.units"] == "8"
+    assert held.data.metrics["test/accuracy"] == result.metrics["accuracy"]
+    assert held.data.metrics["parameters"] == result.parameters
+    history = mlflow.MlflowClient().get_metric_history(result.run_id, "validation/accuracy")
+    assert [m.step for m in history] == [1, 2]
+    assert [m.value for m in history] == result.history["validation/accuracy"]
+    assert result.history["examples_seen"] == [96, 192]
+    assert Progress(tmp_path / "run").share == 1.0
+
+    names = {a.path for a in mlflow.MlflowClient().list_artifacts(result.run_id)}
+    assert names == {"configuration.yaml", "learning_curves.png", "model", "report.json"}
+    folder = mlflow.artifacts.download_artifacts(run_id=result.run_id, dst_path=str(tmp_path / "a"))
+    kept = OmegaConf.load(f"{folder}/configuration.yaml")
+    assert kept.model.units == 8
+    picture = matplotlib.image.imread(f"{folder}/learning_curves.png")
+    assert picture[..., :3].std() > 0.05  # not a blank page
+
+    task = load_task(config)
+    again = task.evaluate(keras.saving.load_model(f"{folder}/model/model.keras"))
+    assert again.metrics == result.metrics
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+    losses = [
+        run(configuration(f"seed={seed}"), tmp_path / name).history["train/loss"]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert not np.allclose(losses[0], losses[2], rtol=1e-3)
+
+
+def test_the_best_epoch_on_validation_is_the_one_kept(tmp_path):
+    config = configuration("budget.epochs=6", "training.learning_rate=0.05", "model.units=16")
+    result = run(config, tmp_path / "run")
+    accuracy = result.history["validation/accuracy"]
+    assert result.best_epoch == 1 + int(np.argmax(accuracy))
+    model = keras.saving.load_model(result.model_file)
+    task = load_task(config)
+    found = model.evaluate(
+        task.validation.inputs,
+        task.validation.targets,
+        sample_weight=task.validation.asked,
+        return_dict=True,
+        verbose=0,
+    )
+    assert found["accuracy"] == pytest.approx(max(accuracy), abs=1e-6)
+
+
+def test_an_error_while_training_leaves_the_run_failed(tmp_path, monkeypatch):
+    def no_room(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        run(configuration(), tmp_path / "run")
+    found = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert [r.info.status for r in found] == ["FAILED"]
+    assert "No space left on device" in found[0].data.tags["error"]
+
+
+def test_a_sweeps_runs_are_named_by_what_sets_them_apart(tmp_path):
+    sweep = Sweep("sizes", None, ["cell", "model.units", "model.match", "seed"])
+    config = configuration("cell=gru", "model.units=4", "seed=3")
+    result = run(config, tmp_path / "run", sweep)
+    assert result.name == "gru units=4 match=units seed=3"
+    assert tracked(result.run_id).data.tags["variant"] == "gru units=4 match=units"
+
+
+def test_matched_by_parameters_all_units_have_about_as_many():
+    counts = {}
+    for cell in ("simple_rnn", "gru_simplified", "gru", "lstm"):
+        config = configuration(f"cell={cell}", "model.match=parameters", "model.units=32")
+        counts[cell] = build(config, load_task(config)).count_params()
+    assert max(counts.values()) / min(counts.values()) < 1.02
+    config = configuration("cell=lstm", "model.units=32")
+    assert counts["lstm"] == build(config, load_task(config)).count_params()
