@@ -1,5 +1,6 @@
 """Singular or plural? A verb must agree with a subject that may be far away."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,7 +22,7 @@ _MANY_ATTRACTORS = 5  # And more are one point.
 _VOCABULARY = [SPECIAL_WORDS[PADDING], *lexicon.WORDS]
 _WORD_NUMBERS = {word: number for number, word in enumerate(_VOCABULARY)}
 _NO_NOUN = -1
-_GRAMMATICAL_NUMBERS = np.array([lexicon.NUMBERS.get(word, _NO_NOUN) for word in _VOCABULARY])
+_NOUN_NUMBERS = np.array([lexicon.NUMBERS.get(word, _NO_NOUN) for word in _VOCABULARY])
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Questions:
     `tasks.grammar` defines distance, depth and attractors.
 
     Attributes:
-        sentence, step: int64, where the verb stands in the split's `inputs`.
-        answer: int64, 0 for a singular subject and 1 for a plural one.
-        distance, depth, attractors: int64.
-        last_noun: int64, the number of the last noun before the verb.
-        majority: float64, the share of plurals among all nouns before the verb.
-        held_out: bool, whether the sentence has a held-out word.
+        sentence, step: where the verb stands in the split's `inputs`.
+        answer: 0 where its subject is singular, 1 where it is plural.
+        distance, depth, attractors: whole numbers.
+        first_noun, last_noun: the numbers of the first and the last noun before the verb, 0 or 1.
+        majority: the number that most nouns before the verb have, 0 or 1; 0.5 where neither has.
+        held_out: whether the sentence has a held-out word.
     """
 
     sentence: np.ndarray
@@ -45,18 +46,179 @@ class Questions:
     distance: np.ndarray
     depth: np.ndarray
     attractors: np.ndarray
+    first_noun: np.ndarray
     last_noun: np.ndarray
     majority: np.ndarray
     held_out: np.ndarray
 
     def baselines(self) -> dict[str, float]:
-        """Accuracies of two rules that look at the nouns before a verb but not at the grammar.
+        """Accuracies of three rules that look at the nouns before a verb, but at no grammar.
 
-        "baseline_last_noun" answers with the number of the last one, "baseline_majority" with the
-        number that most of them have; it tosses a coin where neither has most, counted one half.
+        They answer with the number of the first noun, of the last, or of most of them; a tie
+        between singulars and plurals counts as half a right answer.
         """
-        by_majority = np.sign(self.majority - 0.5) / 2 + 0.5
         return {
-            "baseline_last_noun": float((self.last_noun == self.answer).mean()),
-            "baseline_majority": float(1 - np.abs(by_majority - self.answer).mean()),
+            "baseline_first_noun": float(np.mean(self.first_noun == self.answer)),
+            "baseline_last_noun": float(np.mean(self.last_noun == self.answer)),
+            "baseline_majority": float(1 - np.mean(np.abs(self.majority - self.answer))),
         }
+
+
+class Agreement(Task):
+    """Is the subject of this verb singular (0) or plural (1)? Asked at the verb, wherever it is.
+
+        the cat , which already ate the apples near the barns , [be] full
+                                                                 0
+
+    The sentences are generated (`tasks.grammar`); they need no download, and making them takes a
+    second. In training, validation and test no two are the same.
+
+    Args:
+        **options: the attributes of `tasks.sentences.Options`, which raises ValueError for what
+            cannot be.
+
+    Attributes:
+        options: the `Options`.
+        held_out_words: after `load`, the words that training and validation do not contain.
+        test_questions: after `load`, the `Questions` of the test split.
+    """
+
+    name: ClassVar[str] = "agreement"
+    classes: ClassVar[int] = 2
+    per_step: ClassVar[bool] = True
+
+    held_out_words: frozenset[str]
+    test_questions: Questions
+
+    def __init__(self, **options):
+        self.options = Options(**options)
+
+    def load(self) -> None:
+        splits = draw_splits(self.options)
+        self.vocabulary = list(_VOCABULARY)
+        self.held_out_words = splits.held_out
+        self.training = _examples(splits.training)
+        self.validation = _examples(splits.validation)
+        self.test = _examples(splits.test)
+        self.test_questions = _questions(splits.test, self.test, splits.held_out)
+        self.fingerprint = self._fingerprint()
+
+    def evaluate(self, model) -> Report:
+        """Accuracy at the asked verbs of the test split, beside that of three blind rules.
+
+        "accuracy_seen_words" and "accuracy_held_out_words" are of the sentences without and with
+        held-out words, where there are both. "accuracy by distance" has at most ten points, of
+        ranges of one width that begin at the least distance there can be; a point stands in the
+        middle of its range. In "accuracy by attractors", 5 stands for 5 or more.
+        """
+        questions = self.test_questions
+        answers = predict(model, self.test)[questions.sentence, questions.step]
+        correct = answers == questions.answer
+        metrics = {"accuracy": float(correct.mean())}
+        if 0 < questions.held_out.sum() < len(correct):
+            metrics["accuracy_seen_words"] = float(correct[~questions.held_out].mean())
+            metrics["accuracy_held_out_words"] = float(correct[questions.held_out].mean())
+        attractors = np.minimum(questions.attractors, _MANY_ATTRACTORS)
+        return Report(
+            metrics | questions.baselines(),
+            {
+                "accuracy by distance": _points(self._middles(questions.distance), correct),
+                "accuracy by attractors": _points(attractors, correct),
+                "accuracy by depth": _points(questions.depth, correct),
+            },
+        )
+
+    @staticmethod
+    def encode(words: Sequence[str]) -> np.ndarray:
+        """The number of each word, int32 `(words,)`; asked verbs are stems, such as "[be]".
+
+        Raises:
+            ValueError: for a word that is not in the vocabulary.
+        """
+        unknown = [word for word in words if word not in _WORD_NUMBERS]
+        if unknown:
+            raise ValueError(
+                f"`words`: expected a sequence of words from tasks.lexicon.WORDS, got "
+                f"{unknown[:5]} among them. Asked verbs stand as stems in brackets, such as [be]."
+            )
+        return np.array([_WORD_NUMBERS[word] for word in words], np.int32)
+
+    @staticmethod
+    def render(inputs: np.ndarray, answers: np.ndarray) -> str:
+        """A sentence as text, each asked verb in the number of its answer: "the cats [were] full".
+
+        Args:
+            inputs: word numbers, int `(steps,)`, padded or not.
+            answers: targets or a model's answers at each step, int `(steps,)`.
+        """
+        length = np.count_nonzero(inputs != PADDING)
+        words = [_VOCABULARY[number] for number in inputs[:length]]
+        return readable(words, answers[:length])
+
+    def _middles(self, distances: np.ndarray) -> np.ndarray:
+        """The middle of the range of distances that each distance is in."""
+        least = self.options.distance.min if self.options.depth.max == 1 else 1
+        most = self.options.distance.max
+        width = math.ceil((most - least + 1) / _MOST_DISTANCES)
+        starts = least + (distances - least) // width * width
+        return (starts + np.minimum(starts + width - 1, most)) / 2
+
+    def _fingerprint(self) -> str:
+        arrays = {"vocabulary": np.frombuffer("\n".join(self.vocabulary).encode(), np.uint8)}
+        for split in ("training", "validation", "test"):
+            for name, array in vars(getattr(self, split)).items():
+                arrays[f"{split} {name}"] = array
+        return fingerprint(arrays)
+
+
+def _positions(sentences: list[Sentence]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sentence, subject and verb of each question."""
+    positions = [
+        (row, subject, verb)
+        for row, sentence in enumerate(sentences)
+        for subject, verb in sentence.agreements
+    ]
+    return tuple(np.array(positions).T)
+
+
+def _examples(sentences: list[Sentence]) -> Examples:
+    inputs = pad([Agreement.encode(sentence.words) for sentence in sentences])
+    rows, subjects, verbs = _positions(sentences)
+    targets, asked = np.zeros_like(inputs), np.zeros(inputs.shape, np.float32)
+    targets[rows, verbs] = _NOUN_NUMBERS[inputs[rows, subjects]]
+    asked[rows, verbs] = 1
+    return Examples(inputs, targets, asked)
+
+
+def _questions(
+    sentences: list[Sentence], examples: Examples, held_out_words: frozenset[str]
+) -> Questions:
+    rows, subjects, verbs = _positions(sentences)
+    answers = examples.targets[rows, verbs]
+    numbers = _NOUN_NUMBERS[examples.inputs]
+    nouns = np.stack([np.cumsum(numbers == number, axis=1) for number in (SINGULAR, PLURAL)])
+    before = nouns[:, rows, verbs]
+    between = before - nouns[:, rows, subjects]
+    is_noun = numbers != _NO_NOUN
+    last_nouns = np.maximum.accumulate(is_noun * np.arange(numbers.shape[1]), axis=1)
+    held_out = np.isin(examples.inputs, Agreement.encode(sorted(held_out_words)))
+    return Questions(
+        sentence=rows,
+        step=verbs,
+        answer=answers,
+        distance=verbs - subjects,
+        depth=np.concatenate([range(len(s.agreements), 0, -1) for s in sentences]),
+        attractors=between[1 - answers, np.arange(len(answers))],
+        first_noun=numbers[rows, is_noun.argmax(axis=1)[rows]],
+        last_noun=numbers[rows, last_nouns[rows, verbs]],
+        majority=(1 + np.sign(before[PLURAL] - before[SINGULAR])) / 2,
+        held_out=held_out.any(axis=1)[rows],
+    )
+
+
+def _points(at: np.ndarray, correct: np.ndarray) -> list[Point]:
+    """Accuracy at each value that occurs in `at`."""
+    return [
+        Point(float(value), float(correct[at == value].mean()), int((at == value).sum()))
+        for value in np.unique(at)
+    ]

@@ -5,17 +5,18 @@
 A verb whose number is asked stands as its stem in brackets. All else has a form that shows no
 number, but for nouns, and the numbers of those in between tell nothing of the subject's:
 
-    sentence = "the" [adjective] clause ending
-    clause   = subject {near} "that" "the" clause {near} [adverb] verb    another subject is open
-             | subject filler verb                                        the innermost one
+    sentence = [near ","] "the" [adjective] clause ending
+    clause   = subject {near} "that" "the" clause {near} [adverb] verb    with another inside
+             | subject filler verb                                        the innermost
     filler   = {near} [relative] [adverb]
     relative = "that" acts | "," ("which" | "who") acts ","
     acts     = act | act {"," act} "and" act
     act      = [adverb] past [object] {near}
     near     = preposition object
     object   = "the" [adjective] noun
+    ending   = predicate | possession | circumstance | "the" noun
 
-The *distance* of a verb is its position minus its subject's: 1 where it is the next word, 12 in the
+The *distance* of a verb is its position minus its subject's: 1 where it is the next word, 11 in the
 sentence above. Its *depth* is the number of subjects that are open just before it, its own among
 them. An *attractor* is a noun between the two whose number is not the subject's. In "the cats that
 the dog [chase] [be] full" the distances are 1 and 5, the depths 2 and 1, and "dog" is an attractor.
@@ -37,6 +38,7 @@ _NOUN_WORDS = 3  # That a noun of the filler brings at least: "near the barn", "
 _ACT_WORDS = 2  # That an act without an object brings at least: "that slept", "and slept".
 
 _MODIFIED = 0.3  # Chance of an adjective or adverb where there may be one.
+_OPENED = 0.5  # Chance that a sentence begins "near the barn ,".
 _NEAR_A_BEING = 0.3  # Chance that a preposition is followed by an animal or a person.
 
 _PRONOUNS = dict.fromkeys(lexicon.ANIMALS, "which") | dict.fromkeys(lexicon.PEOPLE, "who")
@@ -94,13 +96,13 @@ class Grammar:
                 out at random among all places for them; that makes the inner distances.
             attractors: how many the verb of a sentence of depth 1 has, or None for nouns in
                 between whose numbers fall like coins. As many nouns of the subject's own number
-                stand among them, in random order: only so does their number, which is known, give
-                nothing away.
+                stand among them, in random order: any other share of attractors would tell the
+                subject's number to whoever counts the nouns in between.
         """
-        nouns = [self._choice(lexicon.SUBJECTS) for _ in range(depth)]
+        nouns = [self._rng.choice(lexicon.SUBJECTS) for _ in range(depth)]
         room = distance - 1 - _LEVEL_WORDS * (depth - 1)
         after_subjects, after_verbs = self._fillers(room, nouns, attractors)
-        words = ["the", *self._adjective(self._happens(_MODIFIED))]
+        words = [*self._opening(), "the", *self._adjective(self._happens(_MODIFIED))]
         open_subjects, agreements = [], []
         for noun, filler in zip(nouns, after_subjects, strict=True):
             if open_subjects:
@@ -109,11 +111,17 @@ class Grammar:
             words += noun[self._subject_number()], *filler
         for filler in after_verbs:
             agreements.append((open_subjects.pop(), len(words)))
-            words += self._choice(lexicon.TRANSITIVE).stem, *filler
+            words += self._rng.choice(lexicon.INNER_VERBS), *filler
         agreements.append((open_subjects.pop(), len(words)))
-        verbs, endings = self._choice(lexicon.ENDINGS)
-        words += self._choice(verbs).stem, *self._choice(endings).split()
+        verbs, endings = self._rng.choice(lexicon.ENDINGS)
+        words += self._rng.choice(verbs), *self._rng.choice(endings).split()
         return Sentence(tuple(words), tuple(agreements))
+
+    def _opening(self) -> list[str]:
+        """At times a noun before all subjects; else the first noun would always be the answer."""
+        if not self._happens(_OPENED):
+            return []
+        return [*self._near(self._coin(), _Room(1, self._rng)), ","]
 
     def _fillers(
         self, room: int, nouns: list[Noun], attractors: int | None
@@ -145,14 +153,12 @@ class Grammar:
         near, acts, commas = [], [], False
         while numbers or room.left >= _ACT_WORDS:
             number = self._next_number(numbers, room)
-            if number is None:
-                room.take(_ACT_WORDS)
-            elif not room.take(1, 0.5):
+            # A noun brings its words; to make it an act's object takes an "and" or "that" as well.
+            if room.take(_ACT_WORDS) if number is None else room.take(1, 0.5):
+                commas = commas if acts else room.take(2, 0.5)
+                acts.append(self._act(number, room))
+            else:
                 (acts[-1] if acts else near).extend(self._near(number, room))
-                continue
-            if not acts:
-                commas = room.take(2, 0.5)
-            acts.append(self._act(number, room))
         return [*near, *_relative(pronoun, acts, commas), *self._adverb(room.take(1))]
 
     def _balanced_numbers(self, of_each: int) -> list[int]:
@@ -176,28 +182,29 @@ class Grammar:
         filler = self._filler_words
         words = self._adverb(room.take(1, _MODIFIED))
         if number is None:
-            return [*words, self._choice(filler.acts)]
-        verbs, nouns = self._choice(
+            return [*words, self._rng.choice(filler.acts)]
+        verbs, nouns = self._rng.choice(
             ((filler.acts_on_thing, filler.things), (filler.acts_on_being, lexicon.SUBJECTS))
         )
-        return [*words, self._choice(verbs), *self._object(nouns, number, room)]
+        return [*words, self._rng.choice(verbs), *self._object(nouns, number, room)]
 
     def _near(self, number: int, room: "_Room") -> list[str]:
         being = self._happens(_NEAR_A_BEING)
         nouns = lexicon.SUBJECTS if being else self._filler_words.places
-        return [self._choice(lexicon.PREPOSITIONS), *self._object(nouns, number, room)]
+        return [self._rng.choice(lexicon.PREPOSITIONS), *self._object(nouns, number, room)]
 
     def _object(self, nouns: Sequence[Noun], number: int, room: "_Room") -> list[str]:
         adjective = self._adjective(room.take(1, _MODIFIED))
-        return ["the", *adjective, self._choice(nouns)[number]]
+        return ["the", *adjective, self._rng.choice(nouns)[number]]
 
     def _adjective(self, wanted: bool) -> list[str]:
-        return [self._choice(self._filler_words.adjectives)] if wanted else []
+        return [self._rng.choice(self._filler_words.adjectives)] if wanted else []
 
     def _adverb(self, wanted: bool) -> list[str]:
-        return [self._choice(self._filler_words.adverbs)] if wanted else []
+        return [self._rng.choice(self._filler_words.adverbs)] if wanted else []
 
     def _subject_number(self) -> int:
+        """Drawn apart from all else, which must not depend on it."""
         return self._coin()
 
     def _coin(self) -> int:
@@ -205,9 +212,6 @@ class Grammar:
 
     def _happens(self, chance: float) -> bool:
         return self._rng.random() < chance
-
-    def _choice(self, options: Sequence):
-        return options[int(self._rng.random() * len(options))]  # Half the time of rng.choice.
 
 
 class _Room:

@@ -79,16 +79,8 @@ class FillerWords:
 
     def forms(self) -> list[str]:
         """Every word, and every noun in both numbers."""
-        return _forms(getattr(self, field.name) for field in fields(self))
-
-
-def _forms(classes) -> list[str]:
-    return [
-        form
-        for words in classes
-        for word in words
-        for form in ((word,) if isinstance(word, str) else word)
-    ]
+        words = [word for field in fields(self) for word in getattr(self, field.name)]
+        return [form for word in words for form in ([word] if isinstance(word, str) else word)]
 
 
 FILLER = FillerWords(
@@ -129,8 +121,8 @@ FILLER = FillerWords(
     """),
     acts_on_thing=_words("""
         ate brought broke carried collected damaged destroyed dropped examined fetched found
-        gathered hid inspected kept licked lost needed noticed owned received repaired
-        sniffed stole tasted threw touched wanted
+        gathered hid inspected kept licked lost needed noticed owned received repaired sniffed
+        stole tasted threw touched wanted
     """),
     acts_on_being=_words("""
         admired amused annoyed avoided believed chased comforted copied deceived envied feared
@@ -140,23 +132,10 @@ FILLER = FillerWords(
 )
 
 
-@dataclass(frozen=True)
-class Verb:
-    """A verb whose number is asked.
-
-    Attributes:
-        stem: what stands in a sentence, such as "[be]".
-        forms: its singular and its plural, such as ("was", "were").
-    """
-
-    stem: str
-    forms: tuple[str, str]
-
-
-def _verbs(text: str) -> tuple[Verb, ...]:
-    """Verbs from a text of `stem/singular/plural`."""
+def _verbs(text: str) -> dict[str, tuple[str, str]]:
+    """Singular and plural by stem in brackets, from a text of `stem/singular/plural`."""
     verbs = (verb.split("/") for verb in text.split())
-    return tuple(Verb(f"[{stem}]", (singular, plural)) for stem, singular, plural in verbs)
+    return {f"[{stem}]": (singular, plural) for stem, singular, plural in verbs}
 
 
 COPULAS = _verbs("be/was/were seem/seems/seem look/looks/look feel/feels/feel")
@@ -181,12 +160,14 @@ TRANSITIVE = _verbs("""
     visit/visits/visit watch/watches/watch
 """)
 
-# The last verb of a sentence, by kind, and what the sentence ends with after it.
+VERB_FORMS = COPULAS | OWNING | INTRANSITIVE | TRANSITIVE  # All verbs whose number is asked.
+INNER_VERBS = tuple(TRANSITIVE)
+# The last verb of a sentence by its kind, and what may follow it.
 ENDINGS = (
-    (COPULAS, PREDICATES),
-    (OWNING, OWNED),
-    (INTRANSITIVE, CIRCUMSTANCES),
-    (TRANSITIVE, tuple(f"the {form}" for noun in SUBJECTS for form in noun)),
+    (tuple(COPULAS), PREDICATES),
+    (tuple(OWNING), OWNED),
+    (tuple(INTRANSITIVE), CIRCUMSTANCES),
+    (tuple(TRANSITIVE), tuple(f"the {form}" for noun in SUBJECTS for form in noun)),
 )
 
 NUMBERS = {
@@ -194,14 +175,7 @@ NUMBERS = {
     for noun in SUBJECTS + FILLER.places + FILLER.things
     for number, form in enumerate(noun)
 }
-VERB_FORMS = {verb.stem: verb.forms for verbs, _ in ENDINGS for verb in verbs}
+_ENDING_WORDS = " ".join(ending for _, endings in ENDINGS for ending in endings).split()
 WORDS = sorted(
-    {
-        *NUMBERS,
-        *VERB_FORMS,
-        *PREPOSITIONS,
-        *FUNCTION_WORDS,
-        *FILLER.forms(),
-        *(word for _, endings in ENDINGS for ending in endings for word in ending.split()),
-    }
+    {*NUMBERS, *VERB_FORMS, *PREPOSITIONS, *FUNCTION_WORDS, *FILLER.forms(), *_ENDING_WORDS}
 )

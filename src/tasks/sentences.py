@@ -40,7 +40,9 @@ class Distance:
                 f"`distance.distribution`: expected one of {', '.join(DISTRIBUTIONS)}, "
                 f"got {self.distribution!r}."
             )
-        if self.distribution == "geometric" and not (_is_number(self.mean) and self.mean > self.min):
+        if self.distribution == "geometric" and not (
+            _is_number(self.mean) and self.mean > self.min
+        ):
             raise ValueError(
                 f"`distance.mean`: expected a number above distance.min={self.min}, "
                 f"got {self.mean!r}."
@@ -85,9 +87,9 @@ class Options:
             its verb; words that `depth` leaves over are shared out at random, also to inner pairs.
         depth: a `Depth`, or a mapping of its attributes.
         attractors: None for nouns in between whose numbers fall like coins, or how many attractors
-            each verb has. As many nouns of the subject's own number then stand among them, since
-            a known number of attractors would otherwise give the answer away. Needs a depth of 1,
-            as inner subjects may be attractors too.
+            each verb has. As many nouns of the subject's own number then stand among them, so that
+            what is in between gives nothing away; whoever counts the subject with them has the
+            answer. Needs a depth of 1, as inner subjects may be attractors too.
         noun_filler: chance that a phrase in between has a noun, where there is room for one. With
             an exact number of attractors it has no effect.
         held_out: share of the words in between (nouns that are never subjects, adjectives, adverbs
@@ -106,7 +108,7 @@ class Options:
     depth: Depth | Mapping = field(default_factory=Depth)
     attractors: int | None = None
     noun_filler: float = 0.5
-    held_out: float = 0.1
+    held_out: float = 0.2
     train_examples: int = 10_000
     validation_examples: int = 2_000
     test_examples: int = 2_000
@@ -120,9 +122,9 @@ class Options:
         for name in ("train_examples", "validation_examples", "test_examples"):
             _require_whole(name, getattr(self, name), 1)
         _require_whole("data_seed", self.data_seed, 0)
+        self._require_room("depth.max", self.depth.max, shortest_distance(self.depth.max))
         if self.attractors is not None:
             self._check_attractors()
-        self._check_distance()
 
     def _check_attractors(self) -> None:
         _require_whole("attractors", self.attractors, 0)
@@ -132,12 +134,10 @@ class Options:
                 f"{self.attractors}: inner subjects may be attractors too. Set attractors=null or "
                 "depth.max=1."
             )
+        self._require_room("attractors", self.attractors, shortest_distance(1, self.attractors))
 
-    def _check_distance(self) -> None:
-        shortest = shortest_distance(self.depth.max, self.attractors)
+    def _require_room(self, option: str, value: int, shortest: int) -> None:
         if self.distance.min < shortest:
-            option = "depth.max" if self.depth.max > 1 else "attractors"
-            value = self.depth.max if self.depth.max > 1 else self.attractors
             raise ValueError(
                 f"`distance.min`: expected at least {shortest} with {option}={value}, got "
                 f"{self.distance.min}: nearer verbs leave no room for as many nouns. Raise "
@@ -159,7 +159,7 @@ def _is_number(value) -> bool:
 
 
 def _require_whole(name: str, value, least: int) -> None:
-    if not (_is_number(value) and isinstance(value, int) and value >= least):
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"`{name}`: expected a whole number of at least {least}, got {value!r}.")
 
 
