@@ -15,7 +15,6 @@ from experiments import figures
 from experiments.terminal import QUICK, say
 
 _LEARNT = 0.9  # The validation accuracy whose price in examples is told.
-_BREAKDOWN = " by "
 _CAPTION = (
     "Mean ± standard deviation over the seeds. "
     f"Examples to {_LEARNT:.0%}: seen in training until validation accuracy got there, "
@@ -133,12 +132,9 @@ def _metrics(variants: list[Variant]) -> dict[str, float]:
     """Mean and spread of what each variant's runs found, under the variant's name."""
     metrics = {}
     for variant in variants:
-        names = {
-            n for n in variant.runs[0].metrics if n.startswith("test/") and _BREAKDOWN not in n
-        }
-        for name in sorted(names):
-            values = variant.last(name)
-            key = f"{name}/{variant.name}"
+        for name in variant.runs[0].report["metrics"]:
+            values = variant.last(f"test/{name}")
+            key = f"test/{name}/{variant.name}"
             metrics[f"{key}/mean"] = values.mean()
             if len(values) > 1:
                 metrics[f"{key}/sd"] = values.std(ddof=1)
@@ -158,25 +154,31 @@ def _figures(sweep: tracking.Sweep, variants: list[Variant]) -> dict[str, Figure
         drawn[f"learning_by_{cost}.png"] = figures.with_bands(
             curves, title, xlabel, "validation accuracy", guessing
         )
-    breakdowns = {name for name in variants[0].runs[0].series if _BREAKDOWN in name}
-    for name in sorted(breakdowns):
-        what, _, by = name.removeprefix("test/").partition(_BREAKDOWN)
-        curves = [_curve(variant, name) for variant in variants if name in variant.runs[0].series]
-        drawn[f"{what}_by_{by}.png".replace(" ", "_")] = figures.with_bands(
-            curves, f"{what.capitalize()} by {by}\n{heading}", by, f"test {what}", guessing
+    for name in variants[0].runs[0].report["breakdowns"]:
+        curves = [_breakdown(variant, name) for variant in variants]
+        what, _, by = name.partition(" by ")
+        drawn[f"{name}.png".replace(" ", "_")] = figures.with_bands(
+            curves, f"{name.capitalize()}\n{heading}", by, f"test {what}", guessing
         )
     return drawn
 
 
-def _curve(variant: Variant, metric: str, over: str | None = None) -> figures.Curve:
-    """A metric of all runs of a variant, over its steps or over the mean of another metric."""
-    by_run = [dict(run.series[metric]) for run in variant.runs]
-    steps = sorted(set().union(*by_run))
-    values = np.array([[run.get(step, np.nan) for step in steps] for run in by_run])
-    if over is None:
-        return figures.Curve(variant.name, np.array(steps), values)
-    x = np.mean([[dict(run.series[over])[step] for step in steps] for run in variant.runs], axis=0)
+def _curve(variant: Variant, metric: str, over: str) -> figures.Curve:
+    """A metric of all runs of a variant after each epoch, over the mean of another metric."""
+    values = np.array([[value for _, value in run.series[metric]] for run in variant.runs])
+    x = np.mean([[value for _, value in run.series[over]] for run in variant.runs], axis=0)
     return figures.Curve(variant.name, x, values)
+
+
+def _breakdown(variant: Variant, name: str) -> figures.Curve:
+    """A breakdown of the test of all runs of a variant."""
+    by_run = [
+        {point["at"]: point["value"] for point in run.report["breakdowns"].get(name, [])}
+        for run in variant.runs
+    ]
+    x = sorted(set().union(*by_run))
+    values = np.array([[run.get(at, np.nan) for at in x] for run in by_run])
+    return figures.Curve(variant.name, np.array(x), values)
 
 
 def main(arguments: list[str]) -> int:

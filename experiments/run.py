@@ -110,7 +110,7 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
         for name, points in report.breakdowns.items()
     }
     tracked.log_series(breakdowns)
-    tracked.log_json(dataclasses.asdict(report), "report.json")
+    tracked.log_report(dataclasses.asdict(report))
 
 
 def load_task(config: DictConfig) -> Task:
@@ -120,14 +120,14 @@ def load_task(config: DictConfig) -> Task:
 
 @functools.lru_cache(maxsize=2)
 def _loaded_task(options: str) -> Task:
-    task = hydra.utils.instantiate(json.loads(options))
+    task = _maker(json.loads(options))()
     task.load()
     return task
 
 
 def build(config: DictConfig, task: Task) -> keras.Model:
     """The model of a configuration for a loaded task, sized as `model.match` says."""
-    unit = _unit(config)
+    unit = _maker(_without_name(config.cell))
     shape = {
         "vocabulary_size": len(task.vocabulary),
         "classes": task.classes,
@@ -142,8 +142,13 @@ def build(config: DictConfig, task: Task) -> keras.Model:
     return build_model(unit, units=units, name=config.cell.name, **shape)
 
 
-def _unit(config: DictConfig):
-    return hydra.utils.instantiate(_without_name(config.cell), _partial_=True)
+def _maker(options: dict) -> functools.partial:
+    """What `_target_` names, with the other options.
+
+    Not by `hydra.utils.instantiate`: that one buries the message of an option that is refused.
+    """
+    target = hydra.utils.get_class(options.pop("_target_"))
+    return functools.partial(target, **options)
 
 
 def _without_name(section: DictConfig) -> dict:

@@ -76,8 +76,9 @@ class Grammar:
     """Draws sentences.
 
     Args:
-        filler_words: what stands between subjects and verbs.
-        noun_filler: chance that a phrase between them has a noun, where there is room for one.
+        filler_words: nouns (beside the subjects), adjectives, adverbs and past verbs to draw from.
+        noun_filler: chance that a phrase between a subject and its verb has a noun, where there is
+            room for one.
         rng: decides everything.
     """
 

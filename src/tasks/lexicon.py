@@ -43,7 +43,7 @@ FUNCTION_WORDS = _words("the that which who and ,")
 
 @dataclass(frozen=True)
 class FillerWords:
-    """Words that stand between subjects and verbs and of which some can be held out.
+    """Words that make a sentence longer without being asked about; some can be held out.
 
     Attributes:
         places: nouns that follow a preposition.

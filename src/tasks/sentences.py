@@ -88,14 +88,14 @@ class Options:
         depth: a `Depth`, or a mapping of its attributes.
         attractors: None for nouns in between whose numbers fall like coins, or how many attractors
             each verb has. As many nouns of the subject's own number then stand among them, so that
-            what is in between gives nothing away; whoever counts the subject with them has the
-            answer. Needs a depth of 1, as inner subjects may be attractors too.
+            what is in between gives nothing away; the subject is in the majority with them, though.
+            Needs a depth of 1, as inner subjects may be attractors too.
         noun_filler: chance that a phrase in between has a noun, where there is room for one. With
             an exact number of attractors it has no effect.
-        held_out: share of the words in between (nouns that are never subjects, adjectives, adverbs
-            and verbs) that training and validation do not contain, while every second test sentence
-            has only those in their places. Subjects are not held out: nobody can know the number
-            of a noun that was never seen with a verb.
+        held_out: share of the filler words (nouns that are never subjects, adjectives, adverbs and
+            past verbs) that training and validation do not contain, while every second test
+            sentence has only those in their places. Subjects are not held out: nobody can know the
+            number of a noun that was never seen with a verb.
         train_examples, validation_examples, test_examples: sentences in each split.
         data_seed: decides the data, together with the options above. More training sentences come
             after those that fewer would be, and change nothing in validation and test.

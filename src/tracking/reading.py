@@ -1,16 +1,20 @@
 """Reading the runs of a sweep back."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import mlflow
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from tracking.writing import REPORT
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """One run as MLflow has it.
 
-    `metrics` holds the last value of each metric; `series` all of them, as (step, value).
+    `metrics` holds the last value of each metric; `series` all of them, as (step, value);
+    `report` what the run kept as report.json, None where it kept nothing.
     """
 
     run_id: str
@@ -20,6 +24,7 @@ class RunRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     series: dict[str, list[tuple[int, float]]]
+    report: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -79,4 +84,11 @@ def _record(client, run) -> RunRecord:
         run.data.params,
         run.data.metrics,
         series,
+        _report(client, run.info.run_id),
     )
+
+
+def _report(client, run_id: str) -> dict[str, Any] | None:
+    if REPORT not in {artifact.path for artifact in client.list_artifacts(run_id)}:
+        return None
+    return mlflow.artifacts.load_dict(f"runs:/{run_id}/{REPORT}")

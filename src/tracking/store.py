@@ -35,6 +35,7 @@ def connect(uri: str | None = None) -> str:
     # MLflow reports every database migration of a new file at this level.
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     uri = tracking_uri(uri)
     if uri.startswith("http"):
         # By default MLflow tries an absent server for minutes before it gives up.

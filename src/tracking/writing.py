@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from tracking.store import experiment_id, this_process
 
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG = 5000
+_FORBIDDEN = re.compile(r"[^\w\-. :/]")
+REPORT = "report.json"
 
 
 class RunWriter:
@@ -61,11 +64,12 @@ class RunWriter:
     def log_series(self, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
         """Add several values of each metric, each with its step, in as few calls as can be.
 
-        MLflow keeps steps as whole numbers; others are rounded.
+        MLflow keeps steps as whole numbers; others are rounded. Signs that it does not allow in a
+        metric's name, such as "=", become colons.
         """
         now = int(time.time() * 1000)
         parts = [
-            Metric(name, float(value), now, round(step))
+            Metric(_FORBIDDEN.sub(":", name), float(value), now, round(step))
             for name, values in series.items()
             for step, value in values
             if not math.isnan(value)
@@ -81,9 +85,9 @@ class RunWriter:
         """Keep a text as the artifact `name`."""
         self._client.log_text(self.run_id, text, name)
 
-    def log_json(self, content: Any, name: str) -> None:
-        """Keep plain values as the artifact `name`."""
-        self.log_text(json.dumps(content, indent=1), name)
+    def log_report(self, report: Mapping[str, Any]) -> None:
+        """Keep plain values as what this run found, to be read back with it."""
+        self.log_text(json.dumps(report, indent=1), REPORT)
 
     def log_figure(self, figure, name: str) -> None:
         """Keep a matplotlib figure as the artifact `name`."""

@@ -16,7 +16,9 @@ from experiments.sweep import Progress, Sweep
 
 SMALL = [
     "task=agreement",
+    "task.distance.min=1",
     "task.distance.max=6",
+    "task.depth.max=1",
     "budget=quick",
     "budget.train_examples=96",
     "budget.evaluation_examples=48",

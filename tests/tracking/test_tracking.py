@@ -38,6 +38,7 @@ def test_a_sweep_is_read_back_as_it_was_written():
             ) as run:
                 run.log_metrics({"loss": 2.0}, step=1)
                 run.log_metrics({"loss": 1.0}, step=2)
+                run.log_report({"breakdowns": {"accuracy by distance": [{"at": 2.5}]}})
                 run.log_series({"many": [(i, i / 2) for i in range(2500)]})
     sweep = tracking.read_sweep(parent.run_id)
     assert (sweep.name, sweep.experiment) == ("sizes today", "sizes")
@@ -49,6 +50,7 @@ def test_a_sweep_is_read_back_as_it_was_written():
     assert len(first.params) == 250
     assert first.series["loss"] == [(1, 2.0), (2, 1.0)]
     assert first.metrics["loss"] == 1.0
+    assert first.report == {"breakdowns": {"accuracy by distance": [{"at": 2.5}]}}
     assert first.series["many"] == [(i, i / 2) for i in range(2500)]
     assert tracking.latest_sweep() == parent.run_id
 
@@ -87,13 +89,13 @@ def test_a_run_whose_process_was_killed_is_failed_later(store):
 def test_artifacts_of_each_kind():
     with tracking.TrackedRun("e", "n") as run:
         run.log_text("hello", "note.txt")
-        run.log_json({"a": [1, 2]}, "values.json")
+        run.log_report({"a": [1, 2.5]})
         run.log_table({"unit": ["gru", "lstm"], "accuracy": ["0.9", "0.8"]}, "table.json")
         figure = Figure()
         figure.subplots().plot([1, 2])
         run.log_figure(figure, "curve.png")
         run.describe("**all** of it")
-    assert artifacts_of(run.run_id) == {"note.txt", "values.json", "table.json", "curve.png"}
+    assert artifacts_of(run.run_id) == {"note.txt", "report.json", "table.json", "curve.png"}
     assert run_of(run.run_id).data.tags["mlflow.note.content"] == "**all** of it"
 
 
