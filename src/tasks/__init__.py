@@ -1,0 +1,1 @@
+"""What is learnt: data, batches, loss, metrics; one module a task."""
