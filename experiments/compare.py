@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAVY
 from rich.table import Table
 
 import tracking
@@ -17,8 +18,8 @@ from experiments.terminal import QUICK, say
 _LEARNT = 0.9  # The validation accuracy whose price in examples is told.
 _CAPTION = (
     "Mean ± standard deviation over the seeds. "
-    f"Examples to {_LEARNT:.0%}: seen in training until validation accuracy got there, "
-    "mean of the runs in which it did."
+    f"To {_LEARNT:.0%}: training examples seen until validation accuracy was there, "
+    "mean of the runs that got there."
 )
 
 
@@ -32,6 +33,10 @@ class Variant:
     def last(self, metric: str) -> np.ndarray:
         """The metric's last value in each run that has it."""
         return np.array([run.metrics[metric] for run in self.runs if metric in run.metrics])
+
+    def all(self, metric: str) -> list[float]:
+        """Every value of the metric, of all epochs of all runs."""
+        return [value for run in self.runs for _, value in run.series[metric]]
 
     def examples_to_learn(self) -> list[float]:
         """Examples seen when validation accuracy first reached `_LEARNT`, of runs where it did."""
@@ -83,19 +88,16 @@ def _columns(variants: list[Variant]) -> dict[str, list[str]]:
     """The table of a comparison, column by column."""
     rows = []
     for variant in variants:
-        learnt = variant.examples_to_learn()
-        among = f"({len(learnt)}/{len(variant.runs)})"
+        learnt, accuracy = variant.examples_to_learn(), variant.last("test/accuracy")
+        share = f"({len(learnt)}/{len(variant.runs)})"
         rows.append(
             {
                 "variant": variant.name,
-                "runs": str(len(variant.runs)),
                 "parameters": f"{variant.last('parameters').mean():,.0f}",
-                "s/epoch": f"{np.median(_all_values(variant, 'seconds_per_epoch')):.1f}",
-                "test accuracy": _mean_and_spread(variant.last("test/accuracy")),
-                "worst": f"{variant.last('test/accuracy').min():.3f}",
-                f"examples to {_LEARNT:.0%}": f"{np.mean(learnt):,.0f} {among}"
-                if learnt
-                else "never",
+                "s/epoch": f"{np.median(variant.all('seconds_per_epoch')):.1f}",
+                "test accuracy": _mean_and_spread(accuracy),
+                "worst run": f"{accuracy.min():.3f} of {len(accuracy)}",
+                f"to {_LEARNT:.0%}": f"{np.mean(learnt):,.0f} {share}" if learnt else "never",
             }
         )
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -107,12 +109,8 @@ def _mean_and_spread(values: np.ndarray) -> str:
     return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
 
 
-def _all_values(variant: Variant, metric: str) -> list[float]:
-    return [value for run in variant.runs for _, value in run.series[metric]]
-
-
 def _as_rich(heading: str, columns: dict[str, list[str]]) -> Table:
-    table = Table(title=heading, caption=_CAPTION)
+    table = Table(title=heading, caption=_CAPTION, box=SIMPLE_HEAVY, padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(name, justify="left" if name == "variant" else "right", no_wrap=True)
     for row in zip(*columns.values(), strict=True):

@@ -62,7 +62,7 @@ def test_a_sweep_ends_in_a_table_and_pictures():
     assert {run.status for run in sweep.runs} == {"FINISHED"}
     parent = mlflow.MlflowClient().get_run(sweep.run_id)
     assert parent.info.status == "FINISHED"
-    assert "| gru | 2 |" in parent.data.tags["mlflow.note.content"]
+    assert "| gru | " in parent.data.tags["mlflow.note.content"]
     accuracies = [r.metrics["test/accuracy"] for r in sweep.runs if r.tags["variant"] == "gru"]
     assert parent.data.metrics["test/accuracy/gru/mean"] == pytest.approx(sum(accuracies) / 2)
     held = {a.path for a in mlflow.MlflowClient().list_artifacts(sweep.run_id)}
@@ -137,7 +137,7 @@ def test_interrupted_what_is_done_is_compared_and_the_rest_is_failed():
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "examples to" in out
+    assert "to 90%" in out
     sweep = tracking.read_sweep(run_id)
     assert {run.status for run in sweep.runs} == {"FINISHED", "FAILED"}
     assert "KeyboardInterrupt" in sweep.runs[-1].tags["error"]
