@@ -14,7 +14,7 @@ setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by
 $(READY): requirements.txt pyproject.toml
 	echo "Setting up $(VENV) from requirements.txt (about a minute and a half) ..."
 	$(PYTHON) -m venv --clear $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(RUN) -m pip install -qq --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
 experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]

@@ -9,7 +9,7 @@ matplotlib.use("Agg")  # Figures go to files; a display is neither needed nor lo
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 # Okabe & Ito's palette: told apart with any kind of colour vision. Line styles tell it in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -70,6 +70,8 @@ def with_bands(
         axes.annotate("guessing", (0, guessing), (4, 3), ("axes fraction", "data"), "offset points")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
+    if all(float(x).is_integer() for curve in curves for x in curve.x):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

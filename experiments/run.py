@@ -11,7 +11,6 @@ from pathlib import Path
 
 import hydra
 import keras
-import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -90,10 +89,9 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         compile_model(model, config.training)
         tracked.log_metrics({"parameters": model.count_params(), "guessing": 1 / task.classes})
         best = directory / "model.keras"
-        history = fit(model, task, config, tracked, best, progress.report)
+        history, best_epoch = fit(model, task, config, tracked, best, progress.report)
         model.load_weights(best)
         report = task.evaluate(model)
-        best_epoch = 1 + int(np.argmax(history["validation/accuracy"]))
         _log_result(tracked, report, best_epoch)
         tracked.log_figure(learning_curves(name, history, best_epoch), "learning_curves.png")
         tracked.log_file(best, "model")

@@ -34,7 +34,7 @@ def fit(
     tracked: TrackedRun,
     best: Path,
     report_share: Callable[[float], None],
-) -> dict[str, list[float]]:
+) -> tuple[dict[str, list[float]], int]:
     """Train for the epochs of the budget and keep the best epoch's model in the file `best`.
 
     Args:
@@ -42,30 +42,48 @@ def fit(
         task: loaded.
         config: the whole configuration.
         tracked: the run that gets each epoch's metrics.
-        best: a `.keras` file; after the call it holds the model of the epoch with the highest
-            accuracy on the validation split, the first of equals.
+        best: a `.keras` file; after the call it holds the model of the best epoch, the one with the
+            highest accuracy on the validation split, and of equals the lowest loss.
         report_share: called with the share of the training that is done.
 
     Returns:
-        Each metric's value after each epoch.
+        Each metric's value after each epoch, and the number of the best epoch, from 1.
     """
     batch_size = config.training.batch_size
-    log = _EpochLog(tracked, len(task.training))
+    keep, log = _KeepBest(best), _EpochLog(tracked, len(task.training))
     model.fit(
         training_batches(task.training, batch_size, config.seed),
         validation_data=evaluation_batches(task.validation, 4 * batch_size),
         epochs=config.budget.epochs,
         shuffle=False,  # the batches come shuffled
         callbacks=[
-            keras.callbacks.ModelCheckpoint(
-                best, monitor="val_accuracy", mode="max", save_best_only=True
-            ),
+            keep,
             log,
             _ShareDone(report_share),
         ],
         verbose=0,
     )
-    return log.history
+    return log.history, keep.epoch
+
+
+class _KeepBest(keras.callbacks.Callback):
+    """Saves the model after each epoch that is the best so far.
+
+    Not `ModelCheckpoint`, which knows one metric: where several epochs answer all of the validation
+    split, the first of them can be far from the last on other data.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.epoch = 0
+        self._path = path
+        self._best = (-math.inf, -math.inf)
+
+    def on_epoch_end(self, epoch, logs=None):
+        reached = (logs["val_accuracy"], -logs["val_loss"])
+        if reached > self._best:
+            self._best, self.epoch = reached, epoch + 1
+            self.model.save(self._path)
 
 
 class _EpochLog(keras.callbacks.Callback):
@@ -126,3 +144,6 @@ class _ShareDone(keras.callbacks.Callback):
             self._next = now + _SECONDS_BETWEEN_REPORTS
             done = self._epoch + (batch + 1) / self.params["steps"]
             self._report(done / self.params["epochs"])
+
+    def on_train_end(self, logs=None):  # noqa: ARG002
+        self._report(1.0)

@@ -16,7 +16,7 @@ from tasks.sentences import Options, draw_splits
 from tasks.task import Point, Report, Task
 from tasks.vocabulary import SPECIAL_WORDS
 
-_MOST_DISTANCES = 10  # Points of "accuracy by distance".
+_MOST_DISTANCES = 10  # Points of "accuracy by distance in words".
 _MANY_ATTRACTORS = 5  # And more are one point.
 
 _VOCABULARY = [SPECIAL_WORDS[PADDING], *lexicon.WORDS]
@@ -107,9 +107,9 @@ class Agreement(Task):
         """Accuracy at the asked verbs of the test split, beside that of three blind rules.
 
         "accuracy_seen_words" and "accuracy_held_out_words" are of the sentences without and with
-        held-out words, where there are both. "accuracy by distance" has at most ten points, of
-        ranges of one width that begin at the least distance there can be; a point stands in the
-        middle of its range. In "accuracy by attractors", 5 stands for 5 or more.
+        held-out words, where there are both. "accuracy by distance in words" has at most ten
+        points, of ranges of one width that begin at the least distance there can be; a point stands
+        in the middle of its range. In "accuracy by number of attractors", 5 is 5 or more.
         """
         questions = self.test_questions
         answers = predict(model, self.test)[questions.sentence, questions.step]
@@ -118,12 +118,13 @@ class Agreement(Task):
         if 0 < questions.held_out.sum() < len(correct):
             metrics["accuracy_seen_words"] = float(correct[~questions.held_out].mean())
             metrics["accuracy_held_out_words"] = float(correct[questions.held_out].mean())
+        distances = self._middles(questions.distance)
         attractors = np.minimum(questions.attractors, _MANY_ATTRACTORS)
         return Report(
             metrics | questions.baselines(),
             {
-                "accuracy by distance": _points(self._middles(questions.distance), correct),
-                "accuracy by attractors": _points(attractors, correct),
+                "accuracy by distance in words": _points(distances, correct),
+                "accuracy by number of attractors": _points(attractors, correct),
                 "accuracy by depth": _points(questions.depth, correct),
             },
         )

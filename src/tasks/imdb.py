@@ -228,7 +228,7 @@ class Imdb(Task):
         """
         correct = predict(model, self.test) == self.test.targets
         points = _by_length(correct, self.test.lengths, self.max_words)
-        return Report({"accuracy": float(correct.mean())}, {"accuracy by length": points})
+        return Report({"accuracy": float(correct.mean())}, {"accuracy by length in words": points})
 
     def _encode_all(self) -> Arrays:
         _logger.info("Encoding the reviews of %s, once.", DATASET)

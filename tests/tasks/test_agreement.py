@@ -304,7 +304,7 @@ class TestReport:
     def test_accuracy_by_distance(self, loaded):
         task = loaded()
         report = task.evaluate(Scores(task, wrong_far_away))
-        points = report.breakdowns["accuracy by distance"]
+        points = report.breakdowns["accuracy by distance in words"]
         assert [point.at for point in points] == [2.5 + 4 * number for number in range(10)]
         assert [point.value for point in points] == [1, 1] + [0] * 8
         distances = task.test_questions.distance
@@ -320,12 +320,12 @@ class TestReport:
     )
     def test_ranges_of_distance(self, loaded, distance, middles):
         task = loaded(distance=distance)
-        points = task.evaluate(Scores(task, truth)).breakdowns["accuracy by distance"]
+        points = task.evaluate(Scores(task, truth)).breakdowns["accuracy by distance in words"]
         assert [point.at for point in points] == list(middles)
 
     def test_ranges_of_distance_begin_at_1_for_inner_subjects(self, loaded):
         task = loaded(**NESTED)
-        points = task.evaluate(Scores(task, truth)).breakdowns["accuracy by distance"]
+        points = task.evaluate(Scores(task, truth)).breakdowns["accuracy by distance in words"]
         assert [point.at for point in points] == [2.5 + 4 * number for number in range(10)]
 
     def test_accuracy_by_attractors_and_by_depth(self, loaded):
@@ -342,8 +342,8 @@ class TestReport:
             for point in points:
                 assert point.count == np.sum(values == point.at)
                 assert point.value == pytest.approx(correct[values == point.at].mean())
-        assert report.breakdowns["accuracy by attractors"][0].value > 0.9
-        assert report.breakdowns["accuracy by attractors"][-1].at == 5
+        assert report.breakdowns["accuracy by number of attractors"][0].value > 0.9
+        assert report.breakdowns["accuracy by number of attractors"][-1].at == 5
 
     def test_accuracies_by_words(self, loaded):
         task = loaded()

@@ -293,7 +293,7 @@ class TestReport:
             *[("word " * words, words == 900) for words in (301, 302, 900)],
         ]
         report = loaded(test=test).evaluate(AlwaysPositive())
-        points = report.breakdowns["accuracy by length"]
+        points = report.breakdowns["accuracy by length in words"]
         assert [(point.at, point.value, point.count) for point in points] == [
             (50, 1.0, 3),
             (100, 0.25, 4),
@@ -304,7 +304,7 @@ class TestReport:
     def test_last_bin_ends_at_max_words(self, loaded, max_words, ends):
         test = [(f"x{words} " * words, POSITIVE) for words in (50, 60, 1000)]
         report = loaded(test=test, max_words=max_words).evaluate(AlwaysPositive())
-        assert [point.at for point in report.breakdowns["accuracy by length"]] == ends
+        assert [point.at for point in report.breakdowns["accuracy by length in words"]] == ends
 
 
 @pytest.mark.parametrize("positive", [1, 7, 50, 93])
