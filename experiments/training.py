@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_REPORTS = 0.5
 def compile_model(model: keras.Model, config: DictConfig) -> None:
     """Optimiser, loss and accuracy; both count every question once, wherever it is asked."""
     model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate, clipnorm=config.clip_norm),
+        optimizer=keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm),
         loss=keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),
@@ -57,8 +57,8 @@ def fit(
         epochs=config.budget.epochs,
         shuffle=False,  # the batches come shuffled
         callbacks=[
-            keep,
             log,
+            keep,
             _ShareDone(report_share),
         ],
         verbose=0,
@@ -87,27 +87,30 @@ class _KeepBest(keras.callbacks.Callback):
 
 
 class _EpochLog(keras.callbacks.Callback):
-    """Each epoch's metrics to the tracked run, beside the time and the examples they cost."""
+    """Each epoch's metrics to the tracked run, beside the seconds and the examples they cost.
+
+    An epoch's seconds are those of its training and validation; keeping the model is not counted.
+    """
 
     def __init__(self, tracked: TrackedRun, examples: int):
         super().__init__()
         self._tracked = tracked
         self._examples = examples
+        self._seconds = 0.0
         self.history = {}
-
-    def on_train_begin(self, logs=None):  # noqa: ARG002
-        self._start = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         self._epoch_start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        now = time.perf_counter()
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(
-                f"the training loss is {logs['loss']} after epoch {epoch + 1}; "
-                "try a lower training.learning_rate or training.clip_norm"
-            )
+        seconds = time.perf_counter() - self._epoch_start
+        self._seconds += seconds
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"{name} is {value} after epoch {epoch + 1}; "
+                    "try a lower training.learning_rate or training.clip_norm"
+                )
         measured = {
             f"validation/{name.removeprefix('val_')}"
             if name.startswith("val_")
@@ -115,8 +118,8 @@ class _EpochLog(keras.callbacks.Callback):
             for name, value in logs.items()
         }
         measured |= {
-            "seconds": now - self._start,
-            "seconds_per_epoch": now - self._epoch_start,
+            "seconds": self._seconds,
+            "seconds_per_epoch": seconds,
             "examples_seen": (epoch + 1) * self._examples,
         }
         self._tracked.log_metrics(measured, step=epoch + 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Steps of each example without its padding, int64 `(examples,)`."""
         return np.count_nonzero(self.inputs != PADDING, axis=1)
@@ -40,10 +41,14 @@ class Examples:
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """What `keras.Model.fit` takes: inputs, targets and any weights, cut to the longest."""
-        steps = slice(int(self.lengths[rows].max()))
+        longest = int(self.lengths[rows].max())
+        steps = slice(longest)
         if self.asked is None:
             return self.inputs[rows, steps], self.targets[rows]
-        return self.inputs[rows, steps], self.targets[rows, steps], self.asked[rows, steps]
+        # Keras's metrics take the mean of weights over steps before they sum them up: without the
+        # factor a question would count less the longer its batch is.
+        weights = self.asked[rows, steps] * np.float32(longest)
+        return self.inputs[rows, steps], self.targets[rows, steps], weights
 
 
 def pad(sequences: list[np.ndarray], dtype=np.int32) -> np.ndarray:

@@ -17,7 +17,7 @@ REFUSED = [
     (["cell=gruu"], r"no cell 'gruu'. Did you mean gru\? There are: .*simple_rnn"),
     (["task=imbd"], r"no task 'imbd'. Did you mean imdb\?"),
     (["cell=gru", "cell.forget_bias=1"], "no value 'cell.forget_bias'"),
-    (["model.units=many"], "model.units: expected a whole number, such as 64; got 'many'"),
+    (["model.units=many"], "model.units: expected a whole number, such as 32; got 'many'"),
     (["model.units=64,0"], "model.units: expected at least 1, got 0"),
     (["model.units=2.5"], "model.units: expected a whole number"),
     (["model.dropout=1"], "model.dropout: expected at least 0 and less than 1, got 1"),

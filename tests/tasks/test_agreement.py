@@ -334,7 +334,7 @@ class TestReport:
         report = task.evaluate(Scores(task, last_noun))
         correct = questions.last_noun == questions.answer
         for name, values in (
-            ("attractors", np.minimum(questions.attractors, 5)),
+            ("number of attractors", np.minimum(questions.attractors, 5)),
             ("depth", questions.depth),
         ):
             points = report.breakdowns[f"accuracy by {name}"]
