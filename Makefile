@@ -7,20 +7,22 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 # What was typed as key=value goes on to Hydra as it is, but for the variables of this file.
-OVERRIDES = $(filter-out name=% run=% port=% PYTHON=%,$(MAKEOVERRIDES))
+OVERRIDES = $(filter-out name=% run=% port=% tests=% PYTHON=%,$(MAKEOVERRIDES))
 
 setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by themselves
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt
+	command -v $(PYTHON) > /dev/null || { \
+		echo "There is no $(PYTHON); install Python 3.11, or name it: make PYTHON=<path> ..." >&2; exit 2; }
 	echo "Setting up $(VENV) from requirements.txt (about a minute and a half) ..."
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -qq --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
 experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]
 	$(PYTHON) experiments/catalogue.py check "$(name)"
-	$(MAKE) --no-print-directory $(READY) MAKEOVERRIDES=
-	$(RUN) -m experiments experiment=$(name) $(OVERRIDES)
+	$(MAKE) --no-print-directory $(READY)
+	MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))' $(RUN) -m experiments --from-make experiment=$(name)
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run>]
 	$(RUN) -m experiments.compare $(run)
@@ -31,7 +33,7 @@ list:  ## Every experiment: its question, its command, its minutes
 ui: $(READY)  ## Browse the results: make ui [port=5000]
 	$(RUN) -m tracking.ui $(port)
 
-test: $(READY)  ## Run the tests
+test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m pytest --quiet $(tests)
 
 lint: $(READY)  ## Check the style

@@ -4,22 +4,27 @@ Checks what is asked for, runs the sweep through Hydra, and compares its runs. O
 Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra as it is.
 """
 
+import os
 import signal
 import sys
 from datetime import datetime
 from pathlib import Path
 
 from experiments.catalogue import CONFIGURATION
-from experiments.plan import Plan, RefusedError, make_plan
+from experiments.plan import Plan, RefusedError, make_plan, overrides_of_make, quoted
 from experiments.sweep import Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
+_FROM_MAKE = "--from-make"  # More arguments are in the variable MAKE_OVERRIDES, as make has them.
 _OUTPUTS = CONFIGURATION.parent / "outputs"
 _FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
+_STOPPED = "stopped by the user"
 
 
 def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
+    if arguments[:1] == [_FROM_MAKE]:
+        arguments = [*arguments[1:], *overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))]
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
         plan = None if for_hydra else make_plan(arguments)
@@ -42,21 +47,28 @@ def _sweep(plan: Plan, arguments: list[str]) -> int:
     try:
         connect(plan.configurations[0].tracking.uri)
         _try_out(plan)
-    except (OSError, RuntimeError, TypeError, ValueError) as problem:
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
     fail_abandoned_runs()
     started = datetime.now()
+    directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
+    directory.mkdir(parents=True, exist_ok=True)
     parent = _start_parent(plan, arguments, started)
     Sweep(plan.name, parent.run_id, list(plan.axes)).hand_over()
-    directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
-    code, reason = _run_all(plan, arguments, directory)
+    try:
+        reason = _run_all(plan, arguments, directory)
+    except KeyboardInterrupt:
+        reason = _STOPPED
+    except BaseException as error:
+        parent.fail(f"{type(error).__name__}: {error}")
+        raise
     if reason is None:
         parent.finish()
     else:
         parent.fail(reason)
     compare(parent.run_id)
-    return code
+    return {None: 0, _STOPPED: _INTERRUPTED}.get(reason, _FAILED)
 
 
 def _try_out(plan: Plan) -> None:
@@ -92,20 +104,20 @@ def _start_parent(plan: Plan, arguments: list[str], started: datetime):
     return start_sweep(plan.name, title, tags)
 
 
-def _run_all(plan: Plan, arguments: list[str], directory: Path) -> tuple[int, str | None]:
-    """Launch the runs; returns the exit code, and why the sweep is not whole if it is not."""
+def _run_all(plan: Plan, arguments: list[str], directory: Path) -> str | None:
+    """Launch the runs; returns why the sweep is not whole, None if it is."""
     from experiments.run import job
 
-    sys.argv = ["unrolled", "--multirun", *arguments, f"hydra.sweep.dir={directory}"]
-    bar = SweepBar(directory, plan.runs)
-    try:
-        with bar:
-            job()
-    except KeyboardInterrupt:
-        return _INTERRUPTED, "stopped by the user"
-    failed = sum(outcome.error is not None for outcome in bar.outcomes.values())
-    return (_FAILED, f"{failed} of {plan.runs} runs failed") if failed else (0, None)
+    given = [a for a in arguments if not a.startswith("hydra.sweep.dir=")]
+    sys.argv = ["unrolled", "--multirun", *given, f"hydra.sweep.dir={quoted(str(directory))}"]
+    with SweepBar(directory, plan.runs) as bar:
+        job()
+    good = sum(outcome.error is None for outcome in bar.outcomes.values())
+    return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -15,11 +15,10 @@ import tracking
 from experiments import figures
 from experiments.terminal import QUICK, say
 
-_LEARNT = 0.9  # The validation accuracy whose price in examples is told.
 _CAPTION = (
-    "Mean ± standard deviation over the seeds. "
-    f"To {_LEARNT:.0%}: training examples seen until validation accuracy was there, "
-    "mean of the runs that got there."
+    "Mean ± standard deviation over the seeds, which decide initial weights and the order of "
+    "examples. s/epoch: median, validation included. To ...: training examples seen until "
+    "validation accuracy got there."
 )
 
 
@@ -38,14 +37,21 @@ class Variant:
         """Every value of the metric, of all epochs of all runs."""
         return [value for run in self.runs for _, value in run.series[metric]]
 
-    def examples_to_learn(self) -> list[float]:
-        """Examples seen when validation accuracy first reached `_LEARNT`, of runs where it did."""
-        found = []
+    @property
+    def learnt(self) -> float:
+        """The validation accuracy at which the task counts as learnt."""
+        return self.runs[0].metrics["learnt"]
+
+    def price(self) -> str:
+        """Examples seen until the task was learnt, the mean if every run got there."""
+        prices = []
         for run in self.runs:
             curve = zip(run.series["examples_seen"], run.series["validation/accuracy"], strict=True)
-            reached = [seen for (_, seen), (_, accuracy) in curve if accuracy >= _LEARNT]
-            found += reached[:1]
-        return found
+            reached = [seen for (_, seen), (_, accuracy) in curve if accuracy >= self.learnt]
+            prices += reached[:1]
+        if len(prices) < len(self.runs):  # A mean of the others would favour who rarely learns.
+            return f"in {len(prices)} of {len(self.runs)}" if prices else "never"
+        return _mean_and_spread(np.array(prices), ",.0f")
 
 
 def compare(run_id: str) -> None:
@@ -66,7 +72,7 @@ def compare(run_id: str) -> None:
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():
             writer.log_figure(figure, name)
-    say.print("Curves, pictures and models: make ui, then")
+    say.print(f"Curves, pictures and models: {tracking.how_to_browse()}, then")
     say.print(tracking.page(sweep.experiment_id, run_id), soft_wrap=True)
     for run in unfinished:
         say.print(f"{run.name}: {run.status}. {run.tags.get('error', '')}", style="red")
@@ -88,8 +94,7 @@ def _columns(variants: list[Variant]) -> dict[str, list[str]]:
     """The table of a comparison, column by column."""
     rows = []
     for variant in variants:
-        learnt, accuracy = variant.examples_to_learn(), variant.last("test/accuracy")
-        share = f"({len(learnt)}/{len(variant.runs)})"
+        accuracy = variant.last("test/accuracy")
         rows.append(
             {
                 "variant": variant.name,
@@ -97,16 +102,15 @@ def _columns(variants: list[Variant]) -> dict[str, list[str]]:
                 "s/epoch": f"{np.median(variant.all('seconds_per_epoch')):.1f}",
                 "test accuracy": _mean_and_spread(accuracy),
                 "worst run": f"{accuracy.min():.3f} of {len(accuracy)}",
-                f"to {_LEARNT:.0%}": f"{np.mean(learnt):,.0f} {share}" if learnt else "never",
+                f"to {variant.learnt:.0%}": variant.price(),
             }
         )
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _mean_and_spread(values: np.ndarray) -> str:
-    if len(values) < 2:
-        return f"{values.mean():.3f}"
-    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
+def _mean_and_spread(values: np.ndarray, form: str = ".3f") -> str:
+    mean = f"{values.mean():{form}}"
+    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):{form}}"
 
 
 def _as_rich(heading: str, columns: dict[str, list[str]]) -> Table:
@@ -187,7 +191,11 @@ def main(arguments: list[str]) -> int:
     if run_id is None:
         print("There is no sweep yet; make one: make experiment name=...", file=sys.stderr)
         return 2
-    compare(run_id)
+    try:
+        compare(run_id)
+    except tracking.NoSuchRunError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

@@ -1,7 +1,9 @@
 """What a command line asks for, checked in full before anything slow is imported."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.catalogue import CONFIGURATION, unknown
+from experiments.sweep import Sweep
 
 
 class RefusedError(ValueError):
@@ -53,17 +56,76 @@ def make_plan(arguments: list[str]) -> Plan:
         RefusedError: for an unknown key, choice or experiment, or a value of the wrong type or
             beyond its limits.
     """
+    _compose_once.cache_clear()  # Files may have changed since the last plan.
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         typed = _parse(arguments)
         experiment = _experiment_of(typed)
         values = {**_axes_of_file(typed), **typed}
+        _check_hydra(values)
+        axes = {key.lstrip("+"): options for key, options in values.items() if len(options) > 1}
         first = {key: options[0] for key, options in values.items()}
         configurations = [_checked(first)]
         for key, options in values.items():  # Each value once: combinations bring nothing new.
-            configurations += [_checked({**first, key: option}) for option in options[1:]]
-    axes = {key: options for key, options in values.items() if len(options) > 1}
-    directory = Path(typed["hydra.sweep.dir"][0]) if "hydra.sweep.dir" in typed else None
-    return Plan(experiment, axes, configurations, directory)
+            others = [_checked({**first, key: option}) for option in options[1:]]
+            _check_names(key, options, [configurations[0], *others], list(axes))
+            configurations += others
+        if experiment is not None:
+            _check_file(experiment, {k: v for k, v in first.items() if _is_choice(k)})
+    return Plan(experiment, axes, configurations, _directory(typed))
+
+
+def overrides_of_make(text: str) -> list[str]:
+    """What was typed as key=value behind make, from its variable MAKEOVERRIDES.
+
+    make writes a blank in a value as backslash and blank, and doubles dollars.
+    """
+    typed = re.split(r"(?<!\\)\s+", text.strip()) if text.strip() else []
+    return [argument.replace("\\ ", " ").replace("$$", "$") for argument in typed]
+
+
+def quoted(value: str) -> str:
+    """A value in quotes, so that Hydra takes every sign in it as it is."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _directory(typed: dict[str, list[str]]) -> Path | None:
+    if "hydra.sweep.dir" not in typed:
+        return None
+    directory = Path(typed["hydra.sweep.dir"][0]).absolute()
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise RefusedError(f"hydra.sweep.dir: expected a new or an empty folder, got {directory}.")
+    return directory
+
+
+def _check_hydra(values: dict[str, list[str]]) -> None:
+    if "hydra.sweep.subdir" in values:
+        raise RefusedError("hydra.sweep.subdir: stays the number of the run; the bar looks there.")
+
+
+def _check_file(experiment: str, choices: dict[str, str]) -> None:
+    """What an experiment's file sets must be there without it."""
+    with_it = _composed(choices, return_hydra_config=True)
+    chosen = with_it.hydra.runtime.choices
+    without = _composed(
+        {key: value for key, value in chosen.items() if _is_choice(key) and key != "experiment"}
+    )
+    known = _keys(without)
+    for key in _keys(with_it):
+        if key not in known and not key.startswith("hydra.") and key.partition(".")[0] != "cell":
+            problem = unknown("value", key, _near(key, known))
+            raise RefusedError(f"conf/experiment/{experiment}.yaml: {problem}")
+
+
+def _check_names(
+    key: str, options: list[str], configurations: list[DictConfig], axes: list[str]
+) -> None:
+    """No two values may make runs of one name: the comparison would take them for one."""
+    names = [Sweep(axes=axes).run_name(configuration) for configuration in configurations]
+    if len(set(names)) < len(names):
+        raise RefusedError(
+            f"{key}: {', '.join(options)} make runs of the same name, {names[0]!r}. "
+            "Is a value there twice, or has a copied file of conf/ kept the other's name?"
+        )
 
 
 def _parse(arguments: list[str]) -> dict[str, list[str]]:
@@ -105,6 +167,9 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     _check_choices(choices)
     defaults = _composed(choices)
     settings = [key for key in overrides if key not in choices and key[0] not in "+~"]
+    for key in overrides:  # Units take options that their file does not name; nothing else does.
+        if key[0] in "+~" and not key.lstrip("+~").startswith(("cell.", "hydra")):
+            _check_key(key.lstrip("+~"), defaults)
     for key in settings:
         _check_key(key, defaults)
     config = _composed(overrides)
@@ -112,16 +177,21 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
         _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key))
     for key, (allowed, expected) in _LIMITS.items():
         value = OmegaConf.select(config, key)
-        if not allowed(value):
+        if not _allows(allowed, value):
             raise RefusedError(f"{key}: expected {expected}, got {value!r}.")
     return config
 
 
 def _composed(overrides: dict[str, str], **options) -> DictConfig:
     try:
-        return compose("config", [f"{key}={value}" for key, value in overrides.items()], **options)
+        return _compose_once(tuple(f"{k}={v}" for k, v in overrides.items()), **options)
     except (HydraException, OmegaConfBaseException) as error:
         raise RefusedError(str(error).strip()) from error
+
+
+@lru_cache
+def _compose_once(overrides: tuple[str, ...], **options) -> DictConfig:
+    return compose("config", list(overrides), **options)
 
 
 def _is_choice(key: str) -> bool:
@@ -139,9 +209,13 @@ def _check_key(key: str, defaults: DictConfig) -> None:
     known = _keys(defaults)
     if key.startswith("hydra") or key in known or any(k.startswith(f"{key}.") for k in known):
         return
+    raise RefusedError(unknown("value", key, _near(key, known)))
+
+
+def _near(key: str, known: list[str]) -> list[str]:
+    """The keys in the same section as `key`, or all where there is no such section."""
     section = key.rpartition(".")[0]
-    nearby = [k for k in known if section and k.startswith(f"{section}.")] or known
-    raise RefusedError(unknown("value", key, nearby))
+    return [k for k in known if section and k.startswith(f"{section}.")] or known
 
 
 def _keys(config: DictConfig, above: str = "") -> list[str]:
@@ -154,7 +228,9 @@ def _keys(config: DictConfig, above: str = "") -> list[str]:
 
 
 def _check_type(key: str, value: Any, default: Any) -> None:
-    if default is None or OmegaConf.is_config(default) or value is None:
+    if OmegaConf.is_config(default) != OmegaConf.is_config(value):
+        raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
+    if default is None or OmegaConf.is_config(default) or (value is None and key in _LIMITS):
         return
     if isinstance(default, bool) or isinstance(value, bool):
         fits = isinstance(value, bool) and isinstance(default, bool)
@@ -167,6 +243,13 @@ def _check_type(key: str, value: Any, default: Any) -> None:
 
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def _allows(allowed: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return allowed(value)
+    except TypeError:  # A word or null where a number is compared.
+        return False
 
 
 def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:

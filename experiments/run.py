@@ -49,7 +49,7 @@ def job(config: DictConfig) -> None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     sweep = Sweep.handed_over()
     start = time.perf_counter()
-    name = f"{sweep.variant(config)} seed={config.seed}"
+    name = sweep.run_name(config)
     try:
         result = run(config, directory, sweep)
         summary = f"test accuracy {result.metrics['accuracy']:.3f}"
@@ -73,13 +73,12 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         ValueError: for options that the task, the unit or the model refuse.
     """
     sweep = sweep or Sweep()
-    variant = sweep.variant(config)
-    name = f"{variant} seed={config.seed}"
+    name = sweep.run_name(config)
     directory.mkdir(parents=True, exist_ok=True)
     progress = Progress(directory)
     tracking.connect(config.tracking.uri)
     with tracking.TrackedRun(
-        sweep.experiment, name, _tags(config, sweep, variant), _flat(config), sweep.parent_run_id
+        sweep.experiment, name, _tags(config, sweep), _flat(config), sweep.parent_run_id
     ) as tracked:
         tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
         task = load_task(config)
@@ -87,7 +86,13 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         keras.utils.set_random_seed(config.seed)
         model = build(config, task)
         compile_model(model, config.training)
-        tracked.log_metrics({"parameters": model.count_params(), "guessing": 1 / task.classes})
+        tracked.log_metrics(
+            {
+                "parameters": model.count_params(),
+                "guessing": 1 / task.classes,
+                "learnt": task.learnt,
+            }
+        )
         best = directory / "model.keras"
         history, best_epoch = fit(model, task, config, tracked, best, progress.report)
         model.load_weights(best)
@@ -155,9 +160,9 @@ def _without_name(section: DictConfig) -> dict:
     return {key: value for key, value in resolved.items() if key != "name"}
 
 
-def _tags(config: DictConfig, sweep: Sweep, variant: str) -> dict[str, str]:
+def _tags(config: DictConfig, sweep: Sweep) -> dict[str, str]:
     return {
-        "variant": variant,
+        "variant": sweep.variant(config),
         "cell": config.cell.name,
         "task": config.task.name,
         "seed": config.seed,
@@ -170,12 +175,15 @@ def _tags(config: DictConfig, sweep: Sweep, variant: str) -> dict[str, str]:
 @functools.cache
 def git_commit() -> str:
     """The commit of this project, marked where files differ from it."""
-    command = ["git", "-C", str(CONFIGURATION), "describe", "--always", "--dirty", "--abbrev=12"]
+    git = ["git", "-C", str(CONFIGURATION.parent)]
     try:
-        described = subprocess.run(command, capture_output=True, text=True, check=True)
+        head, changes = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return described.stdout.strip()
+    return head.strip() + ("-dirty" if changes else "")
 
 
 def _flat(config: DictConfig) -> dict[str, str]:

@@ -33,6 +33,10 @@ class Sweep:
         """The sweep that this process or the one above handed over; else that of a single run."""
         return cls(**json.loads(os.environ.get(_VARIABLE, "{}")))
 
+    def run_name(self, config: DictConfig) -> str:
+        """The run's name in the UI, which no other run of the sweep has."""
+        return f"{self.variant(config)} seed={config.seed}"
+
     def variant(self, config: DictConfig) -> str:
         """What sets a run apart from those of the sweep that differ by more than their seed."""
         parts = [config.cell.name]
@@ -41,7 +45,7 @@ class Sweep:
                 continue
             value = OmegaConf.select(config, key)
             if OmegaConf.is_config(value):  # a choice of a configuration group
-                value = value.get("name", key)
+                value = value.name
             parts.append(f"{key.rpartition('.')[2]}={value}")
         return " ".join(parts)
 

@@ -43,12 +43,33 @@ def scan(cell, projected, initial_states, mask=None):
         last = [sequence[-1] for sequence in sequences]
 
         def gradient(d_outputs, *d_last):
-            return loop.backward(sequences, z, mask, d_outputs, d_last)
+            def backward(d_outputs, *rest):
+                return loop.backward(sequences, z, mask, d_outputs, rest[: len(d_last)])
+
+            # z stands for the inputs and weights it was made of: whoever asks for a derivative of
+            # this derivative by any of them is refused, not given a part of it.
+            return _once(backward)(d_outputs, *d_last, *rest, recurrent_kernel, *sequences, *z)
 
         return (outputs, *last), gradient
 
     outputs, *last = run(projected, recurrent_kernel, *initial_states, *peephole)
     return outputs, last
+
+
+def _once(function):
+    """`function`, of which a derivative is refused."""
+
+    @tf.custom_gradient
+    def guarded(*arguments):
+        def refuse(*_):
+            raise NotImplementedError(
+                "Second derivatives do not go through the scan of `layers`; take them through "
+                "keras.layers.RNN(layer.cell), which is slower."
+            )
+
+        return function(*arguments), refuse
+
+    return guarded
 
 
 def _take_sites(columns, order, units):
@@ -127,11 +148,11 @@ class _Loop:
                 d_states = [tf.where(keep, d, tf.zeros_like(d)) for d in d_states]
             before = [s.read(t) for s in states]
             sites = _StoredSites(self, [part.read(t) for part in z])
-            d_before, d_weights = self._pull_back(sites, before, d_states)
+            d_before, dz, d_weights = self._pull_back(sites, before, d_states)
             if passed_on is not None:
                 d_before = [d + p for d, p in zip(d_before, passed_on, strict=True)]
             d_peephole = [d + w for d, w in zip(d_peephole, d_weights, strict=True)]
-            kept_dz = [k.write(t, dz) for k, dz in zip(kept_dz, sites.dz, strict=True)]
+            kept_dz = [k.write(t, dz) for k, dz in zip(kept_dz, dz, strict=True)]
             kept_v = [k.write(t, v) for k, v in zip(kept_v, sites.v, strict=True)]
             return t - 1, d_before, d_peephole, kept_dz, kept_v
 
@@ -143,18 +164,21 @@ class _Loop:
         return tf.concat(dz, -1), tf.concat(d_kernel, -1), *d_initial, *d_peephole
 
     def _pull_back(self, sites, before, d_states):
-        """The vector-Jacobian product of one step, asked of the cell's own equations."""
+        """The vector-Jacobian product of one step, asked of the cell's own equations.
+
+        Returns:
+            Gradients of the states before the step, of every group's z, and of the peepholes.
+        """
         weights = [] if self.peephole is None else [self.peephole]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([*before, *weights])
+            tape.watch([*before, *sites.z_known, *weights])
             new = self.cell.equations(sites, *before)
-        gradients = tape.gradient(
+        return tape.gradient(
             list(new),
-            [*before, *weights],
+            (before, sites.z_known, weights),
             output_gradients=d_states,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        return gradients[: len(before)], gradients[len(before) :]
 
 
 class _Sites:
@@ -187,22 +211,21 @@ class _StoredSites(_Sites):
     """`recurrent` for one step back: z is known, and its gradient is what one wants to know."""
 
     def __init__(self, loop, z):
-        super().__init__(loop, z)
-        self.dz = [tf.zeros_like(part) for part in z]
+        super().__init__(loop, [None] * len(z))
+        self.z_known = z
         self.v = [None] * len(z)
 
     def meet(self, number, v):
         self.v[number] = v
 
         @tf.custom_gradient
-        def stored(v):  # noqa: ARG001  (z was computed from it on the way forward)
+        def stored(v, z):  # noqa: ARG001  (z was computed from v on the way forward)
             def gradient(dz):
-                self.dz[number] = dz
-                return tf.matmul(dz, self.loop.kernels[number], transpose_b=True)
+                return tf.matmul(dz, self.loop.kernels[number], transpose_b=True), dz
 
-            return tf.identity(self.x[number]), gradient
+            return tf.identity(z), gradient
 
-        return stored(v)
+        return stored(v, self.z_known[number])
 
 
 def _as_array(sequence):

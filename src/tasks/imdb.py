@@ -185,6 +185,7 @@ class Imdb(Task):
     name: ClassVar[str] = "imdb"
     classes: ClassVar[int] = 2
     per_step: ClassVar[bool] = False
+    learnt: ClassVar[float] = 0.85
 
     vocabulary_size: int = 10_000
     max_words: int = 400

@@ -42,6 +42,7 @@ class Task(abc.ABC):
         classes: number of classes an answer chooses from.
         per_step: True where the question is asked at steps (many-to-many), False where it is asked
             once about the whole sequence (many-to-one).
+        learnt: the accuracy at which the task counts as learnt, whose price is compared.
         vocabulary: after `load`, the words by their number; number 0 is padding.
         training, validation, test: after `load`, the splits.
         fingerprint: after `load`, a hash of all data, equal exactly when the data are.
@@ -50,6 +51,7 @@ class Task(abc.ABC):
     name: ClassVar[str]
     classes: ClassVar[int]
     per_step: ClassVar[bool]
+    learnt: ClassVar[float]
 
     vocabulary: list[str]
     training: Examples

@@ -1,17 +1,19 @@
 """Everything that knows MLflow: where runs are kept, how one is written, how a sweep is read."""
 
-from tracking.reading import RunRecord, Sweep, latest_sweep, read_sweep
+from tracking.reading import NoSuchRunError, RunRecord, Sweep, latest_sweep, read_sweep
 from tracking.store import connect, fail_abandoned_runs, tracking_uri
-from tracking.ui import page
+from tracking.ui import how_to_browse, page
 from tracking.writing import RunWriter, TrackedRun, start_sweep
 
 __all__ = [
+    "NoSuchRunError",
     "RunRecord",
     "RunWriter",
     "Sweep",
     "TrackedRun",
     "connect",
     "fail_abandoned_runs",
+    "how_to_browse",
     "latest_sweep",
     "page",
     "read_sweep",

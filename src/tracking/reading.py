@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlflow
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tracking.writing import REPORT
@@ -39,10 +40,24 @@ class Sweep:
     runs: list[RunRecord]
 
 
+class NoSuchRunError(LookupError):
+    """A run id that the store does not know."""
+
+
 def read_sweep(run_id: str) -> Sweep:
-    """The sweep whose parent run is `run_id`, with every run that is there so far."""
+    """The sweep whose parent run is `run_id`, with every run that is there so far.
+
+    Raises:
+        NoSuchRunError: if there is no such run.
+    """
     client = mlflow.MlflowClient()
-    parent = client.get_run(run_id)
+    try:
+        parent = client.get_run(run_id)
+    except MlflowException as error:
+        raise NoSuchRunError(
+            f"There is no run {run_id!r} in {mlflow.get_tracking_uri()}; expected the id of a "
+            "sweep's parent run, as its page in the UI shows it."
+        ) from error
     children = client.search_runs(
         [parent.info.experiment_id],
         f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'",

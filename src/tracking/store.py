@@ -10,17 +10,17 @@ from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
 _PROJECT = Path(__file__).resolve().parents[2]
-_ARTIFACTS = _PROJECT / "mlruns"
+_DEFAULT = f"sqlite:///{_PROJECT / 'mlflow.db'}"
 
 
 def tracking_uri(uri: str | None = None) -> str:
     """`uri`, else MLFLOW_TRACKING_URI, else the SQLite file mlflow.db in the project's folder."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_PROJECT / 'mlflow.db'}"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT
 
 
-def is_local(uri: str) -> bool:
-    """Whether runs go into the project's own database, and so artifacts into its own folder."""
-    return uri == f"sqlite:///{_PROJECT / 'mlflow.db'}"
+def is_default(uri: str) -> bool:
+    """Whether runs go into the project's own database."""
+    return uri == _DEFAULT
 
 
 def connect(uri: str | None = None) -> str:
@@ -57,8 +57,10 @@ def experiment_id(name: str) -> str:
     experiment = mlflow.get_experiment_by_name(name)
     if experiment is not None:
         return experiment.experiment_id
-    # MLflow's own default is ./mlruns of whatever folder the process runs in.
-    location = _ARTIFACTS.as_uri() if is_local(mlflow.get_tracking_uri()) else None
+    location, uri = None, mlflow.get_tracking_uri()
+    if uri.startswith("sqlite:///"):
+        # Beside the database: MLflow's own choice is ./mlruns of wherever the process runs.
+        location = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns").as_uri()
     # Without this tag the UI takes every experiment for one with language-model traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return mlflow.create_experiment(name, artifact_location=location, tags=kind)

@@ -5,7 +5,9 @@ import socket
 import subprocess
 import sys
 
-from tracking.store import connect, fail_abandoned_runs, tracking_uri
+import mlflow
+
+from tracking.store import connect, fail_abandoned_runs, is_default
 
 _HOST, _PORT = "127.0.0.1", 5000
 # The UI opens on pages for language-model traces unless it is told otherwise.
@@ -13,15 +15,24 @@ _VIEW = "workflowType=machine_learning"
 
 
 def page(experiment_id: str, run_id: str | None = None) -> str:
-    """Where the UI shows an experiment's runs, or one run."""
-    uri = tracking_uri()
+    """Where the UI shows an experiment's runs, or one run, of the store in use."""
+    uri = mlflow.get_tracking_uri()
     server = uri.rstrip("/") if uri.startswith("http") else f"http://{_HOST}:{_PORT}"
     run = f"/{run_id}" if run_id else ""
     return f"{server}/#/experiments/{experiment_id}/runs{run}?{_VIEW}"
 
 
+def how_to_browse() -> str:
+    """The command that opens the UI over the store in use."""
+    uri = mlflow.get_tracking_uri()
+    return "make ui" if is_default(uri) else f"MLFLOW_TRACKING_URI={uri} make ui"
+
+
 def main(arguments: list[str]) -> int:
     """Serve until interrupted; returns the exit code."""
+    if arguments and not arguments[0].isdecimal():
+        print(f"port: expected a number such as {_PORT}, got {arguments[0]!r}", file=sys.stderr)
+        return 2
     port = int(arguments[0]) if arguments else _PORT
     uri = connect()
     if uri.startswith("http"):

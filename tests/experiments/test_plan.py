@@ -1,12 +1,16 @@
 """What a command line may ask for, and what it is told where it may not."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
-from experiments.catalogue import experiments
-from experiments.plan import RefusedError, make_plan
+from experiments.catalogue import CONFIGURATION, experiments
+from experiments.plan import RefusedError, make_plan, overrides_of_make, quoted
+from experiments.sweep import Sweep
 
 REFUSED = [
     (["experiment=gru_vs_lstn"], r"no experiment 'gru_vs_lstn'. Did you mean gru_vs_lstm\?"),
@@ -27,6 +31,13 @@ REFUSED = [
     (["budget.epochs=0"], "budget.epochs: expected at least 1"),
     (["seed=1,two"], "seed: expected a whole number, such as 1; got 'two'"),
     (["seed"], "'seed' is no override; expected key=value"),
+    (["seed=1,2,1"], "seed: 1, 2, 1 make runs of the same name"),
+    (["hydra.sweep.subdir=x"], "hydra.sweep.subdir: stays"),
+    (["model.dropout=null"], "model.dropout: expected at least 0"),
+    (["training.learning_rate=null"], "training.learning_rate: expected more than 0"),
+    (["task=imdb", "budget.train_examples=abc"], "budget.train_examples: expected at least 1, or"),
+    (["task.distance=5"], "task.distance: got 5, but it has values below it"),
+    (["+model.unit=5"], "no value 'model.unit'"),
     (["experiment=gru_vs_lstm,gru_vs_lstm"], "experiment: expected one name"),
 ]
 
@@ -75,6 +86,74 @@ def test_a_range_and_an_added_value_are_taken():
     plan = make_plan(["seed=range(1,4)", "+cell.use_bias=false"])
     assert plan.axes == {"seed": ["1", "2", "3"]}
     assert plan.configurations[0].cell.use_bias is False
+
+
+def test_an_added_value_names_its_runs_by_its_values():
+    plan = make_plan(["+cell.use_bias=true,false"])
+    sweep = Sweep("e", None, list(plan.axes))
+    assert [sweep.variant(c) for c in plan.configurations] == [
+        "lstm use_bias=True",
+        "lstm use_bias=False",
+    ]
+
+
+def test_every_file_of_a_group_has_its_own_name():
+    for group in ("cell", "model", "training", "task", "budget", "tracking"):
+        for path in (CONFIGURATION / group).glob("*.yaml"):
+            content = OmegaConf.load(path)
+            assert (content.get("name") or content.task.name) == path.stem
+
+
+@pytest.fixture
+def experiment_file():
+    path = CONFIGURATION / "experiment" / "of_a_test.yaml"
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def test_what_an_experiment_file_sets_is_set(experiment_file):
+    experiment_file.write_text(
+        "# @package _global_\nseed: 7\nmodel: {units: 99}\ntraining: {learning_rate: 0.5}\n"
+        "budgets: {default: {epochs: 3}}\nhydra: {sweeper: {params: {cell: 'gru,lstm'}}}\n"
+    )
+    config = make_plan(["experiment=of_a_test"]).configurations[0]
+    assert (config.seed, config.model.units, config.training.learning_rate) == (7, 99, 0.5)
+    assert config.budget.epochs == 3
+    assert make_plan(["experiment=of_a_test", "budget=quick"]).configurations[0].budget.epochs == 2
+
+
+def test_a_word_in_an_experiment_file_that_does_not_exist_is_refused(experiment_file):
+    experiment_file.write_text("# @package _global_\nmodel: {unit: 99}\n")
+    with pytest.raises(RefusedError, match=r"of_a_test.yaml: There is no value 'model.unit'"):
+        make_plan(["experiment=of_a_test"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed_on"),
+    [
+        ([], []),
+        (["seed=range(1,4)", "a=b c", "d=x$y"], ["seed=range(1,4)", "a=b c", "d=x$y"]),
+        (["name=gru_vs_lstm", "e=it's", "task=imdb"], ["e=it's", "task=imdb"]),
+    ],
+)
+def test_make_hands_overrides_over_as_they_were_typed(typed, passed_on, tmp_path):
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\n[ "$1" = -m ] && printf %s "$MAKE_OVERRIDES"; exit 0\n')
+    fake.chmod(0o755)
+    command = ["make", "-o", "ready", "experiment", "name=gru_vs_lstm", *typed]
+    environment = {**os.environ, "MAKEFLAGS": ""}
+    command += [f"RUN={fake}", f"READY={fake}"]
+    done = subprocess.run(
+        command, cwd=CONFIGURATION.parent, capture_output=True, text=True, env=environment
+    )
+    ours = [a for a in overrides_of_make(done.stdout) if not a.startswith(("RUN=", "READY="))]
+    assert sorted(ours) == sorted(passed_on)
+
+
+def test_quotes_keep_any_folder_whole():
+    folder = "/a (old) b, v=2/it's/${x}\\"
+    override = OverridesParser.create().parse_override(f"hydra.sweep.dir={quoted(folder)}")
+    assert override.value() == folder
 
 
 def test_refusing_imports_nothing_slow():

@@ -112,3 +112,47 @@ def test_one_trace_serves_all_batch_sizes_and_lengths():
         x = tf.random.normal((batch, steps, 5))
         np.testing.assert_allclose(call(x), layer(x), atol=1e-6)
     assert len(traces) == 1
+
+
+def test_second_derivatives_are_refused_not_wrong():
+    layer = layers.GRU(UNITS)
+    x = tf.random.normal(SHAPE)
+    for wrap in (lambda f: f, tf.function):
+
+        def twice():
+            with tf.GradientTape() as outer:
+                outer.watch(x)
+                with tf.GradientTape() as inner:
+                    inner.watch(x)
+                    loss = tf.reduce_sum(layer(x))
+                slope = inner.gradient(loss, x)
+            return outer.gradient(slope, x)
+
+        with pytest.raises(NotImplementedError, match=r"keras.layers.RNN\(layer.cell\)"):
+            wrap(twice)()
+
+
+class Detached(layers.SimplifiedGRUCell):
+    """A gate that learns from its input and its bias, but sends no gradient into the past."""
+
+    def equations(self, recurrent, c):
+        c_tilde = tf.tanh(recurrent("c", c))
+        gamma_u = tf.sigmoid(recurrent("u", tf.stop_gradient(c)))
+        return (gamma_u * c_tilde + (1 - gamma_u) * c,)
+
+
+class DetachedGRU(layers.Recurrent):
+    cell_class = Detached
+
+
+def test_what_stops_a_gradient_stops_no_more_than_that():
+    rng = np.random.default_rng(4)
+    shared = {"return_sequences": True, "return_state": True, "dtype": "float64"}
+    layer = DetachedGRU(UNITS, **shared)
+    reference = keras.layers.RNN(layer.cell, **shared)
+    x, state = tf.constant(rng.normal(size=SHAPE)), tf.constant(rng.normal(size=(SHAPE[0], UNITS)))
+    layer.build(SHAPE)
+    ours = results_and_gradients(layer, x, [state], None)
+    expected = results_and_gradients(reference, x, [state], None)
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-11)
