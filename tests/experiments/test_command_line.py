@@ -70,8 +70,8 @@ def test_a_sweep_ends_in_a_table_and_pictures():
         "comparison.json",
         "learning_by_examples_seen.png",
         "learning_by_seconds.png",
-        "accuracy_by_distance_in_words.png",
-        "accuracy_by_number_of_attractors.png",
+        "accuracy_by_distance_of_outermost_verbs_in_words.png",
+        "accuracy_by_attractors_of_outermost_verbs.png",
     }
     text = mlflow.artifacts.load_text(f"runs:/{sweep.run_id}/comparison.json")
     assert "gru" in json.loads(text)["data"][0] + json.loads(text)["data"][1]

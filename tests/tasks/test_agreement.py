@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tasks import agreement, lexicon
-from tasks.agreement import Agreement
+from tasks.agreement import BY_ATTRACTORS, BY_DISTANCE, Agreement
 from tasks.examples import PADDING
 from tasks.sentences import Options
 
@@ -270,9 +270,11 @@ class TestReport:
         report = task.evaluate(Scores(task, truth))
         for name in ("accuracy", "accuracy_seen_words", "accuracy_held_out_words"):
             assert report.metrics[name] == 1
-        for points in report.breakdowns.values():
+        for name, points in report.breakdowns.items():
+            everywhere = name == "accuracy by depth"
+            counted = task.test.asked.sum() if everywhere else len(task.test)
             assert {point.value for point in points} == {1}
-            assert sum(point.count for point in points) == task.test.asked.sum()
+            assert sum(point.count for point in points) == counted
             assert points == sorted(points, key=lambda point: point.at)
 
     @pytest.mark.parametrize("rule", [first_noun, last_noun])
@@ -304,7 +306,7 @@ class TestReport:
     def test_accuracy_by_distance(self, loaded):
         task = loaded()
         report = task.evaluate(Scores(task, wrong_far_away))
-        points = report.breakdowns["accuracy by distance in words"]
+        points = report.breakdowns[BY_DISTANCE]
         assert [point.at for point in points] == [2.5 + 4 * number for number in range(10)]
         assert [point.value for point in points] == [1, 1] + [0] * 8
         distances = task.test_questions.distance
@@ -320,30 +322,34 @@ class TestReport:
     )
     def test_ranges_of_distance(self, loaded, distance, middles):
         task = loaded(distance=distance)
-        points = task.evaluate(Scores(task, truth)).breakdowns["accuracy by distance in words"]
+        points = task.evaluate(Scores(task, truth)).breakdowns[BY_DISTANCE]
         assert [point.at for point in points] == list(middles)
 
-    def test_ranges_of_distance_begin_at_1_for_inner_subjects(self, loaded):
+    def test_distances_are_those_of_outermost_verbs(self, loaded):
         task = loaded(**NESTED)
-        points = task.evaluate(Scores(task, truth)).breakdowns["accuracy by distance in words"]
-        assert [point.at for point in points] == [2.5 + 4 * number for number in range(10)]
+        points = task.evaluate(Scores(task, truth)).breakdowns[BY_DISTANCE]
+        least, most = NESTED["distance"]["min"], NESTED["distance"]["max"]
+        assert points[0].at >= least
+        assert points[-1].at <= most
+        assert sum(point.count for point in points) == len(task.test)
 
     def test_accuracy_by_attractors_and_by_depth(self, loaded):
         task = loaded(**NESTED)
         questions = task.test_questions
         report = task.evaluate(Scores(task, last_noun))
         correct = questions.last_noun == questions.answer
-        for name, values in (
-            ("number of attractors", np.minimum(questions.attractors, 5)),
-            ("depth", questions.depth),
+        outermost, everywhere = questions.depth == 1, questions.depth >= 1
+        for name, values, among in (
+            (BY_ATTRACTORS, np.minimum(questions.attractors, 5), outermost),
+            ("accuracy by depth", questions.depth, everywhere),
         ):
-            points = report.breakdowns[f"accuracy by {name}"]
-            assert [point.at for point in points] == sorted(set(values))
+            points = report.breakdowns[name]
+            assert [point.at for point in points] == sorted(set(values[among]))
             for point in points:
-                assert point.count == np.sum(values == point.at)
-                assert point.value == pytest.approx(correct[values == point.at].mean())
-        assert report.breakdowns["accuracy by number of attractors"][0].value > 0.9
-        assert report.breakdowns["accuracy by number of attractors"][-1].at == 5
+                these = among & (values == point.at)
+                assert point.count == np.sum(these)
+                assert point.value == pytest.approx(correct[these].mean())
+        assert report.breakdowns[BY_ATTRACTORS][-1].at == 5
 
     def test_accuracies_by_words(self, loaded):
         task = loaded()
