@@ -1,6 +1,7 @@
 """What all cells share: their weights, and one step through time in its readable form."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import keras
 from keras import ops
@@ -47,16 +48,16 @@ class Cell(keras.layers.Layer):
         bias_initializer="zeros",
         **kwargs,
     ):
-        if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+        if isinstance(units, bool) or not isinstance(units, Integral) or units < 1:
             raise ValueError(f"`units`: expected a positive integer, got {units!r}.")
         super().__init__(**kwargs)
-        self.units = units
+        self.units = int(units)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.state_size = [units] * len(self.states)
-        self.output_size = units
+        self.state_size = [self.units] * len(self.states)
+        self.output_size = self.units
 
     def equations(self, recurrent, *states):
         """The lecture's equations for one step.
@@ -100,14 +101,10 @@ class Cell(keras.layers.Layer):
             )
 
     def _initial_bias(self, shape, dtype=None):
-        start = self.gate_biases()
-        parts = [
-            ops.full((self.units,), start[site], dtype)
-            if site in start
-            else self.bias_initializer((self.units,), dtype=dtype)
-            for site in self.sites
-        ]
-        return ops.reshape(ops.concatenate(parts), shape)
+        bias = self._by_site(self.bias_initializer(shape, dtype=dtype))
+        for site, start in self.gate_biases().items():
+            bias[site] = ops.full((self.units,), start, dtype)
+        return ops.concatenate([bias[site] for site in self.sites])
 
     def project(self, inputs):
         """`W x + b` for all sites at once: `(..., input_dim)` to `(..., sites * units)`."""

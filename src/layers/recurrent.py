@@ -64,10 +64,17 @@ class Recurrent(keras.layers.RNN):
         } - {"self", "units"}
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
+        if len(initial_state) != len(self.cell.states):
+            raise ValueError(
+                f"`initial_state`: expected {len(self.cell.states)} "
+                f"({', '.join(self.cell.states)}), got {len(initial_state)}."
+            )
         if self.unroll:
             return super().inner_loop(sequences, initial_state, mask, training)
         sequences = ops.transpose(sequences, (1, 0, 2))
-        mask = None if mask is None else ops.transpose(mask, (1, 0))[..., None]
+        if mask is not None:
+            mask = ops.reshape(ops.cast(mask, "bool"), ops.shape(sequences)[1::-1])
+            mask = ops.transpose(mask, (1, 0))[..., None]
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)

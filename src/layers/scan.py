@@ -93,8 +93,24 @@ def _groups_of_sites(cell):
 
     with tf.Graph().as_default():
         states = [tf.zeros((1, size), cell.compute_dtype) for size in cell.state_size]
-        cell.equations(recurrent, *states)
+        new = cell.equations(recurrent, *states)
+    _require(
+        cell,
+        isinstance(new, tuple) and len(new) == len(states),
+        (f"a tuple of {len(states)} states, as in `states`, to be returned; got {new!r}"),
+    )
+    used = sorted(site for group in groups for site in group)
+    _require(
+        cell,
+        used == sorted(cell.sites),
+        (f"`recurrent` to be called once for each of the sites {sorted(cell.sites)}; got {used}"),
+    )
     return [tuple(sorted(group, key=cell.sites.index)) for group in groups]
+
+
+def _require(cell, met, expected):
+    if not met:
+        raise ValueError(f"{type(cell).__name__}.equations: expected {expected}.")
 
 
 class _Loop:

@@ -112,3 +112,27 @@ def test_stateful_carries_the_state_from_batch_to_batch():
     in_two = model.predict_on_batch(x[:, 6:])
     layer.reset_state()
     np.testing.assert_allclose(model.predict_on_batch(x), in_two, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["int64", "float32"])
+def test_masks_of_numbers_and_with_a_last_axis_are_taken(kind):
+    x = np.random.default_rng(3).normal(size=(2, 6, 3)).astype("float32")
+    mask = np.arange(6) < np.array([[6], [2]])
+    layer = layers.LSTM(4)
+    expected = layer(x, mask=mask)
+    np.testing.assert_allclose(layer(x, mask=mask.astype(kind)), expected)
+    np.testing.assert_allclose(layer(x, mask=mask[..., None]), expected)
+
+
+def test_too_few_initial_states_are_refused():
+    with pytest.raises(ValueError, match=r"`initial_state`: expected 2 \(a, c\), got 1"):
+        layers.LSTM(4)(np.zeros((2, 3, 5)), initial_state=np.zeros((2, 4)))
+
+
+def test_random_biases_differ_from_site_to_site():
+    layer = layers.GRU(4, bias_initializer="random_normal")
+    layer.build((None, None, 3))
+    one, other, another = np.split(layer.cell.bias.numpy(), 3)
+    assert not np.allclose(one, other)
+    assert not np.allclose(other, another)
+    assert layers.GRU(np.int64(4)).get_config()["units"] == 4

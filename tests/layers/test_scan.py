@@ -156,3 +156,28 @@ def test_what_stops_a_gradient_stops_no_more_than_that():
     expected = results_and_gradients(reference, x, [state], None)
     for one, other in zip(ours, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-11)
+
+
+class Twice(Detached):
+    def equations(self, recurrent, c):
+        return (recurrent("u", c) + recurrent("u", c),)
+
+
+class Bare(Detached):
+    def equations(self, recurrent, c):
+        return recurrent("u", c) + recurrent("c", c)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (Twice, r"Twice.equations: expected `recurrent` to be called once for each of the sites"),
+        (Bare, r"Bare.equations: expected a tuple of 1 states"),
+    ],
+)
+def test_equations_that_do_not_keep_to_the_rules_are_refused(cell, message):
+    class Mistaken(layers.Recurrent):
+        cell_class = cell
+
+    with pytest.raises(ValueError, match=message):
+        Mistaken(UNITS)(tf.zeros(SHAPE))
