@@ -17,8 +17,8 @@ from experiments.terminal import QUICK, say
 
 _CAPTION = (
     "Mean ± standard deviation over the seeds, which decide initial weights and the order of "
-    "examples. s/epoch: median, validation included. To ...: training examples seen until "
-    "validation accuracy got there."
+    "examples. s/epoch: median, validation included. To ...: training examples, in "
+    "thousands, seen until validation accuracy got there."
 )
 
 
@@ -51,7 +51,7 @@ class Variant:
             prices += reached[:1]
         if len(prices) < len(self.runs):  # A mean of the others would favour who rarely learns.
             return f"in {len(prices)} of {len(self.runs)}" if prices else "never"
-        return _mean_and_spread(np.array(prices), ",.0f")
+        return _mean_and_spread(np.array(prices) / 1000, ".1f") + " k"
 
 
 def compare(run_id: str) -> None:
