@@ -1,8 +1,8 @@
 """Everything that knows MLflow: where runs are kept, how one is written, how a sweep is read."""
 
+from tracking.addresses import how_to_browse, page
 from tracking.reading import NoSuchRunError, RunRecord, Sweep, latest_sweep, read_sweep
 from tracking.store import connect, fail_abandoned_runs, tracking_uri
-from tracking.ui import how_to_browse, page
 from tracking.writing import RunWriter, TrackedRun, start_sweep
 
 __all__ = [

@@ -1,0 +1,83 @@
+"""The UI served over a real store."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+import tracking
+
+
+@pytest.fixture
+def store(tmp_path):
+    return {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/runs.db"}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def serve(port, environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tracking.ui", str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_the_ui_answers_where_it_says(store):
+    port = free_port()
+    process = serve(port, store)
+    try:
+        said = [process.stdout.readline() for _ in range(3)]
+        address = next(line.strip() for line in said if "http" in line)
+        assert address.startswith(f"http://127.0.0.1:{port}/")
+        assert f"{store['MLFLOW_TRACKING_URI']}" in said[0]
+        deadline = time.monotonic() + 90
+        page = b""
+        while not page and time.monotonic() < deadline:
+            try:
+                page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read()
+            except OSError:
+                time.sleep(0.5)
+        assert b"MLflow" in page
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_a_taken_port_is_told_with_the_way_out(store):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = serve(port, store)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert f"Port {port} of 127.0.0.1 is taken" in err
+    assert f"make ui port={port + 1}" in err
+
+
+def test_a_port_that_is_no_number_is_refused(store):
+    process = serve("abc", store)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "port: expected a number such as 5000, got 'abc'" in err
+    assert "Warning" not in err
+
+
+def test_pages_name_the_store_in_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    tracking.connect()
+    assert tracking.page("3", "abc").startswith("http://127.0.0.1:5000/#/experiments/3/runs/abc?")
+    assert tracking.how_to_browse() == f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/runs.db make ui"
