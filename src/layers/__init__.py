@@ -1,6 +1,7 @@
 """The recurrent units of the course as Keras layers: `from layers import GRU`."""
 
 from layers.cell import Cell
+from layers.conversion import from_keras, to_keras
 from layers.gru import GRU, GRUCell, SimplifiedGRU, SimplifiedGRUCell
 from layers.lstm import LSTM, LSTMCell, PeepholeLSTM, PeepholeLSTMCell
 from layers.recurrent import Recurrent
@@ -19,4 +20,6 @@ __all__ = [
     "SimpleRNNCell",
     "SimplifiedGRU",
     "SimplifiedGRUCell",
+    "from_keras",
+    "to_keras",
 ]

@@ -1,13 +1,22 @@
-"""What all cells share: their weights, and one step through time in its readable form."""
+"""What all cells share: options, weights, dropout, and one step through time in readable form."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 
 import keras
 from keras import ops
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+
+_WRITTEN_BY = {
+    "activation": keras.activations,
+    "initializer": keras.initializers,
+    "regularizer": keras.regularizers,
+    "constraint": keras.constraints,
+}
 
 
-class Cell(keras.layers.Layer):
+class Cell(keras.layers.Layer, DropoutRNNCell):
     """A recurrent unit: one step through time.
 
     A subclass states its equations in `equations` and names in `sites` the places where the
@@ -19,44 +28,87 @@ class Cell(keras.layers.Layer):
     - `recurrent_kernel`, `(units, sites * units)`: those that multiply the state;
     - `bias`, `(sites * units,)`.
 
+    A site that lacks a part, as the attributes below say, has no columns in that weight.
+
     Args:
         units: size of each state.
+        activation: g, the lecture's tanh.
         use_bias: whether each site adds a bias.
-        kernel_initializer, recurrent_initializer, bias_initializer: as in `keras.layers.LSTM`.
+        kernel_initializer, recurrent_initializer, bias_initializer: what the weights start from.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties on them. The
+            recurrent one is for peephole weights as well.
+        kernel_constraint, recurrent_constraint, bias_constraint: what they must keep to, likewise.
+        dropout: share of `x<t>` dropped in training, the same elements at every step.
+        recurrent_dropout: share of the state dropped in training where it meets weights, the same
+            elements at every step, others for every site.
+        seed: of the dropout.
         **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
 
     Attributes:
         sites: names of the sites, in the order of their columns in the weights.
+        input_only: the sites that no state meets.
+        state_only: the sites that the input does not meet.
+        input_itself: the sites to which `x<t>` is added without weights.
+        unbiased: the sites without a bias.
+        peephole_sites: the sites that also see a state element by element, through the weight
+            `peephole`, `(peephole_sites, units)`.
         states: names of the states in the lecture; the first is the unit's output.
-        peepholes: the sites that also see a state element by element, through the weight
-            `peephole`, `(peepholes, units)`.
+        refused: options that have no meaning for the unit, and why.
 
     Raises:
-        ValueError: if `units` is not a positive integer.
+        ValueError: for a value that an option cannot have, or an option that is refused.
     """
 
     sites: Sequence[str]
     states: Sequence[str]
-    peepholes: Sequence[str] = ()
+    input_only: Sequence[str] = ()
+    state_only: Sequence[str] = ()
+    input_itself: Sequence[str] = ()
+    unbiased: Sequence[str] = ()
+    peephole_sites: Sequence[str] = ()
+    refused: Mapping[str, str] = {}
+    implementation = 2
 
     def __init__(
         self,
         units,
+        activation="tanh",
         use_bias=True,
         kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal",
         bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
         **kwargs,
     ):
         if isinstance(units, bool) or not isinstance(units, Integral) or units < 1:
             raise ValueError(f"`units`: expected a positive integer, got {units!r}.")
         super().__init__(**kwargs)
         self.units = int(units)
+        self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.state_size = [self.units] * len(self.states)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.dropout = _share("dropout", dropout)
+        self.recurrent_dropout = _share("recurrent_dropout", recurrent_dropout)
+        self.seed = seed
+        # Only where it is used: making one draws from the generator of the initial weights.
+        uses_seed = self.dropout or self.recurrent_dropout
+        self.seed_generator = keras.random.SeedGenerator(seed) if uses_seed else None
         self.output_size = self.units
 
     def equations(self, recurrent, *states):
@@ -65,7 +117,7 @@ class Cell(keras.layers.Layer):
         Args:
             recurrent: `recurrent("u", v)` gives `W_u [v, x<t>] + b_u`, `(batch, units)`, for the
                 site `u` and whatever `v` meets its weights, mostly the previous state;
-                `recurrent("u", v, peephole=c)` adds `p_u * c` to it.
+                `recurrent("u", v, peephole=c)` adds `p_u * c` to it. An input-only site has no v.
             *states: the states of step t-1, each `(batch, units)`.
 
         Returns:
@@ -74,68 +126,158 @@ class Cell(keras.layers.Layer):
         raise NotImplementedError
 
     def gate_biases(self):
-        """What each site's bias starts from, beyond `bias_initializer`: a number by site."""
+        """What a site's bias starts from instead of `bias_initializer`, by site."""
         return {}
 
+    @property
+    def state_size(self):
+        return [self.units] * len(self.states)
+
+    @property
+    def recurrent_sites(self):
+        """The sites with columns in the recurrent kernel, in their order."""
+        return [site for site in self.sites if site not in self.input_only]
+
     def build(self, input_shape):
-        width = len(self.sites) * self.units
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(input_shape[-1], width),
-            initializer=self.kernel_initializer,
-        )
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel",
-            shape=(self.units, width),
-            initializer=self.recurrent_initializer,
-        )
+        input_dim = input_shape[-1]
+        if self.input_itself and input_dim != self.units:
+            raise ValueError(
+                f"{type(self).__name__} adds x<t> to its sites as it is: expected as many inputs "
+                f"as units ({self.units}), got {input_dim}. Set `units` to {input_dim}, or put a "
+                f"Dense or Embedding layer of size {self.units} before it."
+            )
+        self._kernel_sites = self._without(self.state_only, self.input_itself)
+        self._bias_sites = self._without(self.unbiased)
+        self.kernel = self._weight("kernel", (input_dim, len(self._kernel_sites) * self.units))
+        width = len(self.recurrent_sites) * self.units
+        self.recurrent_kernel = self._weight("recurrent_kernel", (self.units, width))
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(width,), initializer=self._initial_bias)
-        self.peephole = None
-        if self.peepholes:
-            self.peephole = self.add_weight(
-                name="peephole",
-                shape=(len(self.peepholes), self.units),
-                initializer="glorot_uniform",
-            )
+            width = len(self._bias_sites) * self.units
+            self.bias = self._weight("bias", (width,), self._initial_bias)
+        rows = len(self.peephole_sites)
+        self.peephole = self._weight("peephole", (rows, self.units), "glorot_uniform")
+
+    def _without(self, *absent):
+        return [site for site in self.sites if not any(site in sites for sites in absent)]
+
+    def _weight(self, name, shape, initializer=None):
+        """A weight with what the options ask of it; None if it has no elements."""
+        if 0 in shape:
+            return None
+        kind = {"recurrent_kernel": "recurrent", "peephole": "recurrent"}.get(name, name)
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer or getattr(self, f"{kind}_initializer"),
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
 
     def _initial_bias(self, shape, dtype=None):
-        bias = self._by_site(self.bias_initializer(shape, dtype=dtype))
+        bias = self._by_site(self.bias_initializer(shape, dtype=dtype), self._bias_sites)
         for site, start in self.gate_biases().items():
-            bias[site] = ops.full((self.units,), start, dtype)
-        return ops.concatenate([bias[site] for site in self.sites])
+            bias[site] = ops.broadcast_to(ops.cast(start, dtype), (self.units,))
+        return ops.concatenate([bias[site] for site in self._bias_sites])
 
-    def project(self, inputs):
-        """`W x + b` for all sites at once: `(..., input_dim)` to `(..., sites * units)`."""
-        projected = ops.matmul(inputs, self.kernel)
+    def project(self, inputs, mask=None):
+        """`W x + b` for all sites at once: `(..., input_dim)` to `(..., sites * units)`.
+
+        `mask` drops elements of the input: one `(batch, input_dim)` for all sites, or one by site.
+        """
+        if isinstance(mask, dict) or self.state_only or self.input_itself or self.unbiased:
+            masks = mask if isinstance(mask, dict) else dict.fromkeys(self.sites, mask)
+            parts = [self._project_to(site, inputs, masks.get(site)) for site in self.sites]
+            return ops.concatenate(parts, axis=-1)
+        projected = ops.matmul(inputs if mask is None else inputs * mask, self.kernel)
         return projected if self.bias is None else projected + self.bias
 
-    def call(self, inputs, states):
-        """One step: `(batch, input_dim)` and the states to the output and the new states."""
-        x = self._by_site(self.project(inputs))
-        U = self._by_site(self.recurrent_kernel)
+    def _project_to(self, site, inputs, mask):
+        z = inputs if mask is None else inputs * mask
+        if site in self.state_only:
+            z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
+        elif site not in self.input_itself:
+            z = ops.matmul(z, self._by_site(self.kernel, self._kernel_sites)[site])
+        if self.bias is not None and site not in self.unbiased:
+            z = z + self._by_site(self.bias, self._bias_sites)[site]
+        return z
 
-        def recurrent(site, v, peephole=None):
-            z = x[site] + ops.matmul(v, U[site])
-            return (
-                z if peephole is None else z + self.peephole[self.peepholes.index(site)] * peephole
-            )
+    def call(self, inputs, states, training=False):
+        """One step: `(batch, input_dim)` and the states to the output and the new states."""
+        x = self._by_site(self.project(inputs, self.input_mask(inputs, training)), self.sites)
+        U = self._by_site(self.recurrent_kernel, self.recurrent_sites)
+        masks = self.state_masks(states[0], training)
+
+        def recurrent(site, v=None, peephole=None):
+            z = x[site]
+            if v is not None:
+                z = z + ops.matmul(v * masks[site] if masks else v, U[site])
+            if peephole is not None:
+                z = z + self.peephole[self.peephole_sites.index(site)] * peephole
+            return z
 
         states = self.equations(recurrent, *states)
         return states[0], list(states)
 
-    def _by_site(self, columns):
-        return dict(zip(self.sites, ops.split(columns, len(self.sites), axis=-1), strict=True))
+    def _by_site(self, columns, sites):
+        if not sites:
+            return {}
+        return dict(zip(sites, ops.split(columns, len(sites), axis=-1), strict=True))
+
+    @property
+    def dropout_mask_count(self):
+        """How many masks Keras's `DropoutRNNCell` makes: enough for each site, or None: one."""
+        if not self.recurrent_dropout and self.implementation == 2:
+            return None
+        return max(len(self._without(self.state_only)), len(self.recurrent_sites))
+
+    def input_mask(self, inputs, training):
+        """What is kept of the input, for `project`: None for all of it."""
+        if not (training and self.dropout):
+            return None
+        masks = self.get_dropout_mask(inputs)
+        if not isinstance(masks, list):
+            return masks
+        return dict(zip(self._without(self.state_only), masks, strict=False))
+
+    def state_masks(self, state, training):
+        """What is kept of a state where it meets weights: `(batch, units)` by site, or nothing.
+
+        One mask shared by all gates would drop an element from all of them at once, which stops
+        units from learning; Keras once did so.
+        """
+        if not (training and self.recurrent_dropout):
+            return {}
+        masks = self.get_recurrent_dropout_mask(state)
+        return dict(zip(self.recurrent_sites, masks, strict=False))
+
+    @classmethod
+    def options(cls):
+        """The options of the unit, its bases' included, as parameters by name."""
+        return {
+            name: parameter
+            for base in reversed(cls.__mro__)
+            if issubclass(base, Cell)
+            for name, parameter in inspect.signature(base.__init__).parameters.items()
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            and name not in {"self", "units", *cls.refused}
+        }
 
     def get_config(self):
-        initializers = {
-            name: keras.initializers.serialize(getattr(self, name))
-            for name in ("kernel_initializer", "recurrent_initializer", "bias_initializer")
-        }
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "use_bias": self.use_bias,
-            **initializers,
-        }
+        options = {name: _written(name, getattr(self, name)) for name in self.options()}
+        return {**super().get_config(), "units": self.units, **options}
+
+
+def _written(name, value):
+    """An option as a configuration file can hold it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return _WRITTEN_BY[name.rsplit("_", 1)[-1]].serialize(value)
+
+
+def _share(name, value):
+    if not 0 <= value < 1:
+        raise ValueError(
+            f"`{name}`: expected a share from 0 up to, but not including, 1, got {value!r}."
+        )
+    return value

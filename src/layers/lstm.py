@@ -1,14 +1,14 @@
-"""Long short-term memory: the lecture's LSTM and its peephole form."""
+"""Long short-term memory: the lecture's LSTM and, as options of it, the variants of the field."""
+
+from functools import partial
 
 import keras
-from keras.ops import sigmoid, tanh
 
-from layers.cell import Cell
-from layers.recurrent import Recurrent
+from layers.gated import GatedCell, GatedRecurrent
 
 
 @keras.saving.register_keras_serializable("unrolled")
-class LSTMCell(Cell):
+class LSTMCell(GatedCell):
     """The lecture's LSTM: update, forget and output gates.
 
         c̃<t> = tanh(W_c [a<t-1>, x<t>] + b_c)
@@ -22,45 +22,134 @@ class LSTMCell(Cell):
     order; its states (h, c) are (a, c).
 
     Source: the lecture; Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; the forget gate is
-    from Gers et al. 2000, "Learning to Forget".
+    from Gers et al. 2000, "Learning to Forget". The options, with the names in brackets, are from
+    Greff et al. 2017, "LSTM: A Search Space Odyssey". A gate that is left out has no weights.
 
     Args:
         units: size of a<t> and c<t>.
         forget_bias: what b_f starts from. 1 is Keras's default and advised by Jozefowicz et al.
             2015, "An Empirical Exploration of Recurrent Network Architectures".
-        **kwargs: see `layers.Cell`.
+        unit_forget_bias: Keras's name for the same; False is `forget_bias=0`.
+        update_gate: False takes Γ_u = 1 (NIG).
+        forget_gate: False takes Γ_f = 1 (NFG), "coupled" takes Γ_f = 1 - Γ_u (CIFG).
+        output_gate: False takes Γ_o = 1 (NOG).
+        candidate_activation: False takes c̃<t> without tanh (NIAF).
+        output_activation: False takes a<t> = Γ_o * c<t> (NOAF).
+        peepholes: "lecture" shows c<t-1> to every gate, "gers" shows the *new* c<t> to the output
+            gate; see `PeepholeLSTMCell`. False is Greff's NP.
+        gate_recurrence: True shows every gate the previous values of all gates (FGR):
+            Γ_u = σ(W_u [a<t-1>, x<t>] + R_uu Γ_u<t-1> + R_fu Γ_f<t-1> + R_ou Γ_o<t-1> + b_u),
+            and so on. The gates' values are then states too, after a and c.
+        **kwargs: see `layers.gated.GatedCell` and `layers.Cell`.
 
     >>> states = [keras.ops.zeros((2, 4)), keras.ops.zeros((2, 4))]
     >>> LSTMCell(4)(keras.ops.ones((2, 3)), states)[0].shape
     TensorShape([2, 4])
     """
 
-    sites = ("u", "f", "c", "o")
-    states = ("a", "c")
-
-    def __init__(self, units, forget_bias=1.0, **kwargs):
+    def __init__(
+        self,
+        units,
+        forget_bias=1.0,
+        unit_forget_bias=True,
+        update_gate=True,
+        forget_gate=True,
+        output_gate=True,
+        candidate_activation=True,
+        output_activation=True,
+        peepholes=False,
+        gate_recurrence=False,
+        **kwargs,
+    ):
         super().__init__(units, **kwargs)
         self.forget_bias = forget_bias
+        self.unit_forget_bias = unit_forget_bias
+        self.update_gate = update_gate
+        self.forget_gate = forget_gate
+        self.output_gate = output_gate
+        self.candidate_activation = candidate_activation
+        self.output_activation = output_activation
+        self.peepholes = peepholes
+        self.gate_recurrence = gate_recurrence
+        there = {"u": update_gate, "f": forget_gate is True, "o": output_gate}
+        gates = tuple(gate for gate in there if there[gate])
+        self._refuse_contradictions(gates)
+        self.sites = tuple(site for site in "ufco" if site == "c" or site in gates)
+        self.states = ("a", "c")
+        if peepholes:
+            self.peephole_sites = gates
+        if gate_recurrence:
+            self.state_only = self.unbiased = tuple(f"{v}{gate}" for v in gates for gate in gates)
+            self.sites += self.state_only
+            self.states += tuple(f"gamma_{gate}" for gate in gates)
 
-    def equations(self, recurrent, a, c):
-        c_tilde = tanh(recurrent("c", a))
-        gamma_u = sigmoid(recurrent("u", a))
-        gamma_f = sigmoid(recurrent("f", a))
-        gamma_o = sigmoid(recurrent("o", a))
-        c = gamma_u * c_tilde + gamma_f * c
-        a = gamma_o * tanh(c)
-        return a, c
+    def equations(self, recurrent, a, c, *gammas):
+        gate = partial(self._gate, recurrent, a, gammas)
+        c_tilde = recurrent("c", a)
+        if self.candidate_activation:
+            c_tilde = self.activation(c_tilde)
+        gamma_u = gate("u", c)
+        gamma_f = 1 - gamma_u if self.forget_gate == "coupled" else gate("f", c)
+        before, c = c, gamma_u * c_tilde + gamma_f * c
+        gamma_o = gate("o", c if self.peepholes == "gers" else before)
+        a = gamma_o * (self.activation(c) if self.output_activation else c)
+        gammas = {"gamma_u": gamma_u, "gamma_f": gamma_f, "gamma_o": gamma_o}
+        return a, c, *(gammas[state] for state in self.states[2:])
+
+    def _gate(self, recurrent, a, gammas, gate, c):
+        """One gate, 1 if it was left out: Γ = σ(W [a<t-1>, x<t>] + b) and what the options add."""
+        if gate not in self.sites:
+            return 1.0
+        z = recurrent(gate, a, peephole=c if self.peepholes else None)
+        for name, gamma in zip(self.states[2:], gammas, strict=True):
+            z = z + recurrent(f"{name[-1]}{gate}", gamma)
+        return self.recurrent_activation(z)
 
     def gate_biases(self):
-        return {"f": self.forget_bias} if self.forget_bias else {}
+        start = self.forget_bias if self.unit_forget_bias else 0
+        return super().gate_biases() or ({"f": start} if start else {})
 
-    def get_config(self):
-        return {**super().get_config(), "forget_bias": self.forget_bias}
+    def _refuse_contradictions(self, gates):
+        def expect(option, *values):
+            value = getattr(self, option)
+            names = " or ".join(repr(v) for v in values)
+            self.refuse(value not in values, f"`{option}`: expected {names}, got {value!r}.")
+
+        expect("forget_gate", True, False, "coupled")
+        expect("peepholes", False, "lecture", "gers")
+        other_start = self.forget_bias != 1.0 or not self.unit_forget_bias
+        self.refuse_two_starts("forget_bias", other_start)
+        self.refuse(
+            not self.unit_forget_bias and self.forget_bias not in (0, 1),
+            f"`unit_forget_bias=False` starts b_f from 0, `forget_bias` from {self.forget_bias}: "
+            "give one of them.",
+        )
+        self.refuse(
+            self.forget_gate is not True and other_start,
+            f"`forget_bias` needs a forget gate, and `forget_gate` is {self.forget_gate!r}.",
+        )
+        self.refuse(
+            self.forget_gate is False and self.longest_lag is not None,
+            "`longest_lag` needs a gate that forgets: `forget_gate` must be True or 'coupled'.",
+        )
+        self.refuse(
+            self.forget_gate == "coupled" and not self.update_gate,
+            "`forget_gate='coupled'` is 1 - Γ_u: `update_gate` must be True.",
+        )
+        self.refuse(
+            self.peepholes == "gers" and not self.output_gate,
+            "`peepholes='gers'` shows the new c<t> to the output gate: `output_gate` must be "
+            "True, or take 'lecture'.",
+        )
+        self.refuse(
+            bool(self.peepholes or self.gate_recurrence) and not gates,
+            "`peepholes` and `gate_recurrence` need a gate, and every gate is left out.",
+        )
 
 
 @keras.saving.register_keras_serializable("unrolled")
 class PeepholeLSTMCell(LSTMCell):
-    """The lecture's LSTM with peepholes: all three gates also see c<t-1>.
+    """The lecture's LSTM with peepholes, whose gates also see c<t-1>: `LSTMCell(peepholes=...)`.
 
         c̃<t> = tanh(W_c [a<t-1>, x<t>] + b_c)
         Γ_u  = σ(W_u [a<t-1>, x<t>] + p_u * c<t-1> + b_u)
@@ -71,7 +160,8 @@ class PeepholeLSTMCell(LSTMCell):
 
     The lecture writes `W_u [a<t-1>, x<t>, c<t-1>]` and says that element i of c<t-1> affects only
     element i of the gates: that part of W_u is diagonal, `p_u` here, a row of the weight
-    `peephole`, `(3, units)`. Gers & Schmidhuber 2000 show the output gate the *new* c<t> instead.
+    `peephole`, `(3, units)`. Gers & Schmidhuber 2000 show the output gate the *new* c<t> instead:
+    `peepholes="gers"`.
 
     Source: the lecture; Gers & Schmidhuber 2000, "Recurrent Nets that Time and Count".
 
@@ -80,27 +170,19 @@ class PeepholeLSTMCell(LSTMCell):
     TensorShape([2, 4])
     """
 
-    peepholes = ("u", "f", "o")
-
-    def equations(self, recurrent, a, c):
-        c_tilde = tanh(recurrent("c", a))
-        gamma_u = sigmoid(recurrent("u", a, peephole=c))
-        gamma_f = sigmoid(recurrent("f", a, peephole=c))
-        gamma_o = sigmoid(recurrent("o", a, peephole=c))
-        c = gamma_u * c_tilde + gamma_f * c
-        a = gamma_o * tanh(c)
-        return a, c
+    def __init__(self, units, peepholes="lecture", **kwargs):
+        super().__init__(units, peepholes=peepholes, **kwargs)
 
 
 @keras.saving.register_keras_serializable("unrolled")
-class LSTM(Recurrent):
+class LSTM(GatedRecurrent):
     """The LSTM through time; see `LSTMCell`, and `Recurrent` for the shapes."""
 
     cell_class = LSTMCell
 
 
 @keras.saving.register_keras_serializable("unrolled")
-class PeepholeLSTM(Recurrent):
+class PeepholeLSTM(GatedRecurrent):
     """The LSTM with peepholes through time; see `PeepholeLSTMCell`, and `Recurrent`."""
 
     cell_class = PeepholeLSTMCell

@@ -1,6 +1,6 @@
 """A recurrent layer: a cell carried through time."""
 
-import inspect
+from operator import attrgetter
 
 import keras
 from keras import ops
@@ -23,7 +23,8 @@ class Recurrent(keras.layers.RNN):
     """Base of all recurrent layers here: `keras.layers.RNN` over one of our cells.
 
     Masks, initial states, `return_sequences`, `return_state`, `go_backwards`, `stateful`,
-    `Bidirectional`, stacking and saving are Keras's own.
+    `Bidirectional`, stacking and saving are Keras's own. Every option of the cell is an attribute
+    of the layer as well: `layer.units`, `layer.activation`.
 
     Input: `(batch, steps, input_dim)`.
     Output: `(batch, units)`, or `(batch, steps, units)` with `return_sequences`.
@@ -38,30 +39,27 @@ class Recurrent(keras.layers.RNN):
 
     cell_class: type
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "cell_class"):
+            for name in ("units", *cls.cell_class.options()):
+                setattr(cls, name, property(attrgetter(f"cell.{name}")))
+
     def __init__(self, units, **options):
         of_cell = options.keys() - _OF_THE_LAYER - _OF_BOTH
-        unknown = sorted(of_cell - self.cell_options())
+        known = self.cell_class.options().keys()
+        unknown = sorted(of_cell - known - self.cell_class.refused.keys())
         if unknown:
-            known = ", ".join(sorted(self.cell_options() | _OF_THE_LAYER | _OF_BOTH))
             raise TypeError(
                 f"{type(self).__name__} has no option {', '.join(map(repr, unknown))}. "
-                f"It has: {known}."
+                f"It has: {', '.join(sorted(known | _OF_THE_LAYER | _OF_BOTH))}."
             )
         shared = {name: options[name] for name in ("dtype", "trainable") if name in options}
         cell = self.cell_class(units, **{name: options[name] for name in of_cell}, **shared)
         super().__init__(
             cell, **{name: value for name, value in options.items() if name not in of_cell}
         )
-
-    @classmethod
-    def cell_options(cls):
-        """Names of the options that the cell takes, its bases' included."""
-        return {
-            name
-            for base in cls.cell_class.__mro__[: -len(keras.layers.Layer.__mro__)]
-            for name, parameter in inspect.signature(base.__init__).parameters.items()
-            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        } - {"self", "units"}
+        self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if len(initial_state) != len(self.cell.states):
@@ -71,6 +69,8 @@ class Recurrent(keras.layers.RNN):
             )
         if self.unroll:
             return super().inner_loop(sequences, initial_state, mask, training)
+        if isinstance(mask, list | tuple):  # Initial states that are Keras tensors bring their own.
+            mask = mask[0]
         sequences = ops.transpose(sequences, (1, 0, 2))
         if mask is not None:
             mask = ops.reshape(ops.cast(mask, "bool"), ops.shape(sequences)[1::-1])
@@ -78,10 +78,16 @@ class Recurrent(keras.layers.RNN):
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)
-        outputs, states = scan(self.cell, self.cell.project(sequences), initial_state, mask)
+        outputs, states = self.through_time(sequences, initial_state, mask, training)
         if mask is not None:
             outputs = self._as_keras_shows_masked_steps(outputs, mask)
         return outputs[-1], ops.transpose(outputs, (1, 0, 2)), states
+
+    def through_time(self, sequences, states, mask, training):
+        """All outputs and the last states, from `(steps, batch, input_dim)`."""
+        projected = self.cell.project(sequences, self.cell.input_mask(sequences[0], training))
+        kept = self.cell.state_masks(states[0], training)
+        return scan(self.cell, projected, states, mask, kept)
 
     def _as_keras_shows_masked_steps(self, outputs, mask):
         """Zeros where Keras has zeros: at masked steps if asked for, else before the first step."""

@@ -14,7 +14,7 @@ the loop:
 import tensorflow as tf
 
 
-def scan(cell, projected, initial_states, mask=None):
+def scan(cell, projected, initial_states, mask=None, kept=None):
     """Carry a cell's states through time.
 
     Args:
@@ -22,22 +22,22 @@ def scan(cell, projected, initial_states, mask=None):
         projected: `W x + b` for all sites, `(steps, batch, sites * units)`.
         initial_states: the states before the first step, each `(batch, units)`.
         mask: bool `(steps, batch, 1)`, or None. A step with False passes the states on unchanged.
+        kept: by site, what recurrent dropout keeps of a state there, `(batch, units)`, or None.
 
     Returns:
         The output of every step, `(steps, batch, units)`, and the states after the last step.
     """
-    groups = _groups_of_sites(cell)
-    order = [cell.sites.index(site) for group in groups for site in group]
+    groups = _groups_of_sites(cell, apart=bool(kept))
     recurrent_kernel = tf.convert_to_tensor(cell.recurrent_kernel)
-    if order != sorted(order):  # The products below want the sites of a group side by side.
-        projected = _take_sites(projected, order, cell.units)
-        recurrent_kernel = _take_sites(recurrent_kernel, order, cell.units)
+    # The products below want the sites of a group side by side.
+    projected = _take_sites(projected, cell.sites, groups, cell.units)
+    recurrent_kernel = _take_sites(recurrent_kernel, cell.recurrent_sites, groups, cell.units)
     peephole = [] if cell.peephole is None else [tf.convert_to_tensor(cell.peephole)]
 
     @tf.custom_gradient
     def run(projected, recurrent_kernel, *rest):
         states, peephole = rest[: len(initial_states)], rest[len(initial_states) :]
-        loop = _Loop(cell, groups, recurrent_kernel, *peephole)
+        loop = _Loop(cell, groups, kept, recurrent_kernel, *peephole)
         sequences, z = loop.forward(projected, states, mask)
         outputs = sequences[0][1:]
         last = [sequence[-1] for sequence in sequences]
@@ -72,24 +72,31 @@ def _once(function):
     return guarded
 
 
-def _take_sites(columns, order, units):
-    sites = tf.split(columns, columns.shape[-1] // units, axis=-1)
-    return tf.concat([sites[i] for i in order], axis=-1)
+def _take_sites(columns, sites, groups, units):
+    order = [sites.index(site) for group in groups for site in group if site in sites]
+    if order == sorted(order):
+        return columns
+    parts = tf.split(columns, columns.shape[-1] // units, axis=-1)
+    return tf.concat([parts[i] for i in order], axis=-1)
 
 
-def _groups_of_sites(cell):
-    """The sites that see one and the same tensor, together: found by running the equations once."""
+def _groups_of_sites(cell, apart=False):
+    """The sites that see one and the same tensor, together: found by running the equations once.
+
+    Those that no state meets come last. `apart` puts each of the others in a group of its own.
+    """
     operands, groups = [], []
 
-    def recurrent(site, v, peephole=None):
+    def recurrent(site, v=None, peephole=None):
         for operand, group in zip(operands, groups, strict=True):
-            if operand is v:
+            if operand is v and not (apart and v is not None):
                 group.append(site)
                 break
         else:
             operands.append(v)
             groups.append([site])
-        return v if peephole is None else v + peephole
+        z = states[0] if v is None else v
+        return z if peephole is None else z + peephole
 
     with tf.Graph().as_default():
         states = [tf.zeros((1, size), cell.compute_dtype) for size in cell.state_size]
@@ -97,15 +104,16 @@ def _groups_of_sites(cell):
     _require(
         cell,
         isinstance(new, tuple) and len(new) == len(states),
-        (f"a tuple of {len(states)} states, as in `states`, to be returned; got {new!r}"),
+        f"a tuple of {len(states)} states, as in `states`, to be returned; got {new!r}",
     )
     used = sorted(site for group in groups for site in group)
     _require(
         cell,
         used == sorted(cell.sites),
-        (f"`recurrent` to be called once for each of the sites {sorted(cell.sites)}; got {used}"),
+        f"`recurrent` to be called once for each of the sites {sorted(cell.sites)}; got {used}",
     )
-    return [tuple(sorted(group, key=cell.sites.index)) for group in groups]
+    by_operand = sorted(zip(operands, groups, strict=True), key=lambda pair: pair[0] is None)
+    return [tuple(sorted(group, key=cell.sites.index)) for _, group in by_operand]
 
 
 def _require(cell, met, expected):
@@ -116,11 +124,17 @@ def _require(cell, met, expected):
 class _Loop:
     """The two loops over a cell's equations, forward and back, for given recurrent weights."""
 
-    def __init__(self, cell, groups, recurrent_kernel, peephole=None):
+    def __init__(self, cell, groups, kept, recurrent_kernel, peephole=None):
         self.cell = cell
         self.groups = groups
+        self.kept = kept
         self.widths = [len(group) * cell.units for group in groups]
-        self.kernels = tf.split(recurrent_kernel, self.widths, axis=-1)
+        met = [
+            width
+            for g, width in zip(groups, self.widths, strict=True)
+            if g[0] not in cell.input_only
+        ]
+        self.kernels = tf.split(recurrent_kernel, met, axis=-1)
         self.peephole = peephole
 
     def forward(self, projected, states, mask):
@@ -152,7 +166,7 @@ class _Loop:
         states = [_as_array(sequence[:-1]) for sequence in sequences]
         z, mask, d_outputs = [_as_array(part) for part in z], _as_array(mask), _as_array(d_outputs)
         kept_dz = [_array_of(d_last[0], steps) for _ in self.groups]
-        kept_v = [_array_of(d_last[0], steps) for _ in self.groups]
+        kept_v = [_array_of(d_last[0], steps) for _ in self.kernels]
         d_peephole = [] if self.peephole is None else [tf.zeros_like(self.peephole)]
 
         def step(t, d_states, d_peephole, kept_dz, kept_v):
@@ -176,7 +190,8 @@ class _Loop:
             lambda t, *_: t >= 0, step, [steps - 1, list(d_last), d_peephole, kept_dz, kept_v]
         )
         dz = [k.stack() for k in kept_dz]
-        d_kernel = [_product_over_steps(v.stack(), d) for v, d in zip(kept_v, dz, strict=True)]
+        met = dz[: len(kept_v)]
+        d_kernel = [_product_over_steps(v.stack(), d) for v, d in zip(kept_v, met, strict=True)]
         return tf.concat(dz, -1), tf.concat(d_kernel, -1), *d_initial, *d_peephole
 
     def _pull_back(self, sites, before, d_states):
@@ -187,11 +202,11 @@ class _Loop:
         """
         weights = [] if self.peephole is None else [self.peephole]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([*before, *sites.z_known, *weights])
+            tape.watch([*before, *sites.x, *weights])
             new = self.cell.equations(sites, *before)
         return tape.gradient(
             list(new),
-            (before, sites.z_known, weights),
+            (before, sites.x, weights),
             output_gradients=d_states,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
@@ -205,18 +220,20 @@ class _Sites:
         self.x = x
         self.z = [None] * len(x)
 
-    def __call__(self, site, v, peephole=None):
+    def __call__(self, site, v=None, peephole=None):
         loop = self.loop
         number, group = next((n, g) for n, g in enumerate(loop.groups) if site in g)
-        if self.z[number] is None:
-            self.z[number] = self.meet(number, v)
+        if self.z[number] is None and v is None:
+            self.z[number] = self.x[number]
+        elif self.z[number] is None:
+            self.z[number] = self.meet(number, v * loop.kept[site] if loop.kept else v)
         units = loop.cell.units
         start = group.index(site) * units
         z = self.z[number]
         z = z if len(group) == 1 else z[:, start : start + units]
         if peephole is None:
             return z
-        return z + loop.peephole[loop.cell.peepholes.index(site)] * peephole
+        return z + loop.peephole[loop.cell.peephole_sites.index(site)] * peephole
 
     def meet(self, number, v):
         """v meets the weights of a group."""
@@ -227,9 +244,8 @@ class _StoredSites(_Sites):
     """`recurrent` for one step back: z is known, and its gradient is what one wants to know."""
 
     def __init__(self, loop, z):
-        super().__init__(loop, [None] * len(z))
-        self.z_known = z
-        self.v = [None] * len(z)
+        super().__init__(loop, z)
+        self.v = [None] * len(loop.kernels)
 
     def meet(self, number, v):
         self.v[number] = v
@@ -241,7 +257,7 @@ class _StoredSites(_Sites):
 
             return tf.identity(z), gradient
 
-        return stored(v, self.z_known[number])
+        return stored(v, self.x[number])
 
 
 def _as_array(sequence):

@@ -12,15 +12,17 @@ class SimpleRNNCell(Cell):
 
         a<t> = g(W_a [a<t-1>, x<t>] + b_a)
 
-    with g = tanh, or ReLU with `activation="relu"`. The same function as
-    `keras.layers.SimpleRNNCell`; the site `a` is all of its kernel.
+    with g = tanh, or ReLU with `activation="relu"`. With `activation="relu"` and
+    `recurrent_initializer="identity"` it is the IRNN: it starts by adding up what it sees.
 
-    Source: the lecture; Elman 1990, "Finding Structure in Time".
+    The same function as `keras.layers.SimpleRNNCell`; the site `a` is all of its kernel.
+
+    Source: the lecture; Elman 1990, "Finding Structure in Time"; for the IRNN Le et al. 2015, "A
+    Simple Way to Initialize Recurrent Networks of Rectified Linear Units".
 
     Args:
         units: size of a<t>.
-        activation: g.
-        **kwargs: see `layers.Cell`.
+        **kwargs: see `layers.Cell`; `activation` is g.
 
     >>> SimpleRNNCell(4)(keras.ops.ones((2, 3)), [keras.ops.zeros((2, 4))])[0].shape
     TensorShape([2, 4])
@@ -29,15 +31,8 @@ class SimpleRNNCell(Cell):
     sites = ("a",)
     states = ("a",)
 
-    def __init__(self, units, activation="tanh", **kwargs):
-        super().__init__(units, **kwargs)
-        self.activation = keras.activations.get(activation)
-
     def equations(self, recurrent, a):
         return (self.activation(recurrent("a", a)),)
-
-    def get_config(self):
-        return {**super().get_config(), "activation": keras.activations.serialize(self.activation)}
 
 
 @keras.saving.register_keras_serializable("unrolled")

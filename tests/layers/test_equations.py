@@ -12,13 +12,18 @@ def sigma(z):
     return 1 / (1 + np.exp(-z))
 
 
+def columns(weights, name, sites, site):
+    start = weights[sites].index(site) * UNITS
+    return weights[name][..., start : start + UNITS]
+
+
 def w(weights, site):
     """W_site and b_site as the lecture has them: W multiplies [state, x] stacked."""
-    kernel, recurrent_kernel, bias = weights["kernel"], weights["recurrent_kernel"], weights["bias"]
-    columns = slice(
-        weights["sites"].index(site) * UNITS, (weights["sites"].index(site) + 1) * UNITS
-    )
-    return np.vstack([recurrent_kernel[:, columns], kernel[:, columns]]).T, bias[columns]
+    W = [
+        columns(weights, "recurrent_kernel", "recurrent_sites", site),
+        columns(weights, "kernel", "gates", site),
+    ]
+    return np.vstack(W).T, columns(weights, "bias", "gates", site)
 
 
 def affine(weights, site, state, x):
@@ -66,6 +71,47 @@ def peephole_lstm(weights, x, a, c):
     return gamma_o * np.tanh(c), c
 
 
+def lstm_variant(
+    *absent, coupled=False, g=np.tanh, h=np.tanh, peepholes=None, gate_recurrence=False
+):
+    """The variants of Greff et al. 2017 as the paper's appendix states them, in our letters."""
+
+    def equations(weights, x, a, c, *gammas):
+        def gate(site, seen):
+            if site in absent:
+                return 1.0
+            z = affine(weights, site, a, x)
+            if peepholes:
+                z = (
+                    z
+                    + weights["peephole"][[s for s in "ufo" if s not in absent].index(site)] * seen
+                )
+            for other, gamma in zip("ufo", gammas, strict=False):
+                R = columns(weights, "recurrent_kernel", "recurrent_sites", f"{other}{site}")
+                z = z + gamma @ R
+            return sigma(z)
+
+        c_tilde = g(affine(weights, "c", a, x))
+        gamma_u = gate("u", c)
+        gamma_f = 1 - gamma_u if coupled else gate("f", c)
+        new = gamma_u * c_tilde + gamma_f * c
+        gamma_o = gate("o", new if peepholes == "gers" else c)
+        kept = (gamma_u, gamma_f, gamma_o) if gate_recurrence else ()
+        return gamma_o * h(new), new, *kept
+
+    return equations
+
+
+def identity(z):
+    return z
+
+
+def minimal_gated_unit(weights, x, c):
+    gamma = sigma(affine(weights, "u", c, x))
+    c_tilde = np.tanh(affine(weights, "c", gamma * c, x))
+    return (gamma * c_tilde + (1 - gamma) * c,)
+
+
 CASES = [
     (layers.SimpleRNN, {}, simple_rnn),
     (layers.SimpleRNN, {"activation": "relu"}, simple_rnn_relu),
@@ -73,6 +119,22 @@ CASES = [
     (layers.GRU, {}, gru),
     (layers.LSTM, {}, lstm),
     (layers.PeepholeLSTM, {}, peephole_lstm),
+    (layers.GRU, {"relevance_gate": False}, simplified_gru),
+    (layers.GRU, {"relevance_gate": "shared"}, minimal_gated_unit),
+    (layers.LSTM, {"update_gate": False}, lstm_variant("u")),
+    (layers.LSTM, {"forget_gate": False}, lstm_variant("f")),
+    (layers.LSTM, {"output_gate": False}, lstm_variant("o")),
+    (layers.LSTM, {"forget_gate": "coupled"}, lstm_variant("f", coupled=True)),
+    (layers.LSTM, {"candidate_activation": False}, lstm_variant(g=identity)),
+    (layers.LSTM, {"output_activation": False}, lstm_variant(h=identity)),
+    (layers.LSTM, {"peepholes": "lecture"}, peephole_lstm),
+    (layers.LSTM, {"peepholes": "gers"}, lstm_variant(peepholes="gers")),
+    (
+        layers.LSTM,
+        {"peepholes": "gers", "forget_gate": False},
+        lstm_variant("f", peepholes="gers"),
+    ),
+    (layers.LSTM, {"gate_recurrence": True}, lstm_variant(gate_recurrence=True)),
 ]
 
 
@@ -82,7 +144,11 @@ def test_the_layer_computes_the_lectures_equations(unit, options, equations):
     layer = unit(UNITS, return_sequences=True, return_state=True, dtype="float64", **options)
     x = rng.normal(size=(BATCH, STEPS, INPUTS))
     layer.build(x.shape)
-    weights = {"sites": layer.cell.sites}
+    cell = layer.cell
+    weights = {
+        "gates": [site for site in cell.sites if len(site) == 1],
+        "recurrent_sites": cell.recurrent_sites,
+    }
     for variable in layer.weights:  # Not the initial ones: zero biases would hide mistakes.
         variable.assign(rng.normal(size=variable.shape))
         weights[variable.name] = variable.numpy()

@@ -1,4 +1,6 @@
-"""Our units against Keras's built-in ones, with the same weights."""
+"""Our units against Keras's built-in ones: same weights and options, same outputs."""
+
+import inspect
 
 import keras
 import numpy as np
@@ -7,33 +9,177 @@ import pytest
 import layers
 
 UNITS, SHAPE = 5, (3, 8, 4)
-
-
-def negated_update_gate(weights):
-    """Keras's z is 1 - Γ_u, and σ(-x) = 1 - σ(x)."""
-    return [np.concatenate([-w[..., :UNITS], w[..., UNITS:]], axis=-1) for w in weights]
-
-
 PAIRS = [
-    (layers.SimpleRNN, keras.layers.SimpleRNN, {}, lambda weights: weights),
-    (layers.GRU, keras.layers.GRU, {"reset_after": False}, negated_update_gate),
-    (layers.LSTM, keras.layers.LSTM, {}, lambda weights: weights),
+    (layers.SimpleRNN, keras.layers.SimpleRNN, {}),
+    (layers.GRU, keras.layers.GRU, {"reset_after": False}),
+    (layers.GRU, keras.layers.GRU, {"reset_after": True}),
+    (layers.LSTM, keras.layers.LSTM, {}),
 ]
+KINDS = pytest.mark.parametrize(("ours", "theirs", "options"), PAIRS)
 
 
-@pytest.mark.parametrize(("ours", "theirs", "options", "convert"), PAIRS)
+def trained(theirs, **options):
+    """A layer of Keras with weights as after training: none of them as it started."""
+    layer = theirs(UNITS, **options)
+    layer.build(SHAPE)
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    return layer
+
+
+def inputs(seed=2):
+    return np.random.default_rng(seed).normal(size=SHAPE).astype("float32")
+
+
+def assert_same_results(one, other, atol=1e-5):
+    results = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
+    for a, b in results:
+        np.testing.assert_allclose(a, b, atol=atol)
+
+
+@KINDS
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_same_outputs_with_the_same_weights(ours, theirs, options, convert, masked, backwards):
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=SHAPE).astype("float32")
-    mask = np.array(rng.random(SHAPE[:2]) < 0.7) if masked else None
+def test_there_and_back(ours, theirs, options, masked, backwards):
     shared = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
-    reference, layer = theirs(UNITS, **options, **shared), ours(UNITS, **shared)
-    reference.build(SHAPE)
+    reference = trained(theirs, **options, **shared)
+    x = inputs()
+    mask = np.random.default_rng(3).random(SHAPE[:2]) < 0.7 if masked else None
+    layer = layers.from_keras(reference)
+    again = layers.to_keras(layer)
+    assert type(layer) is ours
+    assert again.get_config() == reference.get_config()
+    assert_same_results(layer(x, mask=mask), reference(x, mask=mask))
+    assert_same_results(again(x, mask=mask), reference(x, mask=mask))
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"use_bias": False},
+        {"activation": "softsign"},
+        {"activation": None, "zero_output_for_mask": True, "return_sequences": True},
+        {"stateful": True},
+        {"unroll": True, "return_sequences": True},
+        {"dtype": "float64"},
+    ],
+    ids=str,
+)
+def test_options_mean_the_same(ours, theirs, options, more):  # noqa: ARG001
+    reference = trained(theirs, **options, **more)
+    x, mask = inputs(), np.random.default_rng(3).random(SHAPE[:2]) < 0.7
+    if more.get("stateful"):
+        reference(x)
+    layer = layers.from_keras(reference)
+    assert_same_results(layer(x, mask=mask), reference(x, mask=mask))
+    assert_same_results(layer(x), reference(x))
+
+
+@KINDS
+@pytest.mark.parametrize("drop", [{"dropout": 0.4}, {"recurrent_dropout": 0.4}], ids=str)
+@pytest.mark.parametrize("implementation", [1, 2])
+def test_dropout_drops_the_same_elements(ours, theirs, options, drop, implementation):  # noqa: ARG001
+    shared = {"seed": 7, "return_sequences": True, **drop}
+    if theirs is not keras.layers.SimpleRNN:
+        # Without a GPU Keras's own layer fails on `implementation=1` unless cuDNN is off.
+        shared.update(implementation=implementation, use_cudnn=False)
+    reference = trained(theirs, **options, **shared)
+    layer = layers.from_keras(reference)
+    x = inputs()
+    plain = reference(x, training=False)
+    assert_same_results(layer(x, training=False), plain)
+    for _ in range(2):  # New elements in every batch.
+        expected = reference(x, training=True)
+        assert np.abs(expected - plain).max() > 0.1
+        assert_same_results(layer(x, training=True), expected)
+
+
+@KINDS
+def test_penalties_and_constraints(ours, theirs, options):
+    shared = {
+        "kernel_regularizer": "l2",
+        "recurrent_regularizer": keras.regularizers.L1(0.1),
+        "bias_regularizer": "l1",
+        "activity_regularizer": "l2",
+        "kernel_constraint": keras.constraints.MaxNorm(0.5),
+        "recurrent_constraint": "unit_norm",
+        "bias_constraint": keras.constraints.MaxNorm(0.1),
+    }
+    reference = trained(theirs, **{**shared, **options})
+    layer = layers.from_keras(reference)
+    x = inputs()
+    layer(x), reference(x)
+    if not options.get("reset_after"):  # There one bias of ours is two of Keras's.
+        np.testing.assert_allclose(sorted(layer.losses), sorted(reference.losses), rtol=1e-5)
+    layer = ours(UNITS, **shared, **options)
+    model = keras.Sequential([layer])
+    model.compile("adam", "mse")
+    model.fit(x, np.ones((SHAPE[0], UNITS)), epochs=1, verbose=0)
+    norms = [np.linalg.norm(w, axis=0) for w in layer.get_weights()]
+    assert norms[0].max() < 0.5 + 1e-3
+    np.testing.assert_allclose(norms[1], 1, atol=1e-3)
+    assert norms[2].max() < 0.1 + 1e-3
+
+
+@KINDS
+def test_every_argument_is_known_and_an_attribute(ours, theirs, options):  # noqa: ARG001
+    parameters = dict(inspect.signature(theirs.__init__).parameters)
+    for name in ("self", "kwargs"):
+        parameters.pop(name)
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    layer, reference = ours(3, **defaults), theirs(3, **defaults)
+    for name in parameters.keys() - {"seed"}:
+        one, other = getattr(layer, name), getattr(reference, name)
+        assert type(one) is type(other), name
+        if not name.endswith("initializer"):
+            assert one == other, name
+
+
+def test_use_cudnn_is_refused_when_it_would_matter():
+    with pytest.raises(ValueError, match="`use_cudnn=True`: LSTM has no cuDNN form"):
+        layers.LSTM(3, use_cudnn=True)(inputs())
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 3])
+def test_dropout_is_a_share(share):
+    with pytest.raises(ValueError, match=r"`recurrent_dropout`: expected a share .*, got"):
+        layers.LSTM(3, recurrent_dropout=share)
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        (keras.layers.Dense(3), TypeError, r"expected one of keras\.LSTM, .*, got Dense"),
+        (keras.layers.LSTM(3), ValueError, "is not built"),
+        (
+            trained(keras.layers.GRU, recurrent_activation="tanh"),
+            ValueError,
+            r"needs a function with f\(-x\) = 1 - f\(x\), such as sigmoid; got tanh",
+        ),
+        (trained(keras.layers.GRU, bias_constraint="non_neg"), ValueError, "NonNeg cannot hold"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused(layer, error, message):
+    with pytest.raises(error, match=message):
+        layers.from_keras(layer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (layers.LSTM(3, forget_gate="coupled"), "no LSTM with forget_gate='coupled'"),
+        (layers.GRU(3, relevance_gate=False), "no GRU with relevance_gate=False"),
+    ],
+)
+def test_a_variant_that_keras_lacks_is_refused(layer, message):
     layer.build(SHAPE)
-    weights = [rng.normal(size=w.shape) for w in reference.get_weights()]
-    reference.set_weights(weights)
-    layer.set_weights(convert(weights))
-    for one, other in zip(layer(x, mask=mask), reference(x, mask=mask), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    with pytest.raises(ValueError, match=message):
+        layers.to_keras(layer)
+
+
+def test_what_a_bias_started_from_does_not_matter_once_it_is_trained():
+    layer = layers.GRU(UNITS, update_bias=-3.0)
+    x = inputs()
+    expected = layer(x)
+    assert_same_results(layers.to_keras(layer)(x), expected)

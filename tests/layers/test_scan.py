@@ -59,6 +59,33 @@ def test_scan_equals_the_step_by_step_reference(unit, mask, options):
         np.testing.assert_allclose(compiled, theirs, atol=1e-11)
 
 
+VARIANTS = [
+    (layers.LSTM, {"forget_gate": "coupled", "peepholes": "gers"}),
+    (layers.LSTM, {"update_gate": False, "output_activation": False}),
+    (layers.LSTM, {"gate_recurrence": True}),
+    (layers.LSTM, {"longest_lag": 20}),
+    (layers.GRU, {"relevance_gate": "shared"}),
+    (layers.GRU, {"reset_after": True}),
+    (layers.SimpleRNN, {"activation": "relu", "recurrent_initializer": "identity"}),
+]
+
+
+@pytest.mark.parametrize(("unit", "gates"), VARIANTS, ids=str)
+def test_variants_equal_the_step_by_step_reference(unit, gates):
+    rng = np.random.default_rng(0)
+    shared = {"return_sequences": True, "return_state": True, "dtype": "float64"}
+    layer = unit(UNITS, **shared, **gates)
+    reference = keras.layers.RNN(layer.cell, **shared)
+    x = tf.constant(rng.normal(size=SHAPE))
+    states = [tf.constant(rng.normal(size=(SHAPE[0], UNITS))) for _ in layer.cell.state_size]
+    layer.build(SHAPE)
+    mask = tf.constant(MASKS["holes"])
+    ours = results_and_gradients(layer, x, states, mask)
+    expected = results_and_gradients(reference, x, states, mask)
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-11)
+
+
 @pytest.mark.parametrize("unit", ALL)
 def test_gradients_equal_finite_differences(unit):
     rng = np.random.default_rng(2)
