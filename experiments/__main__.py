@@ -10,6 +10,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from omegaconf import DictConfig, OmegaConf
+
 from experiments.catalogue import CONFIGURATION
 from experiments.plan import Plan, RefusedError, make_plan, overrides_of_make, quoted
 from experiments.sweep import Sweep
@@ -79,10 +81,19 @@ def _try_out(plan: Plan) -> None:
     """
     from experiments.run import build, load_task
 
-    for configuration in plan.configurations:
+    for configuration in _differently_built(plan.configurations):
         with say.status(f"Preparing the data of the task {configuration.task.name} ..."):
             task = load_task(configuration)
         build(configuration, task)
+
+
+def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
+    """One of those that have the same task and model, as all seeds of a unit have."""
+    built = {}
+    for configuration in configurations:
+        resolved = OmegaConf.to_container(configuration, resolve=True)
+        built.setdefault(str([resolved[k] for k in ("task", "cell", "model")]), configuration)
+    return list(built.values())
 
 
 def _start_parent(plan: Plan, arguments: list[str], started: datetime):

@@ -78,7 +78,7 @@ def compare(run_id: str) -> None:
         say.print(f"{run.name}: {run.status}. {run.tags.get('error', '')}", style="red")
 
 
-def _variants(sweep: tracking.Sweep) -> list[Variant]:
+def _variants(sweep: tracking.SweepRecord) -> list[Variant]:
     grouped = {}
     for run in sweep.runs:
         if run.status == "FINISHED":
@@ -86,7 +86,7 @@ def _variants(sweep: tracking.Sweep) -> list[Variant]:
     return [Variant(name, runs) for name, runs in grouped.items()]
 
 
-def _heading(sweep: tracking.Sweep) -> str:
+def _heading(sweep: tracking.SweepRecord) -> str:
     return f"{sweep.name}\n{QUICK}" if sweep.tags.get("budget") == "quick" else sweep.name
 
 
@@ -143,7 +143,7 @@ def _metrics(variants: list[Variant]) -> dict[str, float]:
     return metrics
 
 
-def _figures(sweep: tracking.Sweep, variants: list[Variant]) -> dict[str, Figure]:
+def _figures(sweep: tracking.SweepRecord, variants: list[Variant]) -> dict[str, Figure]:
     heading = _heading(sweep)
     guessing = variants[0].runs[0].metrics["guessing"]
     drawn = {}

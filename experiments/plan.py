@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.catalogue import CONFIGURATION, unknown
-from experiments.sweep import Sweep
+from experiments.sweep import SINGLE, Sweep
 
 
 class RefusedError(ValueError):
@@ -41,7 +41,7 @@ class Plan:
     @property
     def name(self) -> str:
         """What the sweep is called in MLflow and on disk."""
-        return self.experiment or "single_runs"
+        return self.experiment or SINGLE
 
     @property
     def runs(self) -> int:
@@ -167,11 +167,10 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     _check_choices(choices)
     defaults = _composed(choices)
     settings = [key for key in overrides if key not in choices and key[0] not in "+~"]
-    for key in overrides:  # Units take options that their file does not name; nothing else does.
-        if key[0] in "+~" and not key.lstrip("+~").startswith(("cell.", "hydra")):
+    for key in overrides:
+        # Units take options that no file of conf/ names; nothing else does.
+        if key not in choices and not key.startswith(("+cell.", "++cell.", "~cell.")):
             _check_key(key.lstrip("+~"), defaults)
-    for key in settings:
-        _check_key(key, defaults)
     config = _composed(overrides)
     for key in settings:
         _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key))

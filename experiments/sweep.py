@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+SINGLE = "single_runs"  # The experiment of runs that belong to none.
 _VARIABLE = "UNROLLED_SWEEP"
 
 
@@ -20,7 +21,7 @@ class Sweep:
         axes: the keys that are varied.
     """
 
-    experiment: str = "single_runs"
+    experiment: str = SINGLE
     parent_run_id: str | None = None
     axes: list[str] = field(default_factory=list)
 

@@ -1,15 +1,16 @@
 """Everything that knows MLflow: where runs are kept, how one is written, how a sweep is read."""
 
+from tracking.abandoned import fail_abandoned_runs
 from tracking.addresses import how_to_browse, page
-from tracking.reading import NoSuchRunError, RunRecord, Sweep, latest_sweep, read_sweep
-from tracking.store import connect, fail_abandoned_runs, tracking_uri
+from tracking.reading import NoSuchRunError, RunRecord, SweepRecord, latest_sweep, read_sweep
+from tracking.store import connect
 from tracking.writing import RunWriter, TrackedRun, start_sweep
 
 __all__ = [
     "NoSuchRunError",
     "RunRecord",
     "RunWriter",
-    "Sweep",
+    "SweepRecord",
     "TrackedRun",
     "connect",
     "fail_abandoned_runs",
@@ -18,5 +19,4 @@ __all__ = [
     "page",
     "read_sweep",
     "start_sweep",
-    "tracking_uri",
 ]

@@ -29,7 +29,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepRecord:
     """The parent run of a sweep and its children, in the order in which they started."""
 
     run_id: str
@@ -44,7 +44,7 @@ class NoSuchRunError(LookupError):
     """A run id that the store does not know."""
 
 
-def read_sweep(run_id: str) -> Sweep:
+def read_sweep(run_id: str) -> SweepRecord:
     """The sweep whose parent run is `run_id`, with every run that is there so far.
 
     Raises:
@@ -64,7 +64,7 @@ def read_sweep(run_id: str) -> Sweep:
         order_by=["attributes.start_time ASC"],
         max_results=10_000,
     )
-    return Sweep(
+    return SweepRecord(
         run_id,
         parent.info.run_name,
         client.get_experiment(parent.info.experiment_id).name,

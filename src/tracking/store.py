@@ -2,11 +2,9 @@
 
 import logging
 import os
-import socket
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -64,39 +62,3 @@ def experiment_id(name: str) -> str:
     # Without this tag the UI takes every experiment for one with language-model traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return mlflow.create_experiment(name, artifact_location=location, tags=kind)
-
-
-def this_process() -> str:
-    """Which process writes a run, as a tag from which others can tell whether it still lives."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _is_gone(process: str | None) -> bool:
-    host, _, pid = (process or "").rpartition(":")
-    if host != socket.gethostname() or int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def fail_abandoned_runs() -> int:
-    """Mark runs FAILED whose process on this machine died without a word (kill -9, power).
-
-    Returns:
-        How many there were.
-    """
-    client = mlflow.MlflowClient()
-    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
-    running = client.search_runs(
-        experiments, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY, max_results=1000
-    )
-    abandoned = [run for run in running if _is_gone(run.data.tags.get("process"))]
-    for run in abandoned:
-        client.set_tag(run.info.run_id, "error", "its process ended without a word; killed?")
-        client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.FAILED))
-    return len(abandoned)

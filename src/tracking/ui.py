@@ -5,8 +5,9 @@ import socket
 import subprocess
 import sys
 
+from tracking.abandoned import fail_abandoned_runs
 from tracking.addresses import HOST, PORT, VIEW
-from tracking.store import connect, fail_abandoned_runs
+from tracking.store import connect
 
 
 def main(arguments: list[str]) -> int:

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
-from tracking.store import experiment_id, this_process
+from tracking.store import experiment_id
 
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG = 5000
@@ -126,7 +128,7 @@ class TrackedRun(RunWriter):
             **tags,
             MLFLOW_RUN_NAME: name,
             MLFLOW_SOURCE_NAME: "experiments/run.py",
-            "process": this_process(),
+            "process": f"{socket.gethostname()}:{os.getpid()}",
             **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
         }
         run = mlflow.MlflowClient().create_run(

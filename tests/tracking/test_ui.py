@@ -45,15 +45,15 @@ def test_the_ui_answers_where_it_says(store):
         assert f"{store['MLFLOW_TRACKING_URI']}" in said[0]
         deadline = time.monotonic() + 300  # a cold start on a busy machine
         page = b""
-        while not page and time.monotonic() < deadline:
+        while not page and process.poll() is None and time.monotonic() < deadline:
             try:
                 page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read()
             except OSError:
                 time.sleep(0.5)
-        assert b"MLflow" in page
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        _, err = process.communicate()
+    assert b"MLflow" in page, err
 
 
 def test_a_taken_port_is_told_with_the_way_out(store):
