@@ -115,8 +115,12 @@ def _mean_and_spread(values: np.ndarray, form: str = ".3f") -> str:
 
 def _as_rich(heading: str, columns: dict[str, list[str]]) -> Table:
     table = Table(title=heading, caption=_CAPTION, box=SIMPLE_HEAVY, padding=(0, 1, 0, 0))
-    for name in columns:
-        table.add_column(name, justify="left" if name == "variant" else "right", no_wrap=True)
+    for name, cells in columns.items():
+        if name == "variant":
+            table.add_column(name, overflow="fold")
+        else:  # Where the terminal is narrow the names give way, no figure is cut.
+            width = max(map(len, [name, *cells]))
+            table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table

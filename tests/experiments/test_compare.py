@@ -1,0 +1,26 @@
+"""The table on terminals of any width."""
+
+import io
+
+from rich.console import Console
+
+from experiments.compare import _as_rich
+
+COLUMNS = {
+    "variant": ["lstm forget_bias=0.0 match=parameters", "lstm forget_bias=3.0 match=parameters"],
+    "parameters": ["26,850", "1,026,850"],
+    "test accuracy": ["0.823 ± 0.024", "0.954 ± 0.011"],
+    "worst run": ["0.796 of 3", "0.944 of 3"],
+    "to 90%": ["never", "53.3 ± 5.8 k"],
+}
+
+
+def test_no_figure_is_cut_however_narrow_the_terminal():
+    for width in (60, 80, 140):
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(_as_rich("a title", COLUMNS))
+        shown = console.export_text()
+        for name, cells in COLUMNS.items():
+            if name != "variant":
+                assert all(cell in shown for cell in cells)
+        assert "…" not in shown
