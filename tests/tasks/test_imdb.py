@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -372,6 +373,8 @@ def data_dir(monkeypatch, tmp_path):
     monkeypatch.setenv("http_proxy", CLOSED_PORT)
     monkeypatch.setenv("https_proxy", CLOSED_PORT)
     monkeypatch.setenv("no_proxy", "")
+    # urllib keeps the proxies of its first call for good: neither older ones here, nor these later.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     return folder
 
 
