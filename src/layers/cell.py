@@ -180,27 +180,30 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
             bias[site] = ops.broadcast_to(ops.cast(start, dtype), (self.units,))
         return ops.concatenate([bias[site] for site in self._bias_sites])
 
-    def project(self, inputs, mask=None):
+    def project(self, inputs, mask=None, kernel=None, bias=None):
         """`W x + b` for all sites at once: `(..., input_dim)` to `(..., sites * units)`.
 
         `mask` drops elements of the input: one `(batch, input_dim)` for all sites, or one by site.
+        `kernel` and `bias` are the cell's own unless given.
         """
+        kernel = self.kernel if kernel is None else kernel
+        bias = self.bias if bias is None else bias
         if isinstance(mask, dict) or self.state_only or self.input_itself or self.unbiased:
+            W = self._by_site(kernel, self._kernel_sites)
+            b = self._by_site(bias, self._bias_sites) if self.use_bias else {}
             masks = mask if isinstance(mask, dict) else dict.fromkeys(self.sites, mask)
-            parts = [self._project_to(site, inputs, masks.get(site)) for site in self.sites]
+            parts = [self._project_to(site, inputs, masks.get(site), W, b) for site in self.sites]
             return ops.concatenate(parts, axis=-1)
-        projected = ops.matmul(inputs if mask is None else inputs * mask, self.kernel)
-        return projected if self.bias is None else projected + self.bias
+        projected = _product(inputs if mask is None else inputs * mask, kernel)
+        return projected if bias is None else projected + bias
 
-    def _project_to(self, site, inputs, mask):
+    def _project_to(self, site, inputs, mask, W, b):
         z = inputs if mask is None else inputs * mask
         if site in self.state_only:
             z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
         elif site not in self.input_itself:
-            z = ops.matmul(z, self._by_site(self.kernel, self._kernel_sites)[site])
-        if self.bias is not None and site not in self.unbiased:
-            z = z + self._by_site(self.bias, self._bias_sites)[site]
-        return z
+            z = _product(z, W[site])
+        return z + b[site] if site in b else z
 
     def call(self, inputs, states, training=False):
         """One step: `(batch, input_dim)` and the states to the output and the new states."""
@@ -266,6 +269,31 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
     def get_config(self):
         options = {name: _written(name, getattr(self, name)) for name in self.options()}
         return {**super().get_config(), "units": self.units, **options}
+
+
+class Projection:
+    """The input's part of every site of a cell, as a function of its weights.
+
+    Args:
+        cell: a built `Cell`.
+        mask: what is kept of the input, see `Cell.project`.
+    """
+
+    def __init__(self, cell, mask=None):
+        self._cell = cell
+        self._mask = mask
+        self._names = [name for name in ("kernel", "bias") if getattr(cell, name) is not None]
+        self.weights = [getattr(cell, name) for name in self._names]
+
+    def __call__(self, inputs, *weights):
+        weights = dict(zip(self._names, weights, strict=True))
+        return self._cell.project(inputs, self._mask, **weights)
+
+
+def _product(inputs, kernel):
+    """Over all leading axes at once: one product, whose gradients are one product each."""
+    rows = ops.matmul(ops.reshape(inputs, (-1, inputs.shape[-1])), kernel)
+    return ops.reshape(rows, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
 
 
 def _written(name, value):

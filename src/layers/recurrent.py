@@ -5,6 +5,7 @@ from operator import attrgetter
 import keras
 from keras import ops
 
+from layers.cell import Projection
 from layers.scan import scan
 
 _OF_THE_LAYER = {
@@ -79,15 +80,18 @@ class Recurrent(keras.layers.RNN):
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)
         outputs, states = self.through_time(sequences, initial_state, mask, training)
+        if outputs is None:
+            return states[0], states[0][:, None], states
         if mask is not None:
             outputs = self._as_keras_shows_masked_steps(outputs, mask)
         return outputs[-1], ops.transpose(outputs, (1, 0, 2)), states
 
     def through_time(self, sequences, states, mask, training):
-        """All outputs and the last states, from `(steps, batch, input_dim)`."""
-        projected = self.cell.project(sequences, self.cell.input_mask(sequences[0], training))
+        """All outputs, if they are wanted, and the last states, from `(steps, batch, ...)`."""
+        projection = Projection(self.cell, self.cell.input_mask(sequences[0], training))
         kept = self.cell.state_masks(states[0], training)
-        return scan(self.cell, projected, states, mask, kept)
+        wanted = self.return_sequences or (mask is not None)
+        return scan(self.cell, projection, sequences, states, mask, kept, wanted, bool(training))
 
     def _as_keras_shows_masked_steps(self, outputs, mask):
         """Zeros where Keras has zeros: at masked steps if asked for, else before the first step."""

@@ -1,273 +1,300 @@
-"""Any cell through time, fast: one loop forward, one loop back, and nothing repeated per step.
+"""Any cell through time, fast: chunks of steps, compiled, and nothing repeated per step.
 
 The readable form of a cell is `Cell.call`, one step; `keras.layers.RNN` over it is the slow
-reference that tests compare to. Here the same `Cell.equations` run with three things moved out of
-the loop:
+reference that tests compare to. Here the same `Cell.equations` run with these moved out of the
+loop over steps, which is in `layers.steps`:
 
-1. the input's part of every site, `W x + b`, is one product over all steps, before the loop;
-2. sites that see the same state share one product a step;
-3. the weights' gradients are one product over all steps, after the loop. The loop back only asks
-   the cell's equations for their vector-Jacobian product, step by step, and keeps the gradient
-   dz<t> of each site; then dU = Vᵀ dZ, where v<t> is what met the site's weights at step t.
+1. the input's part of every site, `W x + b`, is one product for all steps of a chunk;
+2. the weights' gradients are one product for all steps of a chunk. The loop back only keeps the
+   gradient dz<t> of each site; then dU = Vᵀ dZ, where v<t> is what met the site's weights at t.
+
+Why chunks: XLA compiles for fixed shapes, and a chunk has one whatever the number of steps (the
+last one just stops early), so a layer compiles once a batch size. A chunk's tensors stay in the
+processor's caches. And while the loop of one chunk runs on one core, the products of its neighbours
+run on the others.
 """
 
+from functools import partial
+
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+from layers.steps import Steps
+
+STEPS_A_CHUNK = 32
+FEWEST_STEPS_TO_COMPILE = 16
+"""Shorter sequences run uncompiled: they would not make up for a second of compilation."""
 
 
-def scan(cell, projected, initial_states, mask=None, kept=None):
+def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, training=True):
     """Carry a cell's states through time.
 
     Args:
         cell: a built `Cell`.
-        projected: `W x + b` for all sites, `(steps, batch, sites * units)`.
-        initial_states: the states before the first step, each `(batch, units)`.
+        projection: what turns inputs into `W x + b`: a function of some steps of the inputs and of
+            `projection.weights`, see `layers.cell.Projection`.
+        inputs: `(steps, batch, ...)`.
+        states: the states before the first step, each `(batch, units)`.
         mask: bool `(steps, batch, 1)`, or None. A step with False passes the states on unchanged.
         kept: by site, what recurrent dropout keeps of a state there, `(batch, units)`, or None.
+        outputs: whether the outputs of all steps are wanted.
+        training: whether to keep what the gradient needs. Without, a gradient is right as well but
+            has to run forward once more.
 
     Returns:
-        The output of every step, `(steps, batch, units)`, and the states after the last step.
+        The output of every step, `(steps, batch, units)`, or None, and the states after the last.
     """
-    groups = _groups_of_sites(cell, apart=bool(kept))
-    recurrent_kernel = tf.convert_to_tensor(cell.recurrent_kernel)
-    # The products below want the sites of a group side by side.
-    projected = _take_sites(projected, cell.sites, groups, cell.units)
-    recurrent_kernel = _take_sites(recurrent_kernel, cell.recurrent_sites, groups, cell.units)
-    peephole = [] if cell.peephole is None else [tf.convert_to_tensor(cell.peephole)]
+    loop = _Loop(cell, projection, mask, kept or {}, outputs)
 
     @tf.custom_gradient
-    def run(projected, recurrent_kernel, *rest):
-        states, peephole = rest[: len(initial_states)], rest[len(initial_states) :]
-        loop = _Loop(cell, groups, kept, recurrent_kernel, *peephole)
-        sequences, z = loop.forward(projected, states, mask)
-        outputs = sequences[0][1:]
-        last = [sequence[-1] for sequence in sequences]
+    def run(*tensors):
+        result, last, memory = loop.forward(*loop.unpack(tensors), saving=training)
 
-        def gradient(d_outputs, *d_last):
-            def backward(d_outputs, *rest):
-                return loop.backward(sequences, z, mask, d_outputs, rest[: len(d_last)])
+        def gradient(*d_results):
+            def backward(*d_results):
+                known = memory or loop.forward(*loop.unpack(tensors), saving=True)[-1]
+                d_outputs = d_results[0] if outputs else None
+                d_last = d_results[1:] if outputs else d_results
+                return loop.backward(*loop.unpack(tensors), known, d_outputs, d_last)
 
-            # z stands for the inputs and weights it was made of: whoever asks for a derivative of
-            # this derivative by any of them is refused, not given a part of it.
-            return _once(backward)(d_outputs, *d_last, *rest, recurrent_kernel, *sequences, *z)
+            # Whoever asks for a derivative of this derivative is refused, not given a part of it.
+            return _once(backward, len(d_results))(*d_results, *tensors)
 
-        return (outputs, *last), gradient
+        return (result, *last) if outputs else tuple(last), gradient
 
-    outputs, *last = run(projected, recurrent_kernel, *initial_states, *peephole)
-    return outputs, last
+    results = run(*loop.pack(inputs, states))
+    return (results[0], list(results[1:])) if outputs else (None, list(results))
 
 
-def _once(function):
-    """`function`, of which a derivative is refused."""
+def _once(function, arguments):
+    """`function` of the first arguments, of which no derivative by any argument can be had."""
 
     @tf.custom_gradient
-    def guarded(*arguments):
+    def guarded(*tensors):
         def refuse(*_):
             raise NotImplementedError(
                 "Second derivatives do not go through the scan of `layers`; take them through "
                 "keras.layers.RNN(layer.cell), which is slower."
             )
 
-        return function(*arguments), refuse
+        return function(*tensors[:arguments]), refuse
 
     return guarded
 
 
-def _take_sites(columns, sites, groups, units):
-    order = [sites.index(site) for group in groups for site in group if site in sites]
-    if order == sorted(order):
-        return columns
-    parts = tf.split(columns, columns.shape[-1] // units, axis=-1)
-    return tf.concat([parts[i] for i in order], axis=-1)
-
-
-def _groups_of_sites(cell, apart=False):
-    """The sites that see one and the same tensor, together: found by running the equations once.
-
-    Those that no state meets come last. `apart` puts each of the others in a group of its own.
-    """
-    operands, groups = [], []
-
-    def recurrent(site, v=None, peephole=None):
-        for operand, group in zip(operands, groups, strict=True):
-            if operand is v and not (apart and v is not None):
-                group.append(site)
-                break
-        else:
-            operands.append(v)
-            groups.append([site])
-        z = states[0] if v is None else v
-        return z if peephole is None else z + peephole
-
-    with tf.Graph().as_default():
-        states = [tf.zeros((1, size), cell.compute_dtype) for size in cell.state_size]
-        new = cell.equations(recurrent, *states)
-    _require(
-        cell,
-        isinstance(new, tuple) and len(new) == len(states),
-        f"a tuple of {len(states)} states, as in `states`, to be returned; got {new!r}",
-    )
-    used = sorted(site for group in groups for site in group)
-    _require(
-        cell,
-        used == sorted(cell.sites),
-        f"`recurrent` to be called once for each of the sites {sorted(cell.sites)}; got {used}",
-    )
-    by_operand = sorted(zip(operands, groups, strict=True), key=lambda pair: pair[0] is None)
-    return [tuple(sorted(group, key=cell.sites.index)) for _, group in by_operand]
-
-
-def _require(cell, met, expected):
-    if not met:
-        raise ValueError(f"{type(cell).__name__}.equations: expected {expected}.")
-
-
 class _Loop:
-    """The two loops over a cell's equations, forward and back, for given recurrent weights."""
+    """The loops over chunks, forward and back, of one call of a layer."""
 
-    def __init__(self, cell, groups, kept, recurrent_kernel, peephole=None):
+    def __init__(self, cell, projection, mask, kept, outputs):
+        self.steps = Steps(cell, apart=bool(kept))
         self.cell = cell
-        self.groups = groups
+        self.projection = projection
+        self.mask = mask
         self.kept = kept
-        self.widths = [len(group) * cell.units for group in groups]
-        met = [
-            width
-            for g, width in zip(groups, self.widths, strict=True)
-            if g[0] not in cell.input_only
-        ]
-        self.kernels = tf.split(recurrent_kernel, met, axis=-1)
-        self.peephole = peephole
+        self.outputs = outputs
 
-    def forward(self, projected, states, mask):
-        """Every state, the first included, `(steps + 1, batch, units)`, and every group's z."""
-        steps = tf.shape(projected)[0]
-        x = tf.TensorArray(projected.dtype, steps).unstack(projected)
-        mask = _as_array(mask)
-        kept_states = [_array_of(state, steps + 1).write(0, state) for state in states]
-        kept_z = [tf.TensorArray(projected.dtype, steps) for _ in self.groups]
+    def pack(self, inputs, states):
+        """All tensors that have a gradient, in a row."""
+        cell = self.cell
+        outer = [tf.convert_to_tensor(weight) for weight in self.projection.weights]
+        kernel = [tf.convert_to_tensor(k) for k in [cell.recurrent_kernel] if k is not None]
+        kernel = [self.steps.arrange(k, cell.recurrent_sites) for k in kernel]
+        peepholes = [tf.convert_to_tensor(p) for p in [cell.peephole] if p is not None]
+        return [inputs, *states, *outer, *kernel, *peepholes]
 
-        def step(t, states, kept_states, kept_z):
-            sites = _Sites(self, tf.split(x.read(t), self.widths, axis=-1))
-            new = self.cell.equations(sites, *states)
-            if mask is not None:
-                keep = mask.read(t)
-                new = [tf.where(keep, n, s) for n, s in zip(new, states, strict=True)]
-            kept_states = [k.write(t + 1, n) for k, n in zip(kept_states, new, strict=True)]
-            kept_z = [k.write(t, z) for k, z in zip(kept_z, sites.z, strict=True)]
-            return t + 1, list(new), kept_states, kept_z
+    def unpack(self, tensors):
+        """Inputs, states, weights of the projection, recurrent kernel and peepholes or None."""
+        inputs, *rest = tensors
+        count = len(self.cell.states)
+        states, rest = rest[:count], rest[count:]
+        count = len(self.projection.weights)
+        outer, rest = rest[:count], rest[count:]
+        kernel = rest.pop(0) if self.cell.recurrent_kernel is not None else None
+        return inputs, states, outer, kernel, rest.pop(0) if rest else None
 
-        *_, kept_states, kept_z = tf.while_loop(
-            lambda t, *_: t < steps, step, [0, list(states), kept_states, kept_z]
+    def forward(self, inputs, states, outer, kernel, peepholes, saving):
+        """The outputs, the last states, and what the way back needs."""
+        chunks = _Chunks(inputs)
+        inner = (self._kernels(kernel), peepholes)
+        run = partial(self.steps.forward, saving=saving, outputs=self.outputs)
+        dtype, units = states[0].dtype, self.cell.units
+        widths = [sum(self.steps.widths), *[units] * len(states)] if saving else []
+        arrays = [chunks.array(dtype, width) for width in widths]
+        shown = [chunks.array(dtype, units)] if self.outputs else []
+
+        def chunk(k, states, arrays, shown):
+            projected = chunks.fill(self._project(chunks.take(inputs, k), outer), k)
+            mask, length = chunks.full(self.mask, k), chunks.length(k)
+            states, z, sequences, _ = chunks.call(
+                run, inner, self.kept, length, projected, mask, states
+            )
+            if saving:
+                arrays = [a.write(k, part) for a, part in zip(arrays, [*z, *sequences], strict=True)]
+            shown = [a.write(k, sequences[0][1 : length + 1]) for a in shown]
+            return states, arrays, shown
+
+        states, arrays, shown = chunks.loop(chunk, list(states), arrays, shown)
+        return shown[0].concat() if shown else None, states, arrays
+
+    def backward(self, inputs, states, outer, kernel, peepholes, memory, d_outputs, d_last):
+        """Gradients of all tensors, in the order of `pack`."""
+        chunks = _Chunks(inputs)
+        inner = (self._kernels(kernel), peepholes)
+        has_gradient = inputs.dtype.is_floating
+        d_inputs = [chunks.array(inputs.dtype, inputs.shape[-1])] if has_gradient else []
+        weights = [*outer, *([] if kernel is None else [kernel])]
+        weights += [] if peepholes is None else [peepholes]
+
+        def chunk(k, d_states, d_inputs, d_weights):
+            x, length = chunks.take(inputs, k), chunks.length(k)
+            z, *sequences = (array.read(k) for array in memory)
+            d_states, dz, d_peepholes, other_v, _ = chunks.call(
+                self.steps.back,
+                inner,
+                self.kept,
+                length,
+                z,
+                sequences,
+                chunks.full(self.mask, k),
+                chunks.full(d_outputs, k),
+                d_states,
+            )
+            dz = dz[:length]
+            d_x, d_outer = self._pull_back(x, outer, dz)
+            d_kernel = self._kernel_gradient(dz, sequences, other_v, length)
+            more = [*d_outer, *d_kernel, *d_peepholes]
+            d_weights = [d + tf.cast(m, d.dtype) for d, m in zip(d_weights, more, strict=True)]
+            return d_states, [a.write(k, d_x) for a in d_inputs], d_weights
+
+        d_weights = [tf.zeros(weight.shape, _sum_dtype(weight.dtype)) for weight in weights]
+        d_first, d_inputs, d_weights = chunks.loop(
+            chunk, list(d_last), d_inputs, d_weights, back=True
         )
-        return [k.stack() for k in kept_states], [k.stack() for k in kept_z]
+        d_weights = [tf.cast(d, w.dtype) for d, w in zip(d_weights, weights, strict=True)]
+        return d_inputs[0].concat() if has_gradient else None, *d_first, *d_weights
 
-    def backward(self, sequences, z, mask, d_outputs, d_last):
-        """Gradients of `projected`, the recurrent kernel, the initial states and the peepholes."""
-        steps = tf.shape(d_outputs)[0]
-        states = [_as_array(sequence[:-1]) for sequence in sequences]
-        z, mask, d_outputs = [_as_array(part) for part in z], _as_array(mask), _as_array(d_outputs)
-        kept_dz = [_array_of(d_last[0], steps) for _ in self.groups]
-        kept_v = [_array_of(d_last[0], steps) for _ in self.kernels]
-        d_peephole = [] if self.peephole is None else [tf.zeros_like(self.peephole)]
+    def _kernels(self, kernel):
+        """The recurrent kernel's columns, for each group that a state meets."""
+        if kernel is None:
+            return []
+        return tf.split(kernel, self.steps.widths[: len(self.steps.met)], axis=-1)
 
-        def step(t, d_states, d_peephole, kept_dz, kept_v):
-            d_states = [d_states[0] + d_outputs.read(t), *d_states[1:]]
-            passed_on = None
-            if mask is not None:
-                keep = mask.read(t)
-                passed_on = [tf.where(keep, tf.zeros_like(d), d) for d in d_states]
-                d_states = [tf.where(keep, d, tf.zeros_like(d)) for d in d_states]
-            before = [s.read(t) for s in states]
-            sites = _StoredSites(self, [part.read(t) for part in z])
-            d_before, dz, d_weights = self._pull_back(sites, before, d_states)
-            if passed_on is not None:
-                d_before = [d + p for d, p in zip(d_before, passed_on, strict=True)]
-            d_peephole = [d + w for d, w in zip(d_peephole, d_weights, strict=True)]
-            kept_dz = [k.write(t, dz) for k, dz in zip(kept_dz, dz, strict=True)]
-            kept_v = [k.write(t, v) for k, v in zip(kept_v, sites.v, strict=True)]
-            return t - 1, d_before, d_peephole, kept_dz, kept_v
+    def _project(self, x, outer):
+        return self.steps.arrange(self.projection(x, *outer), self.cell.sites)
 
-        _, d_initial, d_peephole, kept_dz, kept_v = tf.while_loop(
-            lambda t, *_: t >= 0, step, [steps - 1, list(d_last), d_peephole, kept_dz, kept_v]
-        )
-        dz = [k.stack() for k in kept_dz]
-        met = dz[: len(kept_v)]
-        d_kernel = [_product_over_steps(v.stack(), d) for v, d in zip(kept_v, met, strict=True)]
-        return tf.concat(dz, -1), tf.concat(d_kernel, -1), *d_initial, *d_peephole
-
-    def _pull_back(self, sites, before, d_states):
-        """The vector-Jacobian product of one step, asked of the cell's own equations.
-
-        Returns:
-            Gradients of the states before the step, of every group's z, and of the peepholes.
-        """
-        weights = [] if self.peephole is None else [self.peephole]
+    def _pull_back(self, x, outer, dz):
+        """Gradients of inputs, None for integers, and of the projection's weights."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([*before, *sites.x, *weights])
-            new = self.cell.equations(sites, *before)
-        return tape.gradient(
-            list(new),
-            (before, sites.x, weights),
-            output_gradients=d_states,
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            tape.watch([x, *outer] if x.dtype.is_floating else outer)
+            projected = self._project(x, outer)
+        d_x, d_outer = tape.gradient(projected, (x, outer), output_gradients=dz)
+        return d_x, [tf.convert_to_tensor(d) for d in d_outer]
+
+    def _kernel_gradient(self, dz, sequences, other_v, length):
+        """The recurrent kernel's gradient, as one product a group."""
+        if not self.steps.met:
+            return []
+        other_v = iter(other_v)
+        v = [next(other_v) if state is None else sequences[state] for state in self.steps.met]
+        parts = tf.split(dz, self.steps.widths, axis=-1)
+        return [
+            tf.concat(
+                [_product_over_steps(a[:length], b) for a, b in zip(v, parts, strict=False)],
+                axis=-1,
+            )
+        ]
+
+
+class _Chunks:
+    """Cuts sequences into chunks, and runs them compiled where that pays."""
+
+    def __init__(self, inputs):
+        self.steps = tf.shape(inputs)[0]
+        known, self.batch = inputs.shape[:2]
+        in_xla = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+        short = known is not None and known < FEWEST_STEPS_TO_COMPILE
+        self.whole = tf.executing_eagerly() or in_xla or short
+        self.long = known is not None and not short
+        self.size = STEPS_A_CHUNK
+        if self.whole:
+            self.size = self.steps
+        elif not self.long:
+            short = self.steps < FEWEST_STEPS_TO_COMPILE
+            self.size = tf.where(short, tf.maximum(self.steps, 1), STEPS_A_CHUNK)
+        self.count = 1 if self.whole else tf.maximum(1, -(-self.steps // self.size))
+
+    def length(self, k):
+        """How many steps of chunk k are real."""
+        return self.steps if self.whole else tf.minimum(self.steps - k * self.size, self.size)
+
+    def take(self, sequence, k):
+        """The real steps of chunk k."""
+        if self.whole:
+            return sequence
+        return sequence[k * self.size : k * self.size + self.length(k)]
+
+    def fill(self, part, k):
+        """A chunk in its full length; what is past its real steps is never read."""
+        if self.whole:
+            return part
+        missing = self.size - self.length(k)
+        ends = [(0, missing), *[(0, 0)] * (part.shape.rank - 1)]
+        filled = tf.cond(missing > 0, lambda: tf.pad(part, ends), lambda: part)
+        filled.set_shape((self.size if self.long else None, *part.shape[1:]))
+        return filled
+
+    def full(self, sequence, k):
+        """Chunk k in its full length; None if there is no such sequence."""
+        return None if sequence is None else self.fill(self.take(sequence, k), k)
+
+    def array(self, dtype, width):
+        """Room for a part of each chunk."""
+        if self.whole:
+            return _Single()
+        shape = (None, self.batch, width)
+        return tf.TensorArray(dtype, self.count, infer_shape=False, element_shape=shape)
+
+    def call(self, function, *arguments):
+        """Call a function of one chunk, compiled where that pays."""
+        if self.whole:
+            return function(*arguments)
+        compiled = tf.function(function, jit_compile=True, autograph=False)
+        if self.long:
+            return compiled(*arguments)
+        return tf.cond(
+            self.steps < FEWEST_STEPS_TO_COMPILE,
+            lambda: function(*arguments),
+            lambda: compiled(*arguments),
         )
 
+    def loop(self, chunk, *values, back=False):
+        """`chunk(k, *values)` for every chunk, in order or from the last to the first."""
+        if self.whole:
+            return chunk(0, *values)
 
-class _Sites:
-    """`recurrent` in a cell's equations, for one step forward; keeps every group's z."""
+        def body(n, *values):
+            return n + 1, *chunk(self.count - 1 - n if back else n, *values)
 
-    def __init__(self, loop, x):
-        self.loop = loop
-        self.x = x
-        self.z = [None] * len(x)
-
-    def __call__(self, site, v=None, peephole=None):
-        loop = self.loop
-        number, group = next((n, g) for n, g in enumerate(loop.groups) if site in g)
-        if self.z[number] is None and v is None:
-            self.z[number] = self.x[number]
-        elif self.z[number] is None:
-            self.z[number] = self.meet(number, v * loop.kept[site] if loop.kept else v)
-        units = loop.cell.units
-        start = group.index(site) * units
-        z = self.z[number]
-        z = z if len(group) == 1 else z[:, start : start + units]
-        if peephole is None:
-            return z
-        return z + loop.peephole[loop.cell.peephole_sites.index(site)] * peephole
-
-    def meet(self, number, v):
-        """v meets the weights of a group."""
-        return self.x[number] + tf.matmul(v, self.loop.kernels[number])
+        return tf.while_loop(lambda n, *_: n < self.count, body, [0, *values])[1:]
 
 
-class _StoredSites(_Sites):
-    """`recurrent` for one step back: z is known, and its gradient is what one wants to know."""
+class _Single:
+    """A TensorArray of one tensor, where there is one chunk."""
 
-    def __init__(self, loop, z):
-        super().__init__(loop, z)
-        self.v = [None] * len(loop.kernels)
+    def write(self, _, value):
+        self.value = value
+        return self
 
-    def meet(self, number, v):
-        self.v[number] = v
+    def read(self, _):
+        return self.value
 
-        @tf.custom_gradient
-        def stored(v, z):  # noqa: ARG001  (z was computed from v on the way forward)
-            def gradient(dz):
-                return tf.matmul(dz, self.loop.kernels[number], transpose_b=True), dz
-
-            return tf.identity(z), gradient
-
-        return stored(v, self.x[number])
+    def concat(self):
+        return self.value
 
 
-def _as_array(sequence):
-    if sequence is None:
-        return None
-    return tf.TensorArray(sequence.dtype, tf.shape(sequence)[0]).unstack(sequence)
-
-
-def _array_of(like, size):
-    return tf.TensorArray(like.dtype, size)
+def _sum_dtype(dtype):
+    """Sums over chunks lose digits in half precision."""
+    return tf.float32 if dtype.size < 4 else dtype
 
 
 def _product_over_steps(v, dz):

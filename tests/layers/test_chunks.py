@@ -1,0 +1,135 @@
+"""Long sequences, in compiled chunks: the same function and gradients as step by step."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import layers
+from layers import scan
+
+UNITS, BATCH, FEATURES = 4, 3, 5
+LENGTHS = {
+    "short": scan.FEWEST_STEPS_TO_COMPILE - 1,
+    "one chunk": scan.STEPS_A_CHUNK,
+    "part of a chunk": scan.STEPS_A_CHUNK - 5,
+    "several": 2 * scan.STEPS_A_CHUNK + 6,
+}
+UNITS_OF_ALL_KINDS = {
+    "lstm": lambda **options: layers.LSTM(UNITS, **options),
+    "peephole": lambda **options: layers.PeepholeLSTM(UNITS, **options),
+    "gate recurrence": lambda **options: layers.LSTM(UNITS, gate_recurrence=True, **options),
+    "gru": lambda **options: layers.GRU(UNITS, **options),
+    "reset after": lambda **options: layers.GRU(UNITS, reset_after=True, **options),
+    "simple": lambda **options: layers.SimpleRNN(UNITS, **options),
+}
+
+
+def function_and_gradients(layer, signature, sequences=True, training=True):
+    """Outputs and last states of a layer, and the gradients of a loss of all of them."""
+
+    @tf.function(input_signature=signature)
+    def call(x, mask, *states):
+        with tf.GradientTape() as tape:
+            tape.watch([x, *states])
+            results = layer(x, mask=mask, initial_state=list(states), training=training)
+            shown = results if sequences else results[1:]
+            loss = tf.add_n([tf.reduce_sum(tf.sin(3 * part)) for part in shown])
+        return results, tape.gradient(loss, [x, *states, *layer.trainable_weights])
+
+    return call
+
+
+def draw(layer, steps, dtype="float64"):
+    rng = np.random.default_rng(steps)
+    x = tf.constant(rng.normal(size=(BATCH, steps, FEATURES)), dtype)
+    mask = tf.constant(rng.random((BATCH, steps)) < 0.7)
+    states = [tf.constant(rng.normal(size=(BATCH, UNITS)), dtype) for _ in layer.cell.states]
+    return x, mask, *states
+
+
+def any_batch_and_length(layer, dtype="float64"):
+    return [
+        tf.TensorSpec((None, None, FEATURES), dtype),
+        tf.TensorSpec((None, None), "bool"),
+        *[tf.TensorSpec((None, UNITS), dtype) for _ in layer.cell.states],
+    ]
+
+
+def assert_close(ours, expected, tolerance):
+    for one, other in zip(tf.nest.flatten(ours), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("unit", UNITS_OF_ALL_KINDS)
+def test_one_trace_is_exact_at_every_length(unit):
+    options = {"return_sequences": True, "return_state": True, "dtype": "float64"}
+    layer = UNITS_OF_ALL_KINDS[unit](**options)
+    layer.build((None, None, FEATURES))
+    ours = function_and_gradients(layer, any_batch_and_length(layer))
+    reference = keras.layers.RNN(layer.cell, **options)
+    expected = function_and_gradients(reference, any_batch_and_length(layer))
+    for steps in LENGTHS.values():
+        arguments = draw(layer, steps)
+        assert_close(ours(*arguments), expected(*arguments), 1e-10)
+    assert ours.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_known_lengths_with_and_without_outputs_or_training(length, sequences, training):
+    options = {"return_sequences": sequences, "return_state": True, "dtype": "float64"}
+    layer = layers.GRU(UNITS, **options)
+    layer.build((None, None, FEATURES))
+    arguments = draw(layer, LENGTHS[length])
+    signature = [tf.TensorSpec(part.shape, part.dtype) for part in arguments]
+    ours = function_and_gradients(layer, signature, sequences, training)
+    reference = keras.layers.RNN(layer.cell, **options)
+    expected = function_and_gradients(reference, signature, sequences, training)
+    assert_close(ours(*arguments), expected(*arguments), 1e-10)
+
+
+def test_gradient_of_a_function_traced_without_one():
+    layer = layers.LSTM(UNITS, dtype="float64")
+    layer.build((None, None, FEATURES))
+    x, *_ = draw(layer, LENGTHS["several"])
+    call = tf.function(layer)
+    gradients = []
+    for function in (call, keras.layers.RNN(layer.cell, dtype="float64")):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(function(x))
+        gradients.append(tape.gradient(loss, [x, *layer.trainable_weights]))
+    assert_close(*gradients, 1e-10)
+
+
+def test_dropout_draws_the_same_masks_for_all_chunks():
+    layer = layers.LSTM(UNITS, dropout=0.5, recurrent_dropout=0.5, return_sequences=True)
+    x = tf.tile(tf.random.normal((BATCH, 1, FEATURES)), (1, LENGTHS["several"], 1))
+    layer.build(x.shape)
+    # Without a memory, every step of a constant input gives one and the same candidate.
+    layer.cell.recurrent_kernel.assign(tf.zeros_like(layer.cell.recurrent_kernel))
+    layer.cell.bias.assign([100.0] * UNITS + [-100.0] * UNITS + [0.0] * UNITS + [100.0] * UNITS)
+    outputs = tf.function(layer)(x, training=True)
+    np.testing.assert_allclose(outputs, tf.tile(outputs[:, :1], (1, x.shape[1], 1)), atol=1e-6)
+    assert np.ptp(outputs[:, 0]) > 0.1
+
+
+def test_half_precision_sums_over_chunks_in_float32():
+    steps = 40 * scan.STEPS_A_CHUNK
+    # At 8192 the next number of bfloat16 is 64 away: what a chunk adds to it would be lost.
+    x = tf.concat([tf.ones((1, steps - 1, 1)), tf.fill((1, 1, 1), 8192.0)], axis=1)
+    layer = layers.SimpleRNN(
+        1, activation=None, return_sequences=True, dtype=keras.DTypePolicy("mixed_bfloat16")
+    )
+    layer.build(x.shape)
+    layer.cell.recurrent_kernel.assign([[0.0]])
+
+    @tf.function
+    def gradient():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(layer(x, training=True), "float32"))
+        return tape.gradient(loss, layer.cell.kernel)
+
+    assert float(gradient()[0, 0]) == pytest.approx(8192 + steps - 1, rel=0.01)
