@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 
 import keras
+import tensorflow as tf
 from keras import ops
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
@@ -194,15 +195,14 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
             masks = mask if isinstance(mask, dict) else dict.fromkeys(self.sites, mask)
             parts = [self._project_to(site, inputs, masks.get(site), W, b) for site in self.sites]
             return ops.concatenate(parts, axis=-1)
-        projected = _product(inputs if mask is None else inputs * mask, kernel)
-        return projected if bias is None else projected + bias
+        return _product(inputs if mask is None else inputs * mask, kernel, bias)
 
     def _project_to(self, site, inputs, mask, W, b):
         z = inputs if mask is None else inputs * mask
         if site in self.state_only:
             z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
         elif site not in self.input_itself:
-            z = _product(z, W[site])
+            return _product(z, W[site], b.get(site))
         return z + b[site] if site in b else z
 
     def call(self, inputs, states, training=False):
@@ -290,10 +290,13 @@ class Projection:
         return self._cell.project(inputs, self._mask, **weights)
 
 
-def _product(inputs, kernel):
-    """Over all leading axes at once: one product, whose gradients are one product each."""
-    rows = ops.matmul(ops.reshape(inputs, (-1, inputs.shape[-1])), kernel)
-    return ops.reshape(rows, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
+def _product(inputs, kernel, bias=None):
+    """`inputs @ kernel + bias` over all leading axes at once, which makes its gradients so too."""
+    rows = tf.reshape(tf.cast(inputs, kernel.dtype), (-1, inputs.shape[-1]))
+    rows = tf.matmul(rows, kernel)
+    if bias is not None:
+        rows = tf.nn.bias_add(rows, bias)  # TensorFlow makes one operation of the two.
+    return tf.reshape(rows, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
 
 
 def _written(name, value):

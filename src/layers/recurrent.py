@@ -39,6 +39,9 @@ class Recurrent(keras.layers.RNN):
     """
 
     cell_class: type
+    # Keras would have XLA compile a whole training step. The scan has its loops compiled itself,
+    # once a batch size; the rest runs faster without.
+    supports_jit = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -80,8 +83,8 @@ class Recurrent(keras.layers.RNN):
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)
         outputs, states = self.through_time(sequences, initial_state, mask, training)
-        if outputs is None:
-            return states[0], states[0][:, None], states
+        if not self.return_sequences:
+            outputs = states[0][None]
         if mask is not None:
             outputs = self._as_keras_shows_masked_steps(outputs, mask)
         return outputs[-1], ops.transpose(outputs, (1, 0, 2)), states
@@ -90,12 +93,25 @@ class Recurrent(keras.layers.RNN):
         """All outputs, if they are wanted, and the last states, from `(steps, batch, ...)`."""
         projection = Projection(self.cell, self.cell.input_mask(sequences[0], training))
         kept = self.cell.state_masks(states[0], training)
-        wanted = self.return_sequences or (mask is not None)
-        return scan(self.cell, projection, sequences, states, mask, kept, wanted, bool(training))
+        return scan(
+            self.cell,
+            projection,
+            sequences,
+            states,
+            mask,
+            kept,
+            outputs=self.return_sequences,
+            training=bool(training),
+        )
 
     def _as_keras_shows_masked_steps(self, outputs, mask):
-        """Zeros where Keras has zeros: at masked steps if asked for, else before the first step."""
+        """Zeros where Keras has zeros: at masked steps if asked for, else before the first step.
+
+        `outputs` are those of all steps, or the last one alone without `return_sequences`.
+        """
         shown = mask if self.zero_output_for_mask else ops.cumsum(ops.cast(mask, "int32"), 0) > 0
+        if not self.return_sequences:
+            shown = shown[-1:]
         return ops.where(shown, outputs, ops.zeros_like(outputs))
 
     def get_config(self):

@@ -15,13 +15,14 @@ run on the others.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from layers.steps import Steps
 
-STEPS_A_CHUNK = 32
+STEPS_A_CHUNK = 40
 FEWEST_STEPS_TO_COMPILE = 16
 """Shorter sequences run uncompiled: they would not make up for a second of compilation."""
 
@@ -31,43 +32,46 @@ def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, t
 
     Args:
         cell: a built `Cell`.
-        projection: what turns inputs into `W x + b`: a function of some steps of the inputs and of
-            `projection.weights`, see `layers.cell.Projection`.
+        projection: what turns inputs into `W x + b`: called with some steps of the inputs and with
+            the tensors of `projection.weights`, see `layers.cell.Projection`.
         inputs: `(steps, batch, ...)`.
         states: the states before the first step, each `(batch, units)`.
         mask: bool `(steps, batch, 1)`, or None. A step with False passes the states on unchanged.
         kept: by site, what recurrent dropout keeps of a state there, `(batch, units)`, or None.
         outputs: whether the outputs of all steps are wanted.
-        training: whether to keep what the gradient needs. Without, a gradient is right as well but
+        training: whether to keep what the gradient needs. Without, a gradient is right as well, but
             has to run forward once more.
 
     Returns:
         The output of every step, `(steps, batch, units)`, or None, and the states after the last.
+
+    Raises:
+        ValueError: if the cell's equations do not keep to what `Cell.equations` asks of them.
+        NotImplementedError: for a derivative of a derivative.
     """
     loop = _Loop(cell, projection, mask, kept or {}, outputs)
+    tensors = loop.tensors(inputs, states)
 
     @tf.custom_gradient
-    def run(*tensors):
-        result, last, memory = loop.forward(*loop.unpack(tensors), saving=training)
+    def run(*flat):
+        tensors_ = tf.nest.pack_sequence_as(tensors, flat)
+        results, memory = loop.forward(tensors_, saving=training)
 
         def gradient(*d_results):
             def backward(*d_results):
-                known = memory or loop.forward(*loop.unpack(tensors), saving=True)[-1]
-                d_outputs = d_results[0] if outputs else None
-                d_last = d_results[1:] if outputs else d_results
-                return loop.backward(*loop.unpack(tensors), known, d_outputs, d_last)
+                known = memory or loop.forward(tensors_, saving=True)[1]
+                return tf.nest.flatten(loop.backward(tensors_, known, list(d_results)))
 
-            # Whoever asks for a derivative of this derivative is refused, not given a part of it.
-            return _once(backward, len(d_results))(*d_results, *tensors)
+            return _once(backward, len(d_results))(*d_results, *flat)
 
-        return (result, *last) if outputs else tuple(last), gradient
+        return tuple(results), gradient
 
-    results = run(*loop.pack(inputs, states))
-    return (results[0], list(results[1:])) if outputs else (None, list(results))
+    results = list(run(*tf.nest.flatten(tensors)))
+    return results.pop(0) if outputs else None, results
 
 
 def _once(function, arguments):
-    """`function` of the first arguments, of which no derivative by any argument can be had."""
+    """`function` of its first `arguments`, of which a derivative by any argument is refused."""
 
     @tf.custom_gradient
     def guarded(*tensors):
@@ -82,127 +86,126 @@ def _once(function, arguments):
     return guarded
 
 
+class _Tensors(NamedTuple):
+    """What a scan has gradients for."""
+
+    inputs: tf.Tensor
+    states: list
+    outer: list
+    """The weights of the projection."""
+    kernels: list
+    """The recurrent kernel's columns, for each group that a state meets."""
+    peepholes: list
+    """One tensor or none."""
+
+
 class _Loop:
     """The loops over chunks, forward and back, of one call of a layer."""
 
     def __init__(self, cell, projection, mask, kept, outputs):
-        self.steps = Steps(cell, apart=bool(kept))
         self.cell = cell
+        self.steps = Steps(cell, apart=bool(kept))
         self.projection = projection
         self.mask = mask
         self.kept = kept
         self.outputs = outputs
 
-    def pack(self, inputs, states):
-        """All tensors that have a gradient, in a row."""
-        cell = self.cell
+    def tensors(self, inputs, states):
+        cell, steps = self.cell, self.steps
         outer = [tf.convert_to_tensor(weight) for weight in self.projection.weights]
-        kernel = [tf.convert_to_tensor(k) for k in [cell.recurrent_kernel] if k is not None]
-        kernel = [self.steps.arrange(k, cell.recurrent_sites) for k in kernel]
-        peepholes = [tf.convert_to_tensor(p) for p in [cell.peephole] if p is not None]
-        return [inputs, *states, *outer, *kernel, *peepholes]
+        kernels = []
+        if steps.met:
+            kernel = steps.arrange(
+                tf.convert_to_tensor(cell.recurrent_kernel), cell.recurrent_sites
+            )
+            kernels = tf.split(kernel, steps.widths[: len(steps.met)], axis=-1)
+        peepholes = [] if cell.peephole is None else [tf.convert_to_tensor(cell.peephole)]
+        return _Tensors(inputs, list(states), outer, kernels, peepholes)
 
-    def unpack(self, tensors):
-        """Inputs, states, weights of the projection, recurrent kernel and peepholes or None."""
-        inputs, *rest = tensors
-        count = len(self.cell.states)
-        states, rest = rest[:count], rest[count:]
-        count = len(self.projection.weights)
-        outer, rest = rest[:count], rest[count:]
-        kernel = rest.pop(0) if self.cell.recurrent_kernel is not None else None
-        return inputs, states, outer, kernel, rest.pop(0) if rest else None
-
-    def forward(self, inputs, states, outer, kernel, peepholes, saving):
-        """The outputs, the last states, and what the way back needs."""
-        chunks = _Chunks(inputs)
-        inner = (self._kernels(kernel), peepholes)
+    def forward(self, tensors, saving):
+        """The outputs, if wanted, with the last states; and what the way back needs."""
+        chunks = _Chunks(tensors.inputs)
         run = partial(self.steps.forward, saving=saving, outputs=self.outputs)
-        dtype, units = states[0].dtype, self.cell.units
-        widths = [sum(self.steps.widths), *[units] * len(states)] if saving else []
-        arrays = [chunks.array(dtype, width) for width in widths]
+        units, dtype = self.cell.units, tensors.states[0].dtype
+        widths = [sum(self.steps.widths), *[units] * len(tensors.states)] if saving else []
+        memory = [chunks.array(dtype, width) for width in widths]
         shown = [chunks.array(dtype, units)] if self.outputs else []
 
-        def chunk(k, states, arrays, shown):
-            projected = chunks.fill(self._project(chunks.take(inputs, k), outer), k)
-            mask, length = chunks.full(self.mask, k), chunks.length(k)
+        def chunk(k, states, memory, shown):
+            length = chunks.length(k)
+            x = chunks.take(tensors.inputs, k)
+            projected = chunks.fill(self._project(x, tensors.outer), k)
             states, z, sequences, _ = chunks.call(
-                run, inner, self.kept, length, projected, mask, states
+                run,
+                (tensors.kernels, tensors.peepholes),
+                self.kept,
+                length,
+                projected,
+                chunks.take_full(self.mask, k),
+                states,
             )
-            if saving:
-                arrays = [a.write(k, part) for a, part in zip(arrays, [*z, *sequences], strict=True)]
-            shown = [a.write(k, sequences[0][1 : length + 1]) for a in shown]
-            return states, arrays, shown
+            parts = [*z, *sequences] if saving else []
+            memory = [array.write(k, part) for array, part in zip(memory, parts, strict=True)]
+            shown = [array.write(k, sequences[0][1 : length + 1]) for array in shown]
+            return states, memory, shown
 
-        states, arrays, shown = chunks.loop(chunk, list(states), arrays, shown)
-        return shown[0].concat() if shown else None, states, arrays
+        last, memory, shown = chunks.loop(chunk, tensors.states, memory, shown)
+        return [*[array.concat() for array in shown], *last], memory
 
-    def backward(self, inputs, states, outer, kernel, peepholes, memory, d_outputs, d_last):
-        """Gradients of all tensors, in the order of `pack`."""
-        chunks = _Chunks(inputs)
-        inner = (self._kernels(kernel), peepholes)
-        has_gradient = inputs.dtype.is_floating
-        d_inputs = [chunks.array(inputs.dtype, inputs.shape[-1])] if has_gradient else []
-        weights = [*outer, *([] if kernel is None else [kernel])]
-        weights += [] if peepholes is None else [peepholes]
+    def backward(self, tensors, memory, d_results):
+        """Gradients of all tensors."""
+        chunks = _Chunks(tensors.inputs)
+        d_outputs = d_results.pop(0) if self.outputs else None
+        x = tensors.inputs
+        d_inputs = [chunks.array(x.dtype, x.shape[-1])] if x.dtype.is_floating else []
+        weights = [*tensors.outer, *tensors.kernels, *tensors.peepholes]
+        d_weights = [tf.zeros(weight.shape, _dtype_of_sums(weight)) for weight in weights]
 
         def chunk(k, d_states, d_inputs, d_weights):
-            x, length = chunks.take(inputs, k), chunks.length(k)
+            length = chunks.length(k)
             z, *sequences = (array.read(k) for array in memory)
             d_states, dz, d_peepholes, other_v, _ = chunks.call(
                 self.steps.back,
-                inner,
+                (tensors.kernels, tensors.peepholes),
                 self.kept,
                 length,
                 z,
                 sequences,
-                chunks.full(self.mask, k),
-                chunks.full(d_outputs, k),
+                chunks.take_full(self.mask, k),
+                chunks.take_full(d_outputs, k),
                 d_states,
             )
             dz = dz[:length]
-            d_x, d_outer = self._pull_back(x, outer, dz)
-            d_kernel = self._kernel_gradient(dz, sequences, other_v, length)
-            more = [*d_outer, *d_kernel, *d_peepholes]
+            d_x, d_outer = self._pull_back(chunks.take(tensors.inputs, k), tensors.outer, dz)
+            d_kernels = self._gradients_of_kernels(dz, sequences, other_v, length)
+            more = [*d_outer, *d_kernels, *d_peepholes]
             d_weights = [d + tf.cast(m, d.dtype) for d, m in zip(d_weights, more, strict=True)]
-            return d_states, [a.write(k, d_x) for a in d_inputs], d_weights
+            return d_states, [array.write(k, d_x) for array in d_inputs], d_weights
 
-        d_weights = [tf.zeros(weight.shape, _sum_dtype(weight.dtype)) for weight in weights]
-        d_first, d_inputs, d_weights = chunks.loop(
-            chunk, list(d_last), d_inputs, d_weights, back=True
+        d_states, d_inputs, d_weights = chunks.loop(
+            chunk, d_results, d_inputs, d_weights, back=True
         )
+        d_inputs = [array.concat() for array in d_inputs] or [None]
         d_weights = [tf.cast(d, w.dtype) for d, w in zip(d_weights, weights, strict=True)]
-        return d_inputs[0].concat() if has_gradient else None, *d_first, *d_weights
-
-    def _kernels(self, kernel):
-        """The recurrent kernel's columns, for each group that a state meets."""
-        if kernel is None:
-            return []
-        return tf.split(kernel, self.steps.widths[: len(self.steps.met)], axis=-1)
+        return d_inputs, d_states, d_weights
 
     def _project(self, x, outer):
         return self.steps.arrange(self.projection(x, *outer), self.cell.sites)
 
     def _pull_back(self, x, outer, dz):
-        """Gradients of inputs, None for integers, and of the projection's weights."""
+        """Gradients of the inputs, None for integers, and of the projection's weights."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([x, *outer] if x.dtype.is_floating else outer)
             projected = self._project(x, outer)
         d_x, d_outer = tape.gradient(projected, (x, outer), output_gradients=dz)
         return d_x, [tf.convert_to_tensor(d) for d in d_outer]
 
-    def _kernel_gradient(self, dz, sequences, other_v, length):
-        """The recurrent kernel's gradient, as one product a group."""
-        if not self.steps.met:
-            return []
-        other_v = iter(other_v)
-        v = [next(other_v) if state is None else sequences[state] for state in self.steps.met]
-        parts = tf.split(dz, self.steps.widths, axis=-1)
-        return [
-            tf.concat(
-                [_product_over_steps(a[:length], b) for a, b in zip(v, parts, strict=False)],
-                axis=-1,
-            )
-        ]
+    def _gradients_of_kernels(self, dz, sequences, other_v, length):
+        """dU = Vᵀ dZ for each group that a state meets."""
+        met, other_v = self.steps.met, iter(other_v)
+        v = [next(other_v) if state is None else sequences[state] for state in met]
+        dz = tf.split(dz, self.steps.widths, axis=-1)[: len(met)]
+        return [_product_over_steps(v[:length], dz) for v, dz in zip(v, dz, strict=True)]
 
 
 class _Chunks:
@@ -243,7 +246,7 @@ class _Chunks:
         filled.set_shape((self.size if self.long else None, *part.shape[1:]))
         return filled
 
-    def full(self, sequence, k):
+    def take_full(self, sequence, k):
         """Chunk k in its full length; None if there is no such sequence."""
         return None if sequence is None else self.fill(self.take(sequence, k), k)
 
@@ -292,9 +295,9 @@ class _Single:
         return self.value
 
 
-def _sum_dtype(dtype):
-    """Sums over chunks lose digits in half precision."""
-    return tf.float32 if dtype.size < 4 else dtype
+def _dtype_of_sums(weight):
+    """Sums over chunks would lose digits in half precision."""
+    return tf.float32 if weight.dtype.size < 4 else weight.dtype
 
 
 def _product_over_steps(v, dz):

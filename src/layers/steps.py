@@ -78,7 +78,8 @@ class Steps:
         """From the states before the first step to those after the last.
 
         Args:
-            weights: a recurrent kernel for each group that a state meets; the peepholes, or None.
+            weights: the recurrent kernels, one for each group that a state meets; the peepholes, in
+                a list of one or none.
             kept: by site, what recurrent dropout keeps of a state there, `(batch, units)`.
             length: how many steps are real.
             projected: `W x + b` for all sites, `(steps, batch, sites * units)`, arranged.
@@ -132,7 +133,7 @@ class Steps:
         kept_dz = _room(size, z[0])
         kept_v = [_room(size, d_states[0]) for state in self.met if state is None]
         z, mask, d_outputs = (_as_array(part) for part in (z, mask, d_outputs))
-        d_peepholes = [tf.zeros_like(weights[1])] if weights[1] is not None else []
+        d_peepholes = [tf.zeros_like(weight) for weight in weights[1]]
 
         def step(t, d_states, kept_dz, kept_v, d_peepholes, _):
             if d_outputs is not None:
@@ -161,14 +162,13 @@ class Steps:
 
     def _pull_back(self, sites, before, d_states):
         """The vector-Jacobian product of one step, asked of the cell's own equations."""
-        peepholes = [] if sites.peepholes is None else [sites.peepholes]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([*before, *sites.x, *peepholes])
+            tape.watch([*before, *sites.x, *sites.peepholes])
             new = self.cell.equations(sites, *before)
             costly = self._costly_results()
         gradients = tape.gradient(
             list(new),
-            (before, sites.x, peepholes),
+            (before, sites.x, sites.peepholes),
             output_gradients=d_states,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
@@ -217,7 +217,7 @@ class _Sites:
         if peephole is None:
             return z
         row = self.steps.cell.peephole_sites.index(site)
-        return z + self.peepholes[row] * peephole
+        return z + self.peepholes[0][row] * peephole
 
     def _compute_group(self, site, v):
         number, group = next((n, g) for n, g in enumerate(self.steps.groups) if site in g)
