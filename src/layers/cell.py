@@ -198,15 +198,15 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         if site in self.state_only:
             z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
         elif site not in self.input_itself:
-            z = ops.matmul(z, self._by_site(self.kernel, self._kernel_sites)[site])
+            z = ops.matmul(z, self.by_site(self.kernel, self._kernel_sites)[site])
         if self.bias is not None and site not in self.unbiased:
-            z = z + self._by_site(self.bias, self._bias_sites)[site]
+            z = z + self.by_site(self.bias, self._bias_sites)[site]
         return z
 
     def call(self, inputs, states, training=False):
         """One step: `(batch, input_dim)` and the states to the output and the new states."""
-        x = self._by_site(self.project(inputs, self.input_mask(inputs, training)), self.sites)
-        U = self._by_site(self.recurrent_kernel, self.recurrent_sites)
+        x = self.by_site(self.project(inputs, self.input_mask(inputs, training)))
+        U = self.by_site(self.recurrent_kernel, self.recurrent_sites)
         masks = self.state_masks(states[0], training)
 
         def recurrent(site, v=None, peephole=None):
@@ -220,9 +220,11 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         states = self.equations(recurrent, *states)
         return states[0], list(states)
 
-    def _by_site(self, columns, sites):
-        if not sites:
+    def by_site(self, columns, sites=None):
+        """`(..., sites * units)` taken apart; all sites unless told which."""
+        if columns is None:
             return {}
+        sites = self.sites if sites is None else sites
         return dict(zip(sites, ops.split(columns, len(sites), axis=-1), strict=True))
 
     @property
