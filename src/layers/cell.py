@@ -279,7 +279,7 @@ def _written(name, value):
 
 
 def _share(name, value):
-    if not 0 <= value < 1:
+    if not (isinstance(value, int | float) and 0 <= value < 1):
         raise ValueError(
             f"`{name}`: expected a share from 0 up to, but not including, 1, got {value!r}."
         )
