@@ -172,14 +172,11 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         )
 
     def _initial_bias(self, shape, dtype=None):
-        start = self.gate_biases()
-        parts = [
-            ops.broadcast_to(ops.cast(start[site], dtype), (self.units,))
-            if site in start
-            else self.bias_initializer((self.units,), dtype=dtype)
-            for site in self._bias_sites
-        ]
-        return ops.reshape(ops.concatenate(parts), shape)
+        starts = self.by_site(self.bias_initializer(shape, dtype=dtype), self._bias_sites)
+        for site, start in self.gate_biases().items():
+            if site in starts:
+                starts[site] = ops.broadcast_to(ops.cast(start, dtype), (self.units,))
+        return ops.concatenate(list(starts.values()))
 
     def project(self, inputs, mask=None):
         """`W x + b` for all sites at once: `(..., input_dim)` to `(..., sites * units)`.
