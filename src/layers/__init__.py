@@ -4,6 +4,8 @@ from layers.cell import Cell
 from layers.conversion import from_keras, to_keras
 from layers.gru import GRU, GRUCell, SimplifiedGRU, SimplifiedGRUCell
 from layers.lstm import LSTM, LSTMCell, PeepholeLSTM, PeepholeLSTMCell
+from layers.minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
+from layers.mutated_gru import MutatedGRU, MutatedGRUCell
 from layers.recurrent import Recurrent
 from layers.simple_rnn import SimpleRNN, SimpleRNNCell
 
@@ -13,6 +15,12 @@ __all__ = [
     "Cell",
     "GRUCell",
     "LSTMCell",
+    "MinGRU",
+    "MinGRUCell",
+    "MinLSTM",
+    "MinLSTMCell",
+    "MutatedGRU",
+    "MutatedGRUCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
     "Recurrent",

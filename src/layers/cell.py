@@ -175,10 +175,11 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         )
 
     def _initial_bias(self, shape, dtype=None):
-        bias = self._by_site(self.bias_initializer(shape, dtype=dtype), self._bias_sites)
+        starts = self.by_site(self.bias_initializer(shape, dtype=dtype), self._bias_sites)
         for site, start in self.gate_biases().items():
-            bias[site] = ops.broadcast_to(ops.cast(start, dtype), (self.units,))
-        return ops.concatenate([bias[site] for site in self._bias_sites])
+            if site in starts:
+                starts[site] = ops.broadcast_to(ops.cast(start, dtype), (self.units,))
+        return ops.concatenate(list(starts.values()))
 
     def project(self, inputs, mask=None):
         """`W x + b` for all sites at once: `(..., input_dim)` to `(..., sites * units)`.
@@ -197,15 +198,15 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         if site in self.state_only:
             z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
         elif site not in self.input_itself:
-            z = ops.matmul(z, self._by_site(self.kernel, self._kernel_sites)[site])
+            z = ops.matmul(z, self.by_site(self.kernel, self._kernel_sites)[site])
         if self.bias is not None and site not in self.unbiased:
-            z = z + self._by_site(self.bias, self._bias_sites)[site]
+            z = z + self.by_site(self.bias, self._bias_sites)[site]
         return z
 
     def call(self, inputs, states, training=False):
         """One step: `(batch, input_dim)` and the states to the output and the new states."""
-        x = self._by_site(self.project(inputs, self.input_mask(inputs, training)), self.sites)
-        U = self._by_site(self.recurrent_kernel, self.recurrent_sites)
+        x = self.by_site(self.project(inputs, self.input_mask(inputs, training)))
+        U = self.by_site(self.recurrent_kernel, self.recurrent_sites)
         masks = self.state_masks(states[0], training)
 
         def recurrent(site, v=None, peephole=None):
@@ -219,9 +220,11 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         states = self.equations(recurrent, *states)
         return states[0], list(states)
 
-    def _by_site(self, columns, sites):
-        if not sites:
+    def by_site(self, columns, sites=None):
+        """`(..., sites * units)` taken apart; all sites unless told which."""
+        if columns is None:
             return {}
+        sites = self.sites if sites is None else sites
         return dict(zip(sites, ops.split(columns, len(sites), axis=-1), strict=True))
 
     @property
@@ -276,7 +279,7 @@ def _written(name, value):
 
 
 def _share(name, value):
-    if not 0 <= value < 1:
+    if not (isinstance(value, int | float) and 0 <= value < 1):
         raise ValueError(
             f"`{name}`: expected a share from 0 up to, but not including, 1, got {value!r}."
         )

@@ -43,8 +43,9 @@ class GatedCell(Cell):
             implementation not in (1, 2),
             f"`implementation`: expected 1 or 2, got {implementation!r}.",
         )
+        number = isinstance(longest_lag, int | float)
         self.refuse(
-            longest_lag is not None and not longest_lag > 2,
+            longest_lag is not None and not (number and longest_lag > 2),
             f"`longest_lag`: expected a number of steps above 2, got {longest_lag!r}.",
         )
         self.refuse(
@@ -72,7 +73,8 @@ class GatedCell(Cell):
     def gate_biases(self):
         if self.longest_lag is None:
             return {}
-        b = ops.log(keras.random.uniform((self.units,), 1.0, self.longest_lag - 1.0))
+        # An initialiser, not `keras.random`: XLA refuses the latter's state while a model is built.
+        b = ops.log(keras.initializers.RandomUniform(1.0, self.longest_lag - 1.0)((self.units,)))
         return {"u": -b, "f": b}
 
 
@@ -86,7 +88,7 @@ class GatedRecurrent(Recurrent):
         **options: see `layers.Recurrent`.
     """
 
-    def __init__(self, units, use_cudnn="auto", **options):
+    def __init__(self, units, *, use_cudnn="auto", **options):
         super().__init__(units, **options)
         if use_cudnn not in ("auto", True, False):
             raise ValueError(f"`use_cudnn`: expected 'auto', True or False, got {use_cudnn!r}.")

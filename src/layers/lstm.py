@@ -3,6 +3,7 @@
 from functools import partial
 
 import keras
+from keras.activations import linear
 
 from layers.gated import GatedCell, GatedRecurrent
 
@@ -74,35 +75,34 @@ class LSTMCell(GatedCell):
         there = {"u": update_gate, "f": forget_gate is True, "o": output_gate}
         gates = tuple(gate for gate in there if there[gate])
         self._refuse_contradictions(gates)
-        self.sites = tuple(site for site in "ufco" if site == "c" or site in gates)
-        self.states = ("a", "c")
-        if peepholes:
-            self.peephole_sites = gates
-        if gate_recurrence:
-            self.state_only = self.unbiased = tuple(f"{v}{gate}" for v in gates for gate in gates)
-            self.sites += self.state_only
-            self.states += tuple(f"gamma_{gate}" for gate in gates)
+        self._recurring = gates if gate_recurrence else ()
+        self.state_only = self.unbiased = tuple(f"{v}{z}" for v in self._recurring for z in gates)
+        self.sites = (*(site for site in "ufco" if there.get(site, True)), *self.state_only)
+        self.states = ("a", "c", *(f"gamma_{gate}" for gate in self._recurring))
+        self.peephole_sites = gates if peepholes else ()
 
     def equations(self, recurrent, a, c, *gammas):
         gate = partial(self._gate, recurrent, a, gammas)
-        c_tilde = recurrent("c", a)
-        if self.candidate_activation:
-            c_tilde = self.activation(c_tilde)
+        g_c = self.activation if self.candidate_activation else linear
+        g_a = self.activation if self.output_activation else linear
+
+        c_tilde = g_c(recurrent("c", a))
         gamma_u = gate("u", c)
         gamma_f = 1 - gamma_u if self.forget_gate == "coupled" else gate("f", c)
         before, c = c, gamma_u * c_tilde + gamma_f * c
         gamma_o = gate("o", c if self.peepholes == "gers" else before)
-        a = gamma_o * (self.activation(c) if self.output_activation else c)
-        gammas = {"gamma_u": gamma_u, "gamma_f": gamma_f, "gamma_o": gamma_o}
-        return a, c, *(gammas[state] for state in self.states[2:])
+        a = gamma_o * g_a(c)
+
+        gammas = {"u": gamma_u, "f": gamma_f, "o": gamma_o}
+        return a, c, *(gammas[gate] for gate in self._recurring)
 
     def _gate(self, recurrent, a, gammas, gate, c):
-        """One gate, 1 if it was left out: Γ = σ(W [a<t-1>, x<t>] + b) and what the options add."""
+        """Γ = σ(W [a<t-1>, x<t>] + b), with what the options add; 1 for a gate left out."""
         if gate not in self.sites:
             return 1.0
         z = recurrent(gate, a, peephole=c if self.peepholes else None)
-        for name, gamma in zip(self.states[2:], gammas, strict=True):
-            z = z + recurrent(f"{name[-1]}{gate}", gamma)
+        for other, gamma in zip(self._recurring, gammas, strict=True):
+            z = z + recurrent(f"{other}{gate}", gamma)
         return self.recurrent_activation(z)
 
     def gate_biases(self):

@@ -78,15 +78,15 @@ class Recurrent(keras.layers.RNN):
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)
-        outputs, states = self.through_time(sequences, initial_state, mask, training)
+        projected = self.cell.project(sequences, self.cell.input_mask(sequences[0], training))
+        kept = self.cell.state_masks(initial_state[0], training)
+        outputs, states = self.through_time(projected, initial_state, mask, kept)
         if mask is not None:
             outputs = self._as_keras_shows_masked_steps(outputs, mask)
         return outputs[-1], ops.transpose(outputs, (1, 0, 2)), states
 
-    def through_time(self, sequences, states, mask, training):
-        """All outputs and the last states, from `(steps, batch, input_dim)`."""
-        projected = self.cell.project(sequences, self.cell.input_mask(sequences[0], training))
-        kept = self.cell.state_masks(states[0], training)
+    def through_time(self, projected, states, mask, kept):
+        """The outputs of all steps and the last states; see `layers.scan.scan`."""
         return scan(self.cell, projected, states, mask, kept)
 
     def _as_keras_shows_masked_steps(self, outputs, mask):

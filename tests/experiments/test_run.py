@@ -43,6 +43,14 @@ def tracked(run_id):
     return mlflow.MlflowClient().get_run(run_id)
 
 
+@pytest.mark.parametrize("cell", [p.stem for p in (CONFIGURATION / "cell").glob("*.yaml")])
+def test_every_cell_makes_a_model(cell):
+    config = configuration(f"cell={cell}", "model.embedding=8")
+    model = build(config, load_task(config))
+    assert model.name == cell
+    assert np.isfinite(model(np.array([[3, 4, 5, 0]]))).all()
+
+
 @pytest.mark.parametrize("cell", ["simple_rnn", "gru_simplified", "gru", "lstm", "lstm_peephole"])
 def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
     config = configuration(f"cell={cell}", "seed=5")
