@@ -5,7 +5,6 @@ from layers.conversion import from_keras, to_keras
 from layers.gru import GRU, GRUCell, SimplifiedGRU, SimplifiedGRUCell
 from layers.lstm import LSTM, LSTMCell, PeepholeLSTM, PeepholeLSTMCell
 from layers.minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
-from layers.mutated_gru import MutatedGRU, MutatedGRUCell
 from layers.recurrent import Recurrent
 from layers.simple_rnn import SimpleRNN, SimpleRNNCell
 
@@ -19,8 +18,6 @@ __all__ = [
     "MinGRUCell",
     "MinLSTM",
     "MinLSTMCell",
-    "MutatedGRU",
-    "MutatedGRUCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
     "Recurrent",

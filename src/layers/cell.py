@@ -1,8 +1,8 @@
 """What all cells share: options, weights, dropout, and one step through time in readable form."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from numbers import Integral
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 
 import keras
 from keras import ops
@@ -48,7 +48,8 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         sites: names of the sites, in the order of their columns in the weights.
         input_only: the sites that no state meets.
         state_only: the sites that the input does not meet.
-        input_itself: the sites to which `x<t>` is added without weights.
+        input_itself: the sites to which `x<t>` comes without weights, each with the function that
+            it comes through.
         unbiased: the sites without a bias.
         peephole_sites: the sites that also see a state element by element, through the weight
             `peephole`, `(peephole_sites, units)`.
@@ -63,7 +64,7 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
     states: Sequence[str]
     input_only: Sequence[str] = ()
     state_only: Sequence[str] = ()
-    input_itself: Sequence[str] = ()
+    input_itself: Mapping[str, Callable] = {}
     unbiased: Sequence[str] = ()
     peephole_sites: Sequence[str] = ()
     refused: Mapping[str, str] = {}
@@ -142,9 +143,9 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         input_dim = input_shape[-1]
         if self.input_itself and input_dim != self.units:
             raise ValueError(
-                f"{type(self).__name__} adds x<t> to its sites as it is: expected as many inputs "
-                f"as units ({self.units}), got {input_dim}. Set `units` to {input_dim}, or put a "
-                f"Dense or Embedding layer of size {self.units} before it."
+                f"{type(self).__name__}: x<t> comes in without weights, which takes as many inputs "
+                f"as units; expected {self.units}, got {input_dim}. Set `units` to {input_dim}, or "
+                f"make what comes before, such as the embedding, of size {self.units}."
             )
         self._kernel_sites = self._without(self.state_only, self.input_itself)
         self._bias_sites = self._without(self.unbiased)
@@ -197,7 +198,9 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         z = inputs if mask is None else inputs * mask
         if site in self.state_only:
             z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
-        elif site not in self.input_itself:
+        elif site in self.input_itself:
+            z = self.input_itself[site](z)
+        else:
             z = ops.matmul(z, self.by_site(self.kernel, self._kernel_sites)[site])
         if self.bias is not None and site not in self.unbiased:
             z = z + self.by_site(self.bias, self._bias_sites)[site]
@@ -279,7 +282,7 @@ def _written(name, value):
 
 
 def _share(name, value):
-    if not (isinstance(value, int | float) and 0 <= value < 1):
+    if not (isinstance(value, Real) and 0 <= value < 1):
         raise ValueError(
             f"`{name}`: expected a share from 0 up to, but not including, 1, got {value!r}."
         )

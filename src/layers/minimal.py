@@ -20,26 +20,26 @@ class LinearCell(GatedCell):
 
     Args:
         units: size of c<t>.
-        activation: g of the candidate; none as published.
+        activation: g of the candidate; none as in the paper's equations.
         **kwargs: see `layers.gated.GatedCell` and `layers.Cell`.
     """
 
     states = ("c",)
     refused = _NO_RECURRENT_WEIGHTS
 
-    def __init__(self, units, activation=None, **kwargs):
-        for name in sorted(kwargs.keys() & self.refused.keys()):
-            raise ValueError(f"`{name}` has no meaning here: {self.refused[name]}. Leave it out.")
-        super().__init__(units, activation=activation, **kwargs)
-        self.input_only = self.sites
+    def equations(self, recurrent, c):
+        keep, new = self.coefficients(recurrent)
+        return (keep * c + new,)
 
     def coefficients(self, recurrent):
         """keep<t> and new<t>; `recurrent("u")` gives `W_u x<t> + b_u`."""
         raise NotImplementedError
 
-    def equations(self, recurrent, c):
-        keep, new = self.coefficients(recurrent)
-        return (keep * c + new,)
+    def __init__(self, units, activation=None, **kwargs):
+        for name in sorted(kwargs.keys() & self.refused.keys()):
+            raise ValueError(f"`{name}` has no meaning here: {self.refused[name]}. Leave it out.")
+        super().__init__(units, activation=activation, **kwargs)
+        self.input_only = self.sites
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -51,7 +51,9 @@ class MinGRUCell(LinearCell):
         c<t> = Γ_u * c̃<t> + (1 - Γ_u) * c<t-1>
         a<t> = c<t>
 
-    Source: Feng et al. 2024, "Were RNNs All We Needed?"
+    Source: Feng et al. 2024, "Were RNNs All We Needed?", its equations. The paper trains a form in
+    logarithms that is another function: there c̃<t> = g(W_c x<t> + b_c) with g(z) = z + 0.5 for
+    z >= 0 and σ(z) below, so that every state is positive. Any g is an `activation` here.
 
     Args:
         units: size of c<t>.
@@ -64,18 +66,24 @@ class MinGRUCell(LinearCell):
 
     sites = ("u", "c")
 
+    def coefficients(self, recurrent):
+        g, sigma = self.activation, self.recurrent_activation
+
+        c_tilde = g(recurrent("c"))
+        gamma_u = sigma(recurrent("u"))
+        return 1 - gamma_u, gamma_u * c_tilde
+
     def __init__(self, units, update_bias=0.0, **kwargs):
         super().__init__(units, **kwargs)
         self.update_bias = update_bias
-        self.refuse_two_starts("update_bias", update_bias != 0)
-
-    def coefficients(self, recurrent):
-        c_tilde = self.activation(recurrent("c"))
-        gamma_u = self.recurrent_activation(recurrent("u"))
-        return 1 - gamma_u, gamma_u * c_tilde
+        self.check_options()
 
     def gate_biases(self):
         return {"u": self.update_bias} if self.update_bias else super().gate_biases()
+
+    def contradictions(self):
+        yield from super().contradictions()
+        yield from self.contradictions_of_start("update_bias", self.update_bias, default=0)
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -88,7 +96,8 @@ class MinLSTMCell(LinearCell):
         c<t> = Γ_u / (Γ_u + Γ_f) * c̃<t> + Γ_f / (Γ_u + Γ_f) * c<t-1>
         a<t> = c<t>
 
-    Source: Feng et al. 2024, "Were RNNs All We Needed?"
+    Source: Feng et al. 2024, "Were RNNs All We Needed?", its equations; for the form in logarithms
+    see `MinGRUCell`.
 
     Args:
         units: size of c<t>.
@@ -102,19 +111,23 @@ class MinLSTMCell(LinearCell):
     sites = ("u", "f", "c")
     refused = _NO_RECURRENT_WEIGHTS | _SIGMOID_ONLY
 
-    def __init__(self, units, forget_bias=0.0, **kwargs):
-        super().__init__(units, **kwargs)
-        self.forget_bias = forget_bias
-        self.refuse_two_starts("forget_bias", forget_bias != 0)
-
     def coefficients(self, recurrent):
         c_tilde = self.activation(recurrent("c"))
         # Γ_f / (Γ_u + Γ_f) is 0 / 0 where both gates are shut; as σ(log Γ_f - log Γ_u) it is not.
         log_ratio = log_sigmoid(recurrent("f")) - log_sigmoid(recurrent("u"))
         return sigmoid(log_ratio), sigmoid(-log_ratio) * c_tilde
 
+    def __init__(self, units, forget_bias=0.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.forget_bias = forget_bias
+        self.check_options()
+
     def gate_biases(self):
         return {"f": self.forget_bias} if self.forget_bias else super().gate_biases()
+
+    def contradictions(self):
+        yield from super().contradictions()
+        yield from self.contradictions_of_start("forget_bias", self.forget_bias, default=0)
 
 
 class _InParallel(GatedRecurrent):

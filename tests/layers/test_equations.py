@@ -87,6 +87,18 @@ def minimal_gated_unit(weights, x, c):
     return (gamma_u * c_tilde + (1 - gamma_u) * c,)
 
 
+def minimal_gated_unit_reset_after(weights, x, c):
+    gamma_u = sigma(affine(weights, "u", c, x))
+    of_memory = weights.U["m"] @ c + weights.b["m"]
+    c_tilde = np.tanh(weights.W["c"] @ x + weights.b["c"] + gamma_u * of_memory)
+    return (gamma_u * c_tilde + (1 - gamma_u) * c,)
+
+
+MUT1 = {"state_in_update_gate": False, "unweighted_input": "candidate"}
+MUT2 = {"unweighted_input": "relevance"}
+MUT3 = {"state_in_update_gate": "tanh"}
+
+
 def mut1(weights, x, c):
     gamma_u = sigma(weights.W["u"] @ x + weights.b["u"])
     gamma_r = sigma(affine(weights, "r", c, x))
@@ -105,6 +117,20 @@ def mut3(weights, x, c):
     gamma_u = sigma(affine(weights, "u", np.tanh(c), x))
     gamma_r = sigma(affine(weights, "r", c, x))
     c_tilde = np.tanh(affine(weights, "c", gamma_r * c, x))
+    return (gamma_u * c_tilde + (1 - gamma_u) * c,)
+
+
+def reset_after_with_x_itself(weights, x, c):
+    gamma_u = sigma(affine(weights, "u", np.tanh(c), x))
+    gamma_r = sigma(affine(weights, "r", c, x))
+    of_memory = weights.U["m"] @ c + weights.b["m"]
+    c_tilde = np.tanh(np.tanh(x) + weights.b["c"] + gamma_r * of_memory)
+    return (gamma_u * c_tilde + (1 - gamma_u) * c,)
+
+
+def simplified_gru_whose_gate_sees_x_alone(weights, x, c):
+    c_tilde = np.tanh(affine(weights, "c", c, x))
+    gamma_u = sigma(weights.W["u"] @ x + weights.b["u"])
     return (gamma_u * c_tilde + (1 - gamma_u) * c,)
 
 
@@ -204,9 +230,20 @@ CASES = [
     (layers.GRU, {"relevance_gate": False}, simplified_gru),
     (layers.GRU, {"reset_after": True}, gru_reset_after),
     (layers.GRU, {"relevance_gate": "shared"}, minimal_gated_unit),
-    (layers.MutatedGRU, {"mutation": 1}, mut1),
-    (layers.MutatedGRU, {"mutation": 2}, mut2),
-    (layers.MutatedGRU, {"mutation": 3}, mut3),
+    (layers.GRU, {"reset_after": True, "relevance_gate": "shared"}, minimal_gated_unit_reset_after),
+    (layers.GRU, MUT1, mut1),
+    (layers.GRU, MUT2, mut2),
+    (layers.GRU, MUT3, mut3),
+    (
+        layers.GRU,
+        {"reset_after": True, "state_in_update_gate": "tanh", "unweighted_input": "candidate"},
+        reset_after_with_x_itself,
+    ),
+    (
+        layers.SimplifiedGRU,
+        {"state_in_update_gate": False},
+        simplified_gru_whose_gate_sees_x_alone,
+    ),
     (layers.MinGRU, {}, min_gru),
     (layers.MinLSTM, {}, min_lstm),
     (layers.LSTM, {}, lstm),
@@ -244,16 +281,13 @@ def built(unit, inputs, **options):
     return layer
 
 
-def width(unit):
-    return UNITS if unit is layers.MutatedGRU else INPUTS
-
-
 @pytest.mark.parametrize(("unit", "options", "equations"), CASES)
 def test_the_layer_computes_the_lectures_equations(unit, options, equations):
     rng = np.random.default_rng(0)
     both = {"return_sequences": True, "return_state": True, "dtype": "float64"}
-    layer = built(unit, width(unit), **both, **options)
-    x = rng.normal(size=(BATCH, STEPS, width(unit)))
+    inputs = UNITS if options.get("unweighted_input") else INPUTS
+    layer = built(unit, inputs, **both, **options)
+    x = rng.normal(size=(BATCH, STEPS, inputs))
     weights = Weights(layer.cell, rng)
 
     outputs, *last = layer(x)
@@ -280,7 +314,6 @@ def starts(layer):
         (layers.MinLSTM, "forget_bias", "f"),
         (layers.GRU, "update_bias", "u"),
         (layers.SimplifiedGRU, "update_bias", "u"),
-        (layers.MutatedGRU, "update_bias", "u"),
         (layers.MinGRU, "update_bias", "u"),
     ],
 )
@@ -329,8 +362,10 @@ def test_the_irnn_starts_by_adding_up_what_it_sees():
         (layers.GRU, {"use_bias": False}, [3, 3]),
         (layers.GRU, {"reset_after": True}, [3, 3, 4]),
         (layers.GRU, {"relevance_gate": "shared"}, [2, 2, 2]),
-        (layers.MutatedGRU, {"mutation": 1}, [2, 2, 3]),
-        (layers.MutatedGRU, {"mutation": 2}, [2, 3, 3]),
+        (layers.GRU, MUT1, [2, 2, 3]),
+        (layers.GRU, MUT2, [2, 3, 3]),
+        (layers.GRU, MUT3, [3, 3, 3]),
+        (layers.GRU, {**MUT1, "reset_after": True}, [2, 2, 4]),
         (layers.MinLSTM, {}, [3, 3]),
     ],
     ids=str,
@@ -343,31 +378,52 @@ def test_what_is_absent_has_no_weights(unit, options, sizes):
     ]
 
 
+NO_GATE = {"update_gate": False, "forget_gate": False, "output_gate": False}
+NO_ACTIVATION = {"candidate_activation": False, "output_activation": False}
+
+
 @pytest.mark.parametrize(
     ("unit", "options", "message"),
     [
+        (layers.LSTM, {"update_gate": "coupled"}, "`update_gate`: expected True or False, got"),
         (layers.LSTM, {"forget_gate": "none"}, "`forget_gate`: expected True or False or"),
+        (layers.LSTM, {"output_gate": "none"}, "`output_gate`: expected True or False, got"),
+        (layers.LSTM, {"candidate_activation": "relu"}, "`candidate_activation`: expected True"),
+        (layers.LSTM, {"output_activation": None}, "`output_activation`: expected True or False"),
         (layers.LSTM, {"peepholes": True}, "`peepholes`: expected False or 'lecture' or 'gers'"),
-        (layers.LSTM, {"forget_gate": "coupled", "update_gate": False}, "`update_gate` must be"),
-        (layers.LSTM, {"forget_gate": False, "forget_bias": 2.0}, "needs a forget gate"),
-        (layers.LSTM, {"forget_gate": False, "longest_lag": 9}, "needs a gate that forgets"),
-        (layers.LSTM, {"forget_bias": 2.0, "longest_lag": 9}, "give one of them"),
-        (layers.LSTM, {"forget_bias": 2.0, "unit_forget_bias": False}, "give one of them"),
-        (layers.LSTM, {"peepholes": "gers", "output_gate": False}, "`output_gate` must be"),
-        (
-            layers.PeepholeLSTM,
-            {"update_gate": False, "forget_gate": False, "output_gate": False},
-            "every gate is left out",
-        ),
-        (layers.LSTM, {"longest_lag": 2}, "`longest_lag`: expected a number of steps above 2"),
-        (layers.LSTM, {"longest_lag": 9, "use_bias": False}, "`use_bias` must be True"),
+        (layers.LSTM, {"gate_recurrence": 1}, "`gate_recurrence`: expected False or True, got 1"),
+        (layers.LSTM, {"unit_forget_bias": 2}, "`unit_forget_bias`: expected True or False"),
         (layers.LSTM, {"implementation": 3}, "`implementation`: expected 1 or 2"),
+        (layers.LSTM, {"forget_bias": "one"}, "`forget_bias`: expected a number, got 'one'"),
+        (layers.LSTM, {"forget_gate": "coupled", "update_gate": False}, "`update_gate` must be"),
+        (layers.LSTM, {"forget_gate": False, "forget_bias": 2.0}, "a forget gate of its own"),
+        (layers.LSTM, {"forget_gate": "coupled", "forget_bias": 2.0}, "a forget gate of its own"),
+        (layers.LSTM, {"forget_gate": False, "longest_lag": 9}, "needs a gate to forget"),
+        (layers.LSTM, {"forget_bias": 2.0, "longest_lag": 9}, "give one of them"),
+        (layers.LSTM, {"unit_forget_bias": False, "longest_lag": 9}, "give one of them"),
+        (layers.LSTM, {"forget_bias": 2.0, "unit_forget_bias": False}, "give one of them"),
+        (layers.LSTM, {"forget_bias": 2.0, "use_bias": False}, "`use_bias` must be True"),
+        (layers.LSTM, {"peepholes": "gers", "output_gate": False}, "`output_gate` must be"),
+        (layers.PeepholeLSTM, NO_GATE, "every gate is left out"),
+        (layers.LSTM, {"gate_recurrence": True, **NO_GATE}, "every gate is left out"),
+        (layers.LSTM, {"activation": "relu", **NO_ACTIVATION}, "`activation` is that of"),
+        (layers.LSTM, {"longest_lag": 2}, "`longest_lag`: expected a number of steps above 2"),
+        (layers.LSTM, {"longest_lag": "many"}, "`longest_lag`: expected a number of steps above 2"),
+        (layers.LSTM, {"longest_lag": 9, "use_bias": False}, "`use_bias` must be True"),
         (layers.GRU, {"update_bias": -1.0, "use_bias": False}, "`use_bias` must be True"),
         (layers.GRU, {"update_bias": -1.0, "longest_lag": 9}, "give one of them"),
+        (layers.GRU, {"update_bias": None}, "`update_bias`: expected a number, got None"),
+        (layers.GRU, {"relevance_gate": "none"}, "`relevance_gate`: expected True or False or"),
+        (layers.GRU, {"reset_after": "yes"}, "`reset_after`: expected False or True, got 'yes'"),
+        (layers.GRU, {"state_in_update_gate": "x"}, "`state_in_update_gate`: expected True or"),
+        (layers.GRU, {"unweighted_input": True}, "`unweighted_input`: expected False or 'cand"),
         (layers.GRU, {"relevance_gate": False, "reset_after": True}, "`relevance_gate` must be"),
-        (layers.GRU, {"relevance_gate": "none"}, "`relevance_gate`: expected True, False or"),
-        (layers.MutatedGRU, {"mutation": 4}, "`mutation`: expected 1, 2 or 3, got 4"),
+        (layers.GRU, {"relevance_gate": "shared", **MUT2}, "`relevance_gate` must be True"),
+        (layers.SimplifiedGRU, MUT2, "`relevance_gate` must be True"),
+        (layers.MinGRU, {"update_bias": -1.0, "longest_lag": 9}, "give one of them"),
+        (layers.MinLSTM, {"forget_bias": 1.0, "use_bias": False}, "`use_bias` must be True"),
         (layers.MinGRU, {"recurrent_dropout": 0.1}, "no state meets weights"),
+        (layers.MinLSTM, {"recurrent_initializer": "zeros"}, "no state meets weights"),
         (layers.MinLSTM, {"recurrent_activation": "relu"}, "safe for σ alone"),
     ],
     ids=str,
@@ -375,12 +431,32 @@ def test_what_is_absent_has_no_weights(unit, options, sizes):
 def test_options_that_contradict_each_other_are_refused(unit, options, message):
     with pytest.raises(ValueError, match=message):
         unit(UNITS, **options)
+    with pytest.raises(ValueError, match=message):
+        unit.cell_class(UNITS, **options)
 
 
-@pytest.mark.parametrize("mutation", [1, 2])
-def test_x_itself_must_be_as_wide_as_the_unit(mutation):
-    with pytest.raises(ValueError, match=r"expected as many inputs as units \(4\), got 3"):
-        built(layers.MutatedGRU, 3, mutation=mutation)
+@pytest.mark.parametrize(
+    ("unit", "options"),
+    [
+        (layers.LSTM, {"use_bias": False, "unit_forget_bias": False}),
+        (layers.LSTM, {"use_bias": False, "forget_bias": 0}),
+        (layers.LSTM, {"longest_lag": 9, "forget_gate": "coupled"}),
+        (layers.LSTM, {"longest_lag": np.float32(2.5), "update_gate": False}),
+        (layers.LSTM, {"activation": "relu", "candidate_activation": False}),
+        (layers.PeepholeLSTM, {"peepholes": False, **NO_GATE}),
+        (layers.GRU, {"update_bias": 0, "longest_lag": 9}),
+        (layers.MinGRU, {"activation": "tanh", "recurrent_activation": "hard_sigmoid"}),
+    ],
+    ids=str,
+)
+def test_what_only_looks_like_a_contradiction_is_taken(unit, options):
+    assert np.isfinite(unit(UNITS, **options)(np.ones((1, STEPS, INPUTS), "float32"))).all()
+
+
+@pytest.mark.parametrize("options", [MUT1, MUT2], ids=["MUT1", "MUT2"])
+def test_x_itself_must_be_as_wide_as_the_unit(options):
+    with pytest.raises(ValueError, match=r"as many inputs as units; expected 4, got 3\. Set"):
+        built(layers.GRU, 3, **options)
 
 
 def test_the_gates_of_the_min_lstm_may_both_be_shut():

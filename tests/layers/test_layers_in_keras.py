@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import layers
+from layers.gated import GatedCell
 from tests.layers.variants import VARIANTS, make
 
 SOME = [layers.SimpleRNN, layers.GRU, layers.PeepholeLSTM, layers.MinLSTM]
@@ -95,6 +96,20 @@ def test_the_configuration_says_all(variant):
         found = getattr(again, option)
         if not isinstance(found, keras.initializers.Initializer | types.FunctionType):
             assert found == value
+
+
+def test_there_is_a_file_for_every_choice_of_every_gate():
+    cells = [make(variant, 3).cell for variant in VARIANTS]
+    assert {type(c) for c in cells} == {u for u in vars(layers).values() if is_a_cell(u)}
+    for cell in cells:
+        for option, values in cell.choices.items() if isinstance(cell, GatedCell) else ():
+            if option not in ("implementation", "unit_forget_bias"):  # Keras's, and no gate.
+                there = {getattr(c, option) for c in cells if option in type(c).options()}
+                assert there == set(values), option
+
+
+def is_a_cell(kind):
+    return isinstance(kind, type) and issubclass(kind, layers.Cell) and kind is not layers.Cell
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
