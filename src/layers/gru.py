@@ -67,12 +67,12 @@ class GRUCell(GatedCell):
 
         gamma_u = sigma(recurrent("u", self._seen_by_update_gate(c)))
         gamma_r = sigma(recurrent("r", c)) if self.relevance_gate is True else gamma_u
-        if self.reset_after:
-            c_tilde = g(recurrent("c") + gamma_r * recurrent("m", c))
-        elif self.relevance_gate:
-            c_tilde = g(recurrent("c", gamma_r * c))
-        else:
+        if not self.relevance_gate:
             c_tilde = g(recurrent("c", c))
+        elif self.reset_after:
+            c_tilde = g(recurrent("c") + gamma_r * recurrent("m", c))
+        else:
+            c_tilde = g(recurrent("c", gamma_r * c))
         c = gamma_u * c_tilde + (1 - gamma_u) * c
         return (c,)
 
@@ -105,10 +105,10 @@ class GRUCell(GatedCell):
         if reset_after:  # What meets the state in c̃<t>, m, is apart from what meets the input, c.
             self.sites += ("m",)
             self.input_only, self.state_only = (*self.input_only, "c"), ("m",)
-        if unweighted_input:
-            self.input_itself = {"candidate": {"c": self.activation}, "relevance": {"r": linear}}[
-                unweighted_input
-            ]
+        if unweighted_input == "candidate":
+            self.input_itself = {"c": self.activation}
+        elif unweighted_input == "relevance":
+            self.input_itself = {"r": linear}
 
     def gate_biases(self):
         return {"u": self.update_bias} if self.update_bias else super().gate_biases()
