@@ -129,7 +129,22 @@ def _loaded_task(options: str) -> Task:
 
 
 def build(config: DictConfig, task: Task) -> keras.Model:
-    """The model of a configuration for a loaded task, sized as `model.match` says."""
+    """The model of a configuration for a loaded task, sized as `model.match` says.
+
+    Raises:
+        ValueError: what the unit or the model refuses, and for which cell and which sizes.
+    """
+    try:
+        return _build(config, task)
+    except ValueError as problem:
+        sizes = ", ".join(
+            f"model.{key}={config.model[key]}"
+            for key in ("units", "embedding", "layers", "direction", "match")
+        )
+        raise ValueError(f"{problem} (This is cell={config.cell.name} with {sizes}.)") from problem
+
+
+def _build(config: DictConfig, task: Task) -> keras.Model:
     unit = _maker(_without_name(config.cell))
     shape = {
         "vocabulary_size": len(task.vocabulary),

@@ -4,6 +4,7 @@ from layers.cell import Cell
 from layers.conversion import from_keras, to_keras
 from layers.gru import GRU, GRUCell, SimplifiedGRU, SimplifiedGRUCell
 from layers.lstm import LSTM, LSTMCell, PeepholeLSTM, PeepholeLSTMCell
+from layers.minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from layers.recurrent import Recurrent
 from layers.simple_rnn import SimpleRNN, SimpleRNNCell
 
@@ -13,6 +14,10 @@ __all__ = [
     "Cell",
     "GRUCell",
     "LSTMCell",
+    "MinGRU",
+    "MinGRUCell",
+    "MinLSTM",
+    "MinLSTMCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
     "Recurrent",

@@ -1,8 +1,8 @@
 """What all cells share: options, weights, dropout, and one step through time in readable form."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from numbers import Integral
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 
 import keras
 import tensorflow as tf
@@ -49,7 +49,8 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         sites: names of the sites, in the order of their columns in the weights.
         input_only: the sites that no state meets.
         state_only: the sites that the input does not meet.
-        input_itself: the sites to which `x<t>` is added without weights.
+        input_itself: the sites to which `x<t>` comes without weights, each with the function that
+            it comes through.
         unbiased: the sites without a bias.
         peephole_sites: the sites that also see a state element by element, through the weight
             `peephole`, `(peephole_sites, units)`.
@@ -64,7 +65,7 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
     states: Sequence[str]
     input_only: Sequence[str] = ()
     state_only: Sequence[str] = ()
-    input_itself: Sequence[str] = ()
+    input_itself: Mapping[str, Callable] = {}
     unbiased: Sequence[str] = ()
     peephole_sites: Sequence[str] = ()
     refused: Mapping[str, str] = {}
@@ -143,9 +144,9 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         input_dim = input_shape[-1]
         if self.input_itself and input_dim != self.units:
             raise ValueError(
-                f"{type(self).__name__} adds x<t> to its sites as it is: expected as many inputs "
-                f"as units ({self.units}), got {input_dim}. Set `units` to {input_dim}, or put a "
-                f"Dense or Embedding layer of size {self.units} before it."
+                f"{type(self).__name__}: x<t> comes in without weights, which takes as many inputs "
+                f"as units; expected {self.units}, got {input_dim}. Set `units` to {input_dim}, or "
+                f"make what comes before, such as the embedding, of size {self.units}."
             )
         self._kernel_sites = self._without(self.state_only, self.input_itself)
         self._bias_sites = self._without(self.unbiased)
@@ -176,10 +177,11 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         )
 
     def _initial_bias(self, shape, dtype=None):
-        bias = self._by_site(self.bias_initializer(shape, dtype=dtype), self._bias_sites)
+        starts = self.by_site(self.bias_initializer(shape, dtype=dtype), self._bias_sites)
         for site, start in self.gate_biases().items():
-            bias[site] = ops.broadcast_to(ops.cast(start, dtype), (self.units,))
-        return ops.concatenate([bias[site] for site in self._bias_sites])
+            if site in starts:
+                starts[site] = ops.broadcast_to(ops.cast(start, dtype), (self.units,))
+        return ops.concatenate(list(starts.values()))
 
     def project(self, inputs, mask=None, kernel=None, bias=None):
         """`W x + b` for all sites at once: `(..., input_dim)` to `(..., sites * units)`.
@@ -187,11 +189,12 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         `mask` drops elements of the input: one `(batch, input_dim)` for all sites, or one by site.
         `kernel` and `bias` are the cell's own unless given.
         """
+        inputs = ops.cast(inputs, self.compute_dtype)
         kernel = self.kernel if kernel is None else kernel
         bias = self.bias if bias is None else bias
         if isinstance(mask, dict) or self.state_only or self.input_itself or self.unbiased:
-            W = self._by_site(kernel, self._kernel_sites)
-            b = self._by_site(bias, self._bias_sites) if self.use_bias else {}
+            W = self.by_site(kernel, self._kernel_sites)
+            b = self.by_site(bias, self._bias_sites) if self.use_bias else {}
             masks = mask if isinstance(mask, dict) else dict.fromkeys(self.sites, mask)
             parts = [self._project_to(site, inputs, masks.get(site), W, b) for site in self.sites]
             return ops.concatenate(parts, axis=-1)
@@ -201,14 +204,16 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         z = inputs if mask is None else inputs * mask
         if site in self.state_only:
             z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
-        elif site not in self.input_itself:
+        elif site in self.input_itself:
+            z = self.input_itself[site](z)
+        else:
             return _product(z, W[site], b.get(site))
         return z + b[site] if site in b else z
 
     def call(self, inputs, states, training=False):
         """One step: `(batch, input_dim)` and the states to the output and the new states."""
-        x = self._by_site(self.project(inputs, self.input_mask(inputs, training)), self.sites)
-        U = self._by_site(self.recurrent_kernel, self.recurrent_sites)
+        x = self.by_site(self.project(inputs, self.input_mask(inputs, training)))
+        U = self.by_site(self.recurrent_kernel, self.recurrent_sites)
         masks = self.state_masks(states[0], training)
 
         def recurrent(site, v=None, peephole=None):
@@ -222,9 +227,11 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         states = self.equations(recurrent, *states)
         return states[0], list(states)
 
-    def _by_site(self, columns, sites):
-        if not sites:
+    def by_site(self, columns, sites=None):
+        """`(..., sites * units)` taken apart; all sites unless told which."""
+        if columns is None:
             return {}
+        sites = self.sites if sites is None else sites
         return dict(zip(sites, ops.split(columns, len(sites), axis=-1), strict=True))
 
     @property
@@ -292,8 +299,7 @@ class Projection:
 
 def _product(inputs, kernel, bias=None):
     """`inputs @ kernel + bias` over all leading axes at once, which makes its gradients so too."""
-    rows = tf.reshape(tf.cast(inputs, kernel.dtype), (-1, inputs.shape[-1]))
-    rows = tf.matmul(rows, kernel)
+    rows = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), kernel)
     if bias is not None:
         rows = tf.nn.bias_add(rows, bias)  # TensorFlow makes one operation of the two.
     return tf.reshape(rows, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
@@ -307,7 +313,7 @@ def _written(name, value):
 
 
 def _share(name, value):
-    if not 0 <= value < 1:
+    if not (isinstance(value, Real) and 0 <= value < 1):
         raise ValueError(
             f"`{name}`: expected a share from 0 up to, but not including, 1, got {value!r}."
         )

@@ -1,5 +1,8 @@
 """What the units with gates share."""
 
+from collections.abc import Mapping, Sequence
+from numbers import Real
+
 import keras
 from keras import ops
 
@@ -20,12 +23,17 @@ class GatedCell(Cell):
             as in Keras; its other effect there, on speed, has no meaning here.
         **kwargs: see `layers.Cell`.
 
+    Attributes:
+        choices: the values that an option can have, for the options that have few.
+
     Source of the chrono initialisation: Tallec & Ollivier 2018, "Can Recurrent Neural Networks Warp
     Time?".
 
     Raises:
         ValueError: for options that contradict each other.
     """
+
+    choices: Mapping[str, Sequence] = {"implementation": (1, 2)}
 
     def __init__(
         self,
@@ -39,41 +47,53 @@ class GatedCell(Cell):
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.longest_lag = longest_lag
         self.implementation = implementation
-        self.refuse(
-            implementation not in (1, 2),
-            f"`implementation`: expected 1 or 2, got {implementation!r}.",
-        )
-        self.refuse(
-            longest_lag is not None and not longest_lag > 2,
-            f"`longest_lag`: expected a number of steps above 2, got {longest_lag!r}.",
-        )
-        self.refuse(
-            longest_lag is not None and not self.use_bias,
-            "`longest_lag` sets what the gates' biases start from: `use_bias` must be True.",
-        )
 
-    @staticmethod
-    def refuse(contradiction, reason):
-        """Raise if the options contradict each other."""
-        if contradiction:
+    def contradictions(self):
+        """What is wrong with the options, one message for each."""
+        lag = self.longest_lag
+        if lag is not None and not (_is_number(lag) and lag > 2):
+            yield f"`longest_lag`: expected a number of steps above 2, got {lag!r}."
+        if lag is not None and not self.use_bias:
+            yield "`longest_lag` sets what the gates' biases start from: `use_bias` must be True."
+
+    def contradictions_of_start(self, option, start, default):
+        """What is wrong with an option that says what a gate's bias starts from."""
+        given = start != default
+        if not _is_number(start):
+            yield f"`{option}`: expected a number, got {start!r}."
+        if given and self.longest_lag is not None:
+            yield (
+                f"`{option}` and `longest_lag` both say where a gate's bias starts: give one of "
+                "them."
+            )
+        if given and start != 0 and not self.use_bias:
+            yield f"`{option}` is what a gate's bias starts from: `use_bias` must be True."
+
+    def check_options(self):
+        """Refuse wrong options, once all of them are set.
+
+        Raises:
+            ValueError: for a value that is none of the `choices`, and for `contradictions`.
+        """
+        for option, values in self.choices.items():
+            value = getattr(self, option)
+            # By type too: 1 equals True, but is no answer to a question of True, False or a word.
+            if not any(type(value) is type(one) and value == one for one in values):
+                expected = " or ".join(map(repr, values))
+                raise ValueError(f"`{option}`: expected {expected}, got {value!r}.")
+        for reason in self.contradictions():
             raise ValueError(reason)
-
-    def refuse_two_starts(self, option, given):
-        """Raise if an option that says where a gate's bias starts cannot have its way."""
-        self.refuse(
-            given and self.longest_lag is not None,
-            f"`{option}` and `longest_lag` both say where a gate's bias starts: give one of them.",
-        )
-        self.refuse(
-            given and not self.use_bias and getattr(self, option) != 0,
-            f"`{option}` is what a gate's bias starts from: `use_bias` must be True.",
-        )
 
     def gate_biases(self):
         if self.longest_lag is None:
             return {}
-        b = ops.log(keras.random.uniform((self.units,), 1.0, self.longest_lag - 1.0))
+        # An initialiser, not `keras.random`: XLA refuses the latter's state while a model is built.
+        b = ops.log(keras.initializers.RandomUniform(1.0, self.longest_lag - 1.0)((self.units,)))
         return {"u": -b, "f": b}
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class GatedRecurrent(Recurrent):
@@ -86,7 +106,7 @@ class GatedRecurrent(Recurrent):
         **options: see `layers.Recurrent`.
     """
 
-    def __init__(self, units, use_cudnn="auto", **options):
+    def __init__(self, units, *, use_cudnn="auto", **options):
         super().__init__(units, **options)
         if use_cudnn not in ("auto", True, False):
             raise ValueError(f"`use_cudnn`: expected 'auto', True or False, got {use_cudnn!r}.")

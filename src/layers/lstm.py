@@ -1,8 +1,10 @@
 """Long short-term memory: the lecture's LSTM and, as options of it, the variants of the field."""
 
 from functools import partial
+from typing import ClassVar
 
 import keras
+from keras.activations import linear
 
 from layers.gated import GatedCell, GatedRecurrent
 
@@ -33,7 +35,7 @@ class LSTMCell(GatedCell):
         update_gate: False takes Γ_u = 1 (NIG).
         forget_gate: False takes Γ_f = 1 (NFG), "coupled" takes Γ_f = 1 - Γ_u (CIFG).
         output_gate: False takes Γ_o = 1 (NOG).
-        candidate_activation: False takes c̃<t> without tanh (NIAF).
+        candidate_activation: False takes c̃<t> = W_c [a<t-1>, x<t>] + b_c (NIAF).
         output_activation: False takes a<t> = Γ_o * c<t> (NOAF).
         peepholes: "lecture" shows c<t-1> to every gate, "gers" shows the *new* c<t> to the output
             gate; see `PeepholeLSTMCell`. False is Greff's NP.
@@ -46,6 +48,42 @@ class LSTMCell(GatedCell):
     >>> LSTMCell(4)(keras.ops.ones((2, 3)), states)[0].shape
     TensorShape([2, 4])
     """
+
+    choices: ClassVar = {
+        **GatedCell.choices,
+        "unit_forget_bias": (True, False),
+        "update_gate": (True, False),
+        "forget_gate": (True, False, "coupled"),
+        "output_gate": (True, False),
+        "candidate_activation": (True, False),
+        "output_activation": (True, False),
+        "peepholes": (False, "lecture", "gers"),
+        "gate_recurrence": (False, True),
+    }
+
+    def equations(self, recurrent, a, c, *gammas):
+        gate = partial(self._gate, recurrent, a, gammas)
+        g_c = self.activation if self.candidate_activation else linear
+        g_a = self.activation if self.output_activation else linear
+
+        c_tilde = g_c(recurrent("c", a))
+        gamma_u = gate("u", c)
+        gamma_f = 1 - gamma_u if self.forget_gate == "coupled" else gate("f", c)
+        new_c = gamma_u * c_tilde + gamma_f * c
+        gamma_o = gate("o", new_c if self.peepholes == "gers" else c)
+        a = gamma_o * g_a(new_c)
+
+        gammas = {"u": gamma_u, "f": gamma_f, "o": gamma_o}
+        return a, new_c, *(gammas[gate] for gate in self._recurring)
+
+    def _gate(self, recurrent, a, gammas, gate, c):
+        """Γ = σ(W [a<t-1>, x<t>] + b), with what the options add; 1 for a gate left out."""
+        if gate not in self.sites:
+            return 1.0
+        z = recurrent(gate, a, peephole=c if self.peepholes else None)
+        for other, gamma in zip(self._recurring, gammas, strict=True):
+            z = z + recurrent(f"{other}{gate}", gamma)
+        return self.recurrent_activation(z)
 
     def __init__(
         self,
@@ -71,80 +109,56 @@ class LSTMCell(GatedCell):
         self.output_activation = output_activation
         self.peepholes = peepholes
         self.gate_recurrence = gate_recurrence
-        there = {"u": update_gate, "f": forget_gate is True, "o": output_gate}
-        gates = tuple(gate for gate in there if there[gate])
-        self._refuse_contradictions(gates)
-        self.sites = tuple(site for site in "ufco" if site == "c" or site in gates)
-        self.states = ("a", "c")
-        if peepholes:
-            self.peephole_sites = gates
-        if gate_recurrence:
-            self.state_only = self.unbiased = tuple(f"{v}{gate}" for v in gates for gate in gates)
-            self.sites += self.state_only
-            self.states += tuple(f"gamma_{gate}" for gate in gates)
+        self.check_options()
+        gates = self._gates()
+        self._recurring = gates if gate_recurrence else ()
+        self.state_only = self.unbiased = tuple(f"{v}{z}" for v in self._recurring for z in gates)
+        self.sites = (*(site for site in "ufco" if site in (*gates, "c")), *self.state_only)
+        self.states = ("a", "c", *(f"gamma_{gate}" for gate in self._recurring))
+        self.peephole_sites = gates if peepholes else ()
 
-    def equations(self, recurrent, a, c, *gammas):
-        gate = partial(self._gate, recurrent, a, gammas)
-        c_tilde = recurrent("c", a)
-        if self.candidate_activation:
-            c_tilde = self.activation(c_tilde)
-        gamma_u = gate("u", c)
-        gamma_f = 1 - gamma_u if self.forget_gate == "coupled" else gate("f", c)
-        before, c = c, gamma_u * c_tilde + gamma_f * c
-        gamma_o = gate("o", c if self.peepholes == "gers" else before)
-        a = gamma_o * (self.activation(c) if self.output_activation else c)
-        gammas = {"gamma_u": gamma_u, "gamma_f": gamma_f, "gamma_o": gamma_o}
-        return a, c, *(gammas[state] for state in self.states[2:])
+    def _gates(self):
+        """The gates that have weights of their own."""
+        there = {"u": self.update_gate, "f": self.forget_gate is True, "o": self.output_gate}
+        return tuple(gate for gate in there if there[gate])
 
-    def _gate(self, recurrent, a, gammas, gate, c):
-        """One gate, 1 if it was left out: Γ = σ(W [a<t-1>, x<t>] + b) and what the options add."""
-        if gate not in self.sites:
-            return 1.0
-        z = recurrent(gate, a, peephole=c if self.peepholes else None)
-        for name, gamma in zip(self.states[2:], gammas, strict=True):
-            z = z + recurrent(f"{name[-1]}{gate}", gamma)
-        return self.recurrent_activation(z)
+    def _forget_start(self):
+        """What b_f starts from, unless it is chrono initialisation."""
+        return self.forget_bias if self.unit_forget_bias else 0
 
     def gate_biases(self):
-        start = self.forget_bias if self.unit_forget_bias else 0
+        start = self._forget_start()
         return super().gate_biases() or ({"f": start} if start else {})
 
-    def _refuse_contradictions(self, gates):
-        def expect(option, *values):
-            value = getattr(self, option)
-            names = " or ".join(repr(v) for v in values)
-            self.refuse(value not in values, f"`{option}`: expected {names}, got {value!r}.")
-
-        expect("forget_gate", True, False, "coupled")
-        expect("peepholes", False, "lecture", "gers")
-        other_start = self.forget_bias != 1.0 or not self.unit_forget_bias
-        self.refuse_two_starts("forget_bias", other_start)
-        self.refuse(
-            not self.unit_forget_bias and self.forget_bias not in (0, 1),
-            f"`unit_forget_bias=False` starts b_f from 0, `forget_bias` from {self.forget_bias}: "
-            "give one of them.",
-        )
-        self.refuse(
-            self.forget_gate is not True and other_start,
-            f"`forget_bias` needs a forget gate, and `forget_gate` is {self.forget_gate!r}.",
-        )
-        self.refuse(
-            self.forget_gate is False and self.longest_lag is not None,
-            "`longest_lag` needs a gate that forgets: `forget_gate` must be True or 'coupled'.",
-        )
-        self.refuse(
-            self.forget_gate == "coupled" and not self.update_gate,
-            "`forget_gate='coupled'` is 1 - Γ_u: `update_gate` must be True.",
-        )
-        self.refuse(
-            self.peepholes == "gers" and not self.output_gate,
-            "`peepholes='gers'` shows the new c<t> to the output gate: `output_gate` must be "
-            "True, or take 'lecture'.",
-        )
-        self.refuse(
-            bool(self.peepholes or self.gate_recurrence) and not gates,
-            "`peepholes` and `gate_recurrence` need a gate, and every gate is left out.",
-        )
+    def contradictions(self):
+        start = self._forget_start()
+        yield from super().contradictions()
+        yield from self.contradictions_of_start("forget_bias", start, default=1)
+        if not self.unit_forget_bias and self.forget_bias not in (0, 1):
+            yield (
+                "`unit_forget_bias=False` starts b_f from 0, and `forget_bias` from "
+                f"{self.forget_bias}: give one of them."
+            )
+        if self.forget_gate is not True and start != 1:
+            yield "`forget_bias` needs a forget gate of its own: `forget_gate` must be True."
+        if self.forget_gate is False and self.longest_lag is not None:
+            yield "`longest_lag` needs a gate to forget: `forget_gate` must be True or 'coupled'."
+        if self.forget_gate == "coupled" and not self.update_gate:
+            yield "`forget_gate='coupled'` is 1 - Γ_u: `update_gate` must be True."
+        if self.peepholes == "gers" and not self.output_gate:
+            yield (
+                "`peepholes='gers'` shows the new c<t> to the output gate: `output_gate` must be "
+                "True, or take 'lecture'."
+            )
+        if (self.peepholes or self.gate_recurrence) and not self._gates():
+            yield "`peepholes` and `gate_recurrence` need a gate, and every gate is left out."
+        if self.activation is not keras.activations.tanh and not (
+            self.candidate_activation or self.output_activation
+        ):
+            yield (
+                "`activation` is that of c̃<t> and a<t>: `candidate_activation` or "
+                "`output_activation` must be True."
+            )
 
 
 @keras.saving.register_keras_serializable("unrolled")

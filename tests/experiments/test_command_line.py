@@ -105,6 +105,7 @@ def test_missing_data_are_told_before_any_run(tmp_path):
     ("override", "message"),
     [
         ("+cell.gate=1", "has no option 'gate'"),
+        ("cell=gru,gru_mut1", "expected 4, got 32. Set `units` to 32"),
         ("task.distance.max=0", "distance"),
     ],
 )

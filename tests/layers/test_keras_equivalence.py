@@ -37,6 +37,42 @@ def assert_same_results(one, other, atol=1e-5):
         np.testing.assert_allclose(a, b, atol=atol)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [*PAIRS[1:], (layers.PeepholeLSTM, keras.layers.LSTM, {})],
+)
+def test_the_same_seed_starts_from_the_same_weights(ours, theirs, options):
+    started = []
+    for kind in (ours, theirs):
+        keras.utils.set_random_seed(3)
+        layer = kind(UNITS, **options)
+        layer.build(SHAPE)
+        started.append(layer.get_weights())
+    for one, other in zip(
+        started[0][:2], started[1], strict=False
+    ):  # Biases may be laid out apart.
+        np.testing.assert_array_equal(one[:, : other.shape[1]], other)
+
+
+@pytest.mark.parametrize(
+    "unit", [layers.SimpleRNN, layers.SimplifiedGRU, layers.GRU, layers.LSTM, layers.PeepholeLSTM]
+)
+def test_nothing_but_the_weights_is_drawn(unit):
+    """Else the second layer of a model would start elsewhere than it did when figures were made."""
+    keras.utils.set_random_seed(3)
+    first, second = unit(UNITS), unit(UNITS)
+    second.build(SHAPE)
+    width = second.cell.kernel.shape[1]
+    keras.utils.set_random_seed(3)
+    for _ in (first, second):
+        kernel, recurrent_kernel = (
+            keras.initializers.GlorotUniform(),
+            keras.initializers.Orthogonal(),
+        )
+    np.testing.assert_array_equal(second.cell.kernel, kernel((SHAPE[-1], width)))
+    np.testing.assert_array_equal(second.cell.recurrent_kernel, recurrent_kernel((UNITS, width)))
+
+
 @KINDS
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("backwards", [False, True])

@@ -2,20 +2,17 @@
 
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
 import pytest
 
 import layers
+from layers.gated import GatedCell
+from tests.layers.variants import VARIANTS, make
 
-ALL = [
-    layers.SimpleRNN,
-    layers.SimplifiedGRU,
-    layers.GRU,
-    layers.LSTM,
-    layers.PeepholeLSTM,
-]
+SOME = [layers.SimpleRNN, layers.GRU, layers.PeepholeLSTM, layers.MinLSTM]
 
 
 def words(seed=0):
@@ -43,7 +40,7 @@ def functional(unit):
     return keras.Model(inputs, keras.layers.Dense(1)(x))
 
 
-@pytest.mark.parametrize("unit", ALL)
+@pytest.mark.parametrize("unit", SOME)
 @pytest.mark.parametrize("build", [sequential, functional])
 def test_a_model_learns_and_is_the_same_after_saving_and_loading(unit, build, tmp_path):
     keras.utils.set_random_seed(0)
@@ -74,20 +71,51 @@ def test_a_saved_model_loads_in_a_new_process(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("unit", ALL)
-def test_the_configuration_says_all(unit):
-    layer = unit(3, return_sequences=True, kernel_initializer="he_normal", name="mine")
-    again = unit.from_config(layer.get_config())
+@pytest.mark.parametrize("variant", ["lstm_chrono", "gru_mut1", "min_gru"])
+def test_xla_compiles_the_training_step(variant):
+    losses = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        embedding = keras.layers.Embedding(20, 5, mask_zero=True)
+        model = keras.Sequential([embedding, make(variant, 5), keras.layers.Dense(1)])
+        model.compile("adam", "mse", jit_compile=jit_compile)
+        losses.append(model.fit(words(), np.ones((4, 1)), epochs=3, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_configuration_says_all(variant):
+    layer = make(variant, 3, return_sequences=True, kernel_initializer="he_normal", name="mine")
+    again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert again.return_sequences
     assert again.name == "mine"
-    assert isinstance(again.cell.kernel_initializer, keras.initializers.HeNormal)
+    assert again.units == 3
+    assert isinstance(again.kernel_initializer, keras.initializers.HeNormal)
+    for option, value in VARIANTS[variant][1].items():
+        found = getattr(again, option)
+        if not isinstance(found, keras.initializers.Initializer | types.FunctionType):
+            assert found == value
 
 
-@pytest.mark.parametrize("unit", ALL)
-def test_padding_changes_nothing_in_both_directions(unit):
-    layer = keras.layers.Bidirectional(unit(3))
-    x = np.random.default_rng(1).normal(size=(1, 8, 2)).astype("float32")
+def test_there_is_a_file_for_every_choice_of_every_gate():
+    cells = [make(variant, 3).cell for variant in VARIANTS]
+    assert {type(c) for c in cells} == {u for u in vars(layers).values() if is_a_cell(u)}
+    for cell in cells:
+        for option, values in cell.choices.items() if isinstance(cell, GatedCell) else ():
+            if option not in ("implementation", "unit_forget_bias"):  # Keras's, and no gate.
+                there = {getattr(c, option) for c in cells if option in type(c).options()}
+                assert there == set(values), option
+
+
+def is_a_cell(kind):
+    return isinstance(kind, type) and issubclass(kind, layers.Cell) and kind is not layers.Cell
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_changes_nothing_in_both_directions(variant):
+    layer = keras.layers.Bidirectional(make(variant, 3))
+    x = np.random.default_rng(1).normal(size=(1, 8, 3)).astype("float32")
     padded = np.pad(x, [(0, 0), (0, 5), (0, 0)], constant_values=9)
     np.testing.assert_allclose(layer(padded, mask=np.arange(13)[None] < 8), layer(x), atol=1e-6)
 

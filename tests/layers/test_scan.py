@@ -1,4 +1,4 @@
-"""The scan against `keras.layers.RNN` over the same cell, and against finite differences."""
+"""The scans against the cell run step by step, and against finite differences."""
 
 import keras
 import numpy as np
@@ -6,15 +6,10 @@ import pytest
 import tensorflow as tf
 
 import layers
+from tests.layers.variants import EVERY, VARIANTS, make
 
-UNITS, SHAPE = 4, (3, 7, 5)
-ALL = [
-    layers.SimpleRNN,
-    layers.SimplifiedGRU,
-    layers.GRU,
-    layers.LSTM,
-    layers.PeepholeLSTM,
-]
+UNITS = 4
+SHAPE = (3, 7, UNITS)  # As many inputs as units: some variants ask for it.
 MASKS = {
     "no mask": None,
     "right": np.arange(7) < np.array([[7], [3], [5]]),
@@ -23,73 +18,145 @@ MASKS = {
     "nothing": np.zeros(SHAPE[:2], bool),
 }
 OPTIONS = [{}, {"go_backwards": True}, {"zero_output_for_mask": True}, {"unroll": True}]
+ALL = pytest.mark.parametrize("variant", VARIANTS)
 
 
-def results_and_gradients(layer, x, states, mask):
+def with_new_weights(layer, rng):
+    layer.build(SHAPE)
+    for variable in layer.weights:
+        variable.assign(rng.normal(size=variable.shape))
+    return layer
+
+
+def inputs_and_states(layer, rng):
+    x = tf.constant(rng.normal(size=SHAPE), layer.compute_dtype)
+    return x, [
+        tf.constant(rng.normal(size=(SHAPE[0], size)), layer.compute_dtype)
+        for size in layer.cell.state_size
+    ]
+
+
+def results_and_gradients(layer, x, states, mask, training=False):
     """All that a layer returns, and the gradients of a function of all of it."""
     with tf.GradientTape() as tape:
         tape.watch([x, *states])
-        results = layer(x, initial_state=states, mask=mask)
+        results = layer(x, initial_state=states, mask=mask, training=training)
         loss = sum(tf.reduce_sum(tf.sin((i + 1) * r)) for i, r in enumerate(results))
     gradients = tape.gradient(loss, [x, *states, *layer.trainable_weights])
     return [*results, *gradients]
 
 
-@pytest.mark.parametrize("unit", ALL)
+def assert_same(one, other, atol=1e-11):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, atol=atol)
+
+
+@pytest.mark.parametrize("variant", ["gru", "lstm_peephole_gers", "min_lstm"])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_scan_equals_the_step_by_step_reference(unit, mask, options):
+def test_scan_equals_keras_rnn_over_the_same_cell(variant, mask, options):
     rng = np.random.default_rng(0)
     shared = {"return_sequences": True, "return_state": True, "dtype": "float64", **options}
-    layer = unit(UNITS, **shared)
+    layer = with_new_weights(make(variant, UNITS, **shared), rng)
     reference = keras.layers.RNN(layer.cell, **{**shared, "unroll": False})
-    x = tf.constant(rng.normal(size=SHAPE))
-    states = [tf.constant(rng.normal(size=(SHAPE[0], UNITS))) for _ in layer.cell.state_size]
-    layer.build(SHAPE)
-    for variable in layer.weights:
-        variable.assign(rng.normal(size=variable.shape))
+    x, states = inputs_and_states(layer, rng)
     mask = None if MASKS[mask] is None else tf.constant(MASKS[mask])
 
     eager = results_and_gradients(layer, x, states, mask)
     graph = tf.function(lambda: results_and_gradients(layer, x, states, mask))()
     expected = results_and_gradients(reference, x, states, mask)
 
-    for ours, compiled, theirs in zip(eager, graph, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-11)
-        np.testing.assert_allclose(compiled, theirs, atol=1e-11)
+    assert_same(eager, expected)
+    assert_same(graph, expected)
 
 
-VARIANTS = [
-    (layers.LSTM, {"forget_gate": "coupled", "peepholes": "gers"}),
-    (layers.LSTM, {"update_gate": False, "output_activation": False}),
-    (layers.LSTM, {"gate_recurrence": True}),
-    (layers.LSTM, {"longest_lag": 20}),
-    (layers.GRU, {"relevance_gate": "shared"}),
-    (layers.GRU, {"reset_after": True}),
-    (layers.SimpleRNN, {"activation": "relu", "recurrent_initializer": "identity"}),
-]
+class Unrolled:
+    """A layer's cell, called once for each step: what automatic differentiation is asked of."""
+
+    def __init__(self, layer):
+        self.layer = layer
+        self.trainable_weights = layer.trainable_weights
+
+    def __call__(self, x, initial_state, mask, training):
+        states, outputs = initial_state, []
+        begun = tf.zeros((x.shape[0], 1), bool)
+        for t in range(x.shape[1]):
+            _, new = self.layer.cell.call(x[:, t], states, training)
+            if mask is not None:
+                new = [tf.where(mask[:, t, None], n, s) for n, s in zip(new, states, strict=True)]
+                begun |= mask[:, t, None]
+            states = new
+            shown = True if mask is None else begun  # Keras shows zeros until there is a state.
+            outputs.append(tf.where(shown, states[0], tf.zeros_like(states[0])))
+        shown = tf.stack(outputs, axis=1) if self.layer.return_sequences else outputs[-1]
+        return [shown, *states]
 
 
-@pytest.mark.parametrize(("unit", "gates"), VARIANTS, ids=str)
-def test_variants_equal_the_step_by_step_reference(unit, gates):
-    rng = np.random.default_rng(0)
-    shared = {"return_sequences": True, "return_state": True, "dtype": "float64"}
-    layer = unit(UNITS, **shared, **gates)
-    reference = keras.layers.RNN(layer.cell, **shared)
-    x = tf.constant(rng.normal(size=SHAPE))
-    states = [tf.constant(rng.normal(size=(SHAPE[0], UNITS))) for _ in layer.cell.state_size]
-    layer.build(SHAPE)
-    mask = tf.constant(MASKS["holes"])
+@pytest.mark.parametrize("variant", EVERY)
+@pytest.mark.parametrize("mask", ["no mask", "holes"])
+@pytest.mark.parametrize("return_sequences", [True, False])
+def test_gradients_equal_those_of_an_unrolled_loop(variant, mask, return_sequences):
+    rng = np.random.default_rng(1)
+    shared = {"return_sequences": return_sequences, "return_state": True, "dtype": "float64"}
+    layer = with_new_weights(make(variant, UNITS, **shared), rng)
+    x, states = inputs_and_states(layer, rng)
+    mask = None if MASKS[mask] is None else tf.constant(MASKS[mask])
     ours = results_and_gradients(layer, x, states, mask)
-    expected = results_and_gradients(reference, x, states, mask)
+    expected = results_and_gradients(Unrolled(layer), x, states, mask)
+    assert len(ours) == 1 + 2 * len(states) + 1 + len(layer.trainable_weights)
     for one, other in zip(ours, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-11)
+        assert np.linalg.norm(one - other) <= 1e-10 * np.linalg.norm(other)
+    assert any(np.any(gradient) for gradient in expected[1 + len(states) :])
 
 
-@pytest.mark.parametrize("unit", ALL)
-def test_gradients_equal_finite_differences(unit):
+@ALL
+def test_dropout_keeps_the_same_elements_at_every_step_and_others_for_every_gate(variant):
     rng = np.random.default_rng(2)
-    layer = unit(UNITS, dtype="float64")
+    shared = {"return_sequences": True, "return_state": True, "dtype": "float64", "seed": 3}
+    unit, _ = VARIANTS[variant]
+    drop = {"dropout": 0.3, "recurrent_dropout": 0.3}
+    drop = {name: share for name, share in drop.items() if name not in unit.cell_class.refused}
+    layer = with_new_weights(make(variant, UNITS, **shared, **drop), rng)
+    again = unit.from_config(layer.get_config())
+    again.build(SHAPE)
+    again.set_weights(layer.get_weights())
+    x, states = inputs_and_states(layer, rng)
+    ours = results_and_gradients(layer, x, states, None, training=True)
+    expected = results_and_gradients(Unrolled(again), x, states, None, training=True)
+    assert_same(ours, expected, atol=1e-10)
+    kept = again.cell.state_masks(states[0], training=True)
+    assert len({m.numpy().tobytes() for m in kept.values()}) == len(again.cell.recurrent_sites)
+    without = layer(x, initial_state=states, training=False)
+    assert np.abs(without[0] - ours[0]).max() > 1e-3
+
+
+@ALL
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float32", "float64"])
+def test_every_policy(variant, dtype):
+    layer = make(variant, UNITS, dtype=dtype)
+    exact = make(variant, UNITS, dtype="float64")
+    layer.build(SHAPE), exact.build(SHAPE)
+    exact.set_weights(layer.get_weights())
+    x = np.random.default_rng(3).normal(size=SHAPE)
+    mask = tf.constant(MASKS["holes"])
+    with tf.GradientTape(persistent=True) as tape:
+        one = layer(tf.constant(x, layer.variable_dtype), mask=mask)
+        loss = tf.reduce_sum(one**2)
+        exact_loss = tf.reduce_sum(exact(x, mask=mask) ** 2)
+    assert one.dtype == layer.compute_dtype
+    tolerance = {"mixed_bfloat16": 0.08, "float32": 1e-5, "float64": 1e-12}[dtype]
+    gradients = tape.gradient(loss, layer.trainable_weights)
+    expected = tape.gradient(exact_loss, exact.trainable_weights)
+    for a, b in zip(gradients, expected, strict=True):
+        assert a.dtype == layer.variable_dtype
+        error = np.linalg.norm(np.asarray(a, "float64") - b) / np.linalg.norm(b)
+        assert error < tolerance
+
+
+@pytest.mark.parametrize("variant", ["simple_rnn", "gru", "lstm_gate_recurrence", "min_gru"])
+def test_gradients_equal_finite_differences(variant):
+    rng = np.random.default_rng(2)
+    layer = make(variant, UNITS, dtype="float64")
     x = tf.constant(rng.normal(size=SHAPE))
     direction = rng.normal(size=(SHAPE[0], UNITS))
     layer.build(SHAPE)
@@ -115,28 +182,29 @@ def test_gradients_equal_finite_differences(unit):
             np.testing.assert_allclose(gradient[tuple(index)], numeric, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("unit", ALL)
-def test_padded_and_masked_equals_trimmed(unit):
+@ALL
+def test_padded_and_masked_equals_trimmed(variant):
     rng = np.random.default_rng(3)
-    layer = unit(UNITS)
-    x = rng.normal(size=(1, 9, 5)).astype("float32")
-    padded = np.concatenate([x, 100 * np.ones((1, 6, 5), "float32")], axis=1)
+    layer = make(variant, UNITS)
+    x = rng.normal(size=(1, 9, UNITS)).astype("float32")
+    padded = np.concatenate([x, 100 * np.ones((1, 6, UNITS), "float32")], axis=1)
     mask = np.arange(15)[None] < 9
     np.testing.assert_allclose(layer(padded, mask=mask), layer(x), atol=1e-6)
 
 
-def test_one_trace_serves_all_batch_sizes_and_lengths():
-    layer = layers.LSTM(UNITS)
-    layer.build((None, None, 5))
+@pytest.mark.parametrize("variant", ["lstm", "gru_mut1", "min_gru"])
+def test_one_trace_serves_all_batch_sizes_and_lengths(variant):
+    layer = make(variant, UNITS)
+    layer.build((None, None, UNITS))
     traces = []
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 5))])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, UNITS))])
     def call(x):
         traces.append(x)
         return layer(x)
 
     for batch, steps in ((1, 1), (2, 9), (5, 3)):
-        x = tf.random.normal((batch, steps, 5))
+        x = tf.random.normal((batch, steps, UNITS))
         np.testing.assert_allclose(call(x), layer(x), atol=1e-6)
     assert len(traces) == 1
 
@@ -181,8 +249,7 @@ def test_what_stops_a_gradient_stops_no_more_than_that():
     layer.build(SHAPE)
     ours = results_and_gradients(layer, x, [state], None)
     expected = results_and_gradients(reference, x, [state], None)
-    for one, other in zip(ours, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-11)
+    assert_same(ours, expected)
 
 
 class Twice(Detached):

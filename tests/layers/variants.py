@@ -1,0 +1,67 @@
+"""Every variant of every unit: its layer and its options."""
+
+from pathlib import Path
+
+import yaml
+
+import layers
+
+FOLDER = Path(__file__).parents[2] / "conf" / "cell"
+
+
+def _read(path):
+    options = yaml.safe_load(path.read_text())
+    assert options.pop("name") == path.stem
+    module, name = options.pop("_target_").split(".")
+    assert module == "layers"
+    return getattr(layers, name), options
+
+
+VARIANTS = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+"""Every file of conf/cell."""
+
+COMBINED = {
+    "without bias": (layers.GRU, {"use_bias": False}),
+    "MGU, reset after": (layers.GRU, {"relevance_gate": "shared", "reset_after": True}),
+    "MUT1, reset after": (layers.GRU, {**VARIANTS["gru_mut1"][1], "reset_after": True}),
+    "MUT1 without relevance gate": (
+        layers.GRU,
+        {**VARIANTS["gru_mut1"][1], "relevance_gate": False},
+    ),
+    "MUT2 and MUT3": (
+        layers.GRU,
+        {"state_in_update_gate": "tanh", "unweighted_input": "relevance"},
+    ),
+    "no gates": (
+        layers.LSTM,
+        {"update_gate": False, "forget_gate": False, "output_gate": False},
+    ),
+    "CIFG of Gers without activations": (
+        layers.PeepholeLSTM,
+        {
+            "peepholes": "gers",
+            "forget_gate": "coupled",
+            "candidate_activation": False,
+            "output_activation": False,
+        },
+    ),
+    "NFG with peepholes": (layers.PeepholeLSTM, {"forget_gate": False}),
+    "FGR with CIFG and peepholes": (
+        layers.PeepholeLSTM,
+        {"gate_recurrence": True, "forget_gate": "coupled"},
+    ),
+    "FGR without bias": (layers.LSTM, {"gate_recurrence": True, "use_bias": False}),
+    "minGRU with tanh": (layers.MinGRU, {"activation": "tanh", "longest_lag": 20}),
+    "minLSTM without bias": (layers.MinLSTM, {"activation": "tanh", "use_bias": False}),
+}
+"""Options that change each other's equations."""
+
+EVERY = {**VARIANTS, **COMBINED}
+
+
+def make(variant, units, **more):
+    """The layer of one variant."""
+    unit, options = EVERY[variant]
+    return unit(units, **{**options, **more})
