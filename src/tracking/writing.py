@@ -113,6 +113,7 @@ class TrackedRun(RunWriter):
         tags: what to find the run by.
         params: the configuration, flat.
         parent_run_id: the run this one belongs to, if any.
+        source: the program that makes it.
     """
 
     def __init__(
@@ -122,12 +123,13 @@ class TrackedRun(RunWriter):
         tags: Mapping[str, Any] = {},
         params: Mapping[str, Any] = {},
         parent_run_id: str | None = None,
+        source: str = "experiments/run.py",
     ):
         # Not with mlflow.start_run: it obeys MLFLOW_RUN_ID and then forgets the parent.
         all_tags = {
             **tags,
             MLFLOW_RUN_NAME: name,
-            MLFLOW_SOURCE_NAME: "experiments/run.py",
+            MLFLOW_SOURCE_NAME: source,
             "process": f"{socket.gethostname()}:{os.getpid()}",
             **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
         }

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from experiments.compare import _as_rich
+from experiments.tables import as_markdown, as_rich
 
 COLUMNS = {
     "variant": ["lstm forget_bias=0.0 match=parameters", "lstm forget_bias=3.0 match=parameters"],
@@ -18,9 +18,14 @@ COLUMNS = {
 def test_no_figure_is_cut_however_narrow_the_terminal():
     for width in (60, 80, 140):
         console = Console(width=width, record=True, file=io.StringIO())
-        console.print(_as_rich("a title", COLUMNS))
+        console.print(as_rich(COLUMNS, "a title"))
         shown = console.export_text()
         for name, cells in COLUMNS.items():
             if name != "variant":
                 assert all(cell in shown for cell in cells)
         assert "…" not in shown
+
+
+def test_a_heading_of_two_lines_is_one_in_markdown():
+    text = as_markdown({"unit": ["gru"], "training\nratio": ["1.50"]})
+    assert text == "| unit | training ratio |\n|---|---|\n| gru | 1.50 |"
