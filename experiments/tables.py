@@ -5,10 +5,35 @@ from collections.abc import Mapping, Sequence
 from rich.box import SIMPLE_HEAVY
 from rich.table import Table
 
+_BETWEEN = 2  # blanks from one column to the next
 Columns = Mapping[str, Sequence[str]]
 
 
-def as_rich(columns: Columns, title: str, caption: str | None = None, names: int = 1) -> Table:
+def blocks(columns: Columns, names: int, width: int) -> list[Columns]:
+    """A table that is too wide, as several of which each has the first `names` columns.
+
+    Each has one more column at least, however little fits into `width`.
+    """
+    heads = list(columns)[:names]
+    room = width - sum(map(_width, heads, [columns[head] for head in heads]))
+    parts, used = [], 0
+    for head in list(columns)[names:]:
+        wanted = _width(head, columns[head])
+        if not parts or used + wanted > room:
+            parts.append([*heads])
+            used = 0
+        parts[-1].append(head)
+        used += wanted
+    return [{head: columns[head] for head in part} for part in parts or [heads]]
+
+
+def _width(head: str, cells: Sequence[str]) -> int:
+    return max(map(len, [*head.split("\n"), *cells])) + _BETWEEN
+
+
+def as_rich(
+    columns: Columns, title: str | None, caption: str | None = None, names: int = 1
+) -> Table:
     """A table for the terminal.
 
     Args:
@@ -18,12 +43,13 @@ def as_rich(columns: Columns, title: str, caption: str | None = None, names: int
         names: how many of the first columns hold names. Where the terminal is narrow these give
             way; no figure is cut.
     """
-    table = Table(title=title, caption=caption, box=SIMPLE_HEAVY, padding=(0, 1, 0, 0))
+    padding = (0, _BETWEEN - 1, 0, 0)  # The box has one blank more.
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAVY, padding=padding)
     for number, (name, cells) in enumerate(columns.items()):
         if number < names:
             table.add_column(name, overflow="fold")
         else:
-            width = max(map(len, [*name.split("\n"), *cells]))
+            width = _width(name, cells) - _BETWEEN
             table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)

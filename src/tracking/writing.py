@@ -114,6 +114,9 @@ class TrackedRun(RunWriter):
         params: the configuration, flat.
         parent_run_id: the run this one belongs to, if any.
         source: the program that makes it.
+
+    Attributes:
+        experiment_id: MLflow's id of the experiment.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class TrackedRun(RunWriter):
             run_name=name,
         )
         super().__init__(run.info.run_id)
+        self.experiment_id = run.info.experiment_id
         self.log_params(params)
 
     def __enter__(self) -> "TrackedRun":
