@@ -56,7 +56,10 @@ def peer_of(layer: keras.layers.RNN) -> keras.layers.Layer:
 
 def name_of_peer(peer: keras.layers.Layer) -> str:
     """How the tables call it."""
-    return "keras.layers.RNN(cell)" if is_generic(peer) else f"keras.layers.{type(peer).__name__}"
+    name = f"keras.layers.{type(peer).__name__}"
+    if isinstance(peer, keras.layers.GRU):
+        return f"{name}(reset_after={peer.reset_after})"
+    return f"{name}(cell)" if is_generic(peer) else name
 
 
 def is_generic(peer: keras.layers.Layer) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import product
 
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
@@ -64,14 +65,22 @@ def run(config: DictConfig) -> Outcome:
         MissingDataError: if nothing would be left to measure.
         RefusedError: for options that the task refuses.
     """
-    started = datetime.now()
     busy = load()
     tracking.connect(config.tracking.uri)
     tracking.fail_abandoned_runs()
     left_out, task = _what_is_missing(config)
     if set(left_out) == set(config.parts):
         raise MissingDataError("\n".join(left_out.values()))
-    described = machine()
+    tracked, results = _start(config, left_out, busy)
+    _say_remarks(results)
+    return _finish(tracked, results, config, left_out, task)
+
+
+def _start(
+    config: DictConfig, left_out: dict[str, str], busy: float
+) -> tuple[tracking.TrackedRun, Results]:
+    """The run in MLflow, and results to fill; both know the machine and what is left out."""
+    started, described = datetime.now(), machine()
     tags = {
         "role": "benchmark",
         "parts": " ".join(config.parts),
@@ -89,8 +98,7 @@ def run(config: DictConfig) -> Outcome:
     title = f"{in_words(described)}, {started:%d %B %Y}, commit {git_commit()}"
     results = Results(tracked, title, [remark for remark in remarks if remark])
     say.print(f"{name} on {title}", soft_wrap=True)
-    _say_remarks(results)
-    return _finish(tracked, results, config, left_out, task)
+    return tracked, results
 
 
 def _finish(tracked, results: Results, config: DictConfig, left_out: dict, task) -> Outcome:
@@ -148,33 +156,26 @@ def _limit_pieces(config: DictConfig) -> Iterator[Piece]:
 
 def _step_pieces(config: DictConfig) -> Iterator[Piece]:
     options = {"tolerance": config.tolerance, "seed": config.seed, "repeats": config.repeats}
-    for unit in config.units:
-        for shape in _shapes(config):
-            for masked in config.masks:
-                name = f"{unit} {shape} {steps.MASKS[masked]}"
-                measure = partial(steps.measure_steps, unit, shape, masked, **options)
-                yield Piece(name, 2 + 0.25 * config.repeats, measure)
+    for unit, shape, masked in product(config.units, _shapes(config), config.masks):
+        name = f"{unit} {shape} {steps.MASKS[masked]}"
+        measure = partial(steps.measure_steps, unit, shape, masked, **options)
+        yield Piece(name, 2 + 0.25 * config.repeats, measure)
 
 
 def _memory_pieces(config: DictConfig) -> Iterator[Piece]:
     options = {"seed": config.seed, "repeats": config.memory.repeats}
-    for unit in config.units:
-        for shape in _shapes(config):
-            for masked in config.memory.masks:
-                name = f"memory {unit} {shape} {steps.MASKS[masked]}"
-                yield Piece(name, 10, partial(measure_memory, unit, shape, masked, **options))
+    for unit, shape, masked in product(config.units, _shapes(config), config.memory.masks):
+        name = f"memory {unit} {shape} {steps.MASKS[masked]}"
+        yield Piece(name, 10, partial(measure_memory, unit, shape, masked, **options))
 
 
 def _imdb_pieces(config: DictConfig, task: Imdb) -> Iterator[Piece]:
     weight = 0.004 * len(task.training) + 0.001 * len(task.test)
-    peer_first = False
-    for seed in config.imdb.seeds:
-        for unit in config.imdb.units:
-            for batches in config.imdb.batches:
-                name = f"imdb {unit} {batches} seed {seed}"
-                measure = partial(imdb.measure_epochs, task, unit, batches, seed, config.imdb)
-                yield Piece(name, weight, partial(measure, peer_first=peer_first))
-                peer_first = not peer_first
+    for number, seed in enumerate(config.imdb.seeds):
+        for unit, batches in product(config.imdb.units, config.imdb.batches):
+            name = f"imdb {unit} {batches} seed {seed}"
+            measure = partial(imdb.measure_epochs, task, unit, batches, seed, config.imdb)
+            yield Piece(name, weight, partial(measure, peer_first=number % 2 == 1))
 
 
 def _shapes(config: DictConfig) -> list[Shape]:

@@ -21,7 +21,7 @@ OPTIONS = {"repeats": 1, "tolerance": 1e-4, "seed": 1}
     [
         ("simple_rnn", "keras.layers.SimpleRNN"),
         ("gru_simplified", "keras.layers.RNN(cell)"),
-        ("gru", "keras.layers.GRU"),
+        ("gru", "keras.layers.GRU(reset_after=False)"),
         ("lstm", "keras.layers.LSTM"),
         ("lstm_peephole", "keras.layers.RNN(cell)"),
     ],
