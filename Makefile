@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: setup experiment compare list ui test lint help
+.PHONY: setup experiment compare list bench ui test lint help
 .SILENT:
 
 PYTHON ?= python3.11
@@ -8,6 +8,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 # What was typed as key=value goes on to Hydra as it is, but for the variables of this file.
 OVERRIDES = $(filter-out name=% run=% port=% tests=% PYTHON=%,$(MAKEOVERRIDES))
+HAND_OVER = MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))'
 
 setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by themselves
 
@@ -22,13 +23,16 @@ $(READY): requirements.txt
 experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]
 	$(PYTHON) experiments/catalogue.py check "$(name)"
 	$(MAKE) --no-print-directory $(READY)
-	MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))' $(RUN) -m experiments --from-make experiment=$(name)
+	$(HAND_OVER) $(RUN) -m experiments --from-make experiment=$(name)
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run>]
 	$(RUN) -m experiments.compare $(run)
 
 list:  ## Every experiment: its question, its command, its minutes
 	$(PYTHON) experiments/catalogue.py list
+
+bench: $(READY)  ## Time every unit against Keras: make bench [parts=[steps] units=[lstm,gru] ...]
+	$(HAND_OVER) $(RUN) -m benchmarks --from-make
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
 	$(RUN) -m tracking.ui $(port)

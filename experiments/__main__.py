@@ -13,7 +13,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.catalogue import CONFIGURATION
-from experiments.plan import Plan, RefusedError, make_plan, overrides_of_make, quoted
+from experiments.checks import RefusedError
+from experiments.plan import Plan, make_plan, overrides_of_make, quoted
 from experiments.sweep import Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 

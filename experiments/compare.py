@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.box import SIMPLE_HEAVY
-from rich.table import Table
 
 import tracking
 from experiments import figures
+from experiments.tables import as_markdown, as_rich
 from experiments.terminal import QUICK, say
 
 _CAPTION = (
@@ -65,10 +64,10 @@ def compare(run_id: str) -> None:
     if variants:
         heading = _heading(sweep)
         columns = _columns(variants)
-        say.print(_as_rich(heading, columns))
+        say.print(as_rich(columns, heading, _CAPTION))
         writer = tracking.RunWriter(run_id)
         writer.log_table(columns, "comparison.json")
-        writer.describe(_as_markdown(heading, columns, unfinished))
+        writer.describe(_description(heading, columns, unfinished))
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():
             writer.log_figure(figure, name)
@@ -113,25 +112,10 @@ def _mean_and_spread(values: np.ndarray, form: str = ".3f") -> str:
     return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):{form}}"
 
 
-def _as_rich(heading: str, columns: dict[str, list[str]]) -> Table:
-    table = Table(title=heading, caption=_CAPTION, box=SIMPLE_HEAVY, padding=(0, 1, 0, 0))
-    for name, cells in columns.items():
-        if name == "variant":
-            table.add_column(name, overflow="fold")
-        else:  # Where the terminal is narrow the names give way, no figure is cut.
-            width = max(map(len, [name, *cells]))
-            table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
-    return table
-
-
-def _as_markdown(heading: str, columns: dict[str, list[str]], unfinished: list) -> str:
-    lines = [heading, "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in zip(*columns.values(), strict=True)]
-    lines += ["", _CAPTION + " Pictures: under Artifacts."]
-    lines += [f"- {run.name}: {run.status}. {run.tags.get('error', '')}" for run in unfinished]
-    return "\n".join(lines)
+def _description(heading: str, columns: dict[str, list[str]], unfinished: list) -> str:
+    parts = [heading, as_markdown(columns), _CAPTION + " Pictures: under Artifacts."]
+    failures = [f"- {run.name}: {run.status}. {run.tags.get('error', '')}" for run in unfinished]
+    return "\n\n".join([*parts, "\n".join(failures)])
 
 
 def _metrics(variants: list[Variant]) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """What a command line asks for, checked in full before anything slow is imported."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -9,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.catalogue import CONFIGURATION, unknown
+from experiments.checks import (
+    RefusedError,
+    at_least,
+    at_least_or_null,
+    check_key,
+    check_limits,
+    dotted_keys,
+    near,
+    one_of,
+    parse_overrides,
+)
 from experiments.sweep import SINGLE, Sweep
-
-
-class RefusedError(ValueError):
-    """A command line that cannot be run; the message says what is wrong and what would be right."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def make_plan(arguments: list[str]) -> Plan:
     """
     _compose_once.cache_clear()  # Files may have changed since the last plan.
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-        typed = _parse(arguments)
+        typed = parse_overrides(arguments)
         experiment = _experiment_of(typed)
         values = {**_axes_of_file(typed), **typed}
         _check_hydra(values)
@@ -109,10 +114,10 @@ def _check_file(experiment: str, choices: dict[str, str]) -> None:
     without = _composed(
         {key: value for key, value in chosen.items() if _is_choice(key) and key != "experiment"}
     )
-    known = _keys(without)
-    for key in _keys(with_it):
+    known = dotted_keys(without)
+    for key in dotted_keys(with_it):
         if key not in known and not key.startswith("hydra.") and key.partition(".")[0] != "cell":
-            problem = unknown("value", key, _near(key, known))
+            problem = unknown("value", key, near(key, known))
             raise RefusedError(f"conf/experiment/{experiment}.yaml: {problem}")
 
 
@@ -128,24 +133,6 @@ def _check_names(
         )
 
 
-def _parse(arguments: list[str]) -> dict[str, list[str]]:
-    """The values of each key on the command line, in the order typed, several where it sweeps."""
-    typed = {}
-    for argument in arguments:
-        try:
-            override = OverridesParser.create().parse_override(argument)
-        except HydraException as error:
-            raise RefusedError(
-                f"{argument!r} is no override; expected key=value, or key=value,value to sweep. "
-                f"({str(error).splitlines()[0]})"
-            ) from error
-        if override.is_sweep_override():
-            typed[override.get_key_element()] = list(override.sweep_string_iterator())
-        else:
-            typed[override.get_key_element()] = [override.get_value_element_as_str()]
-    return typed
-
-
 def _experiment_of(typed: dict[str, list[str]]) -> str | None:
     names = typed.get("experiment", [None])
     if len(names) > 1:
@@ -158,7 +145,7 @@ def _axes_of_file(typed: dict[str, list[str]]) -> dict[str, list[str]]:
     choices = {key: values[0] for key, values in typed.items() if _is_choice(key)}
     _check_choices(choices)
     params = _composed(choices, return_hydra_config=True).hydra.sweeper.params or {}
-    return _parse([f"{key}={value}" for key, value in params.items()])
+    return parse_overrides([f"{key}={value}" for key, value in params.items()])
 
 
 def _checked(overrides: dict[str, str]) -> DictConfig:
@@ -170,14 +157,11 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     for key in overrides:
         # Units take options that no file of conf/ names; nothing else does.
         if key not in choices and not key.startswith(("+cell.", "++cell.", "~cell.")):
-            _check_key(key.lstrip("+~"), defaults)
+            check_key(key.lstrip("+~"), defaults)
     config = _composed(overrides)
     for key in settings:
         _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key))
-    for key, (allowed, expected) in _LIMITS.items():
-        value = OmegaConf.select(config, key)
-        if not _allows(allowed, value):
-            raise RefusedError(f"{key}: expected {expected}, got {value!r}.")
+    check_limits(config, _LIMITS)
     return config
 
 
@@ -204,28 +188,6 @@ def _check_choices(choices: dict[str, str]) -> None:
             raise RefusedError(unknown(group, name, known))
 
 
-def _check_key(key: str, defaults: DictConfig) -> None:
-    known = _keys(defaults)
-    if key.startswith("hydra") or key in known or any(k.startswith(f"{key}.") for k in known):
-        return
-    raise RefusedError(unknown("value", key, _near(key, known)))
-
-
-def _near(key: str, known: list[str]) -> list[str]:
-    """The keys in the same section as `key`, or all where there is no such section."""
-    section = key.rpartition(".")[0]
-    return [k for k in known if section and k.startswith(f"{section}.")] or known
-
-
-def _keys(config: DictConfig, above: str = "") -> list[str]:
-    """All keys with a value, dotted."""
-    keys = []
-    for key in config:
-        value = config._get_node(key)
-        keys += _keys(value, f"{above}{key}.") if isinstance(value, DictConfig) else [above + key]
-    return keys
-
-
 def _check_type(key: str, value: Any, default: Any) -> None:
     if OmegaConf.is_config(default) != OmegaConf.is_config(value):
         raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
@@ -244,37 +206,18 @@ def _check_type(key: str, value: Any, default: Any) -> None:
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
 
-def _allows(allowed: Callable[[Any], bool], value: Any) -> bool:
-    try:
-        return allowed(value)
-    except TypeError:  # A word or null where a number is compared.
-        return False
-
-
-def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: isinstance(value, int) and value >= least), f"at least {least}"
-
-
-def _at_least_or_null(least: int) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: value is None or value >= least), f"at least {least}, or null"
-
-
-def _one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: value in words), f"one of {', '.join(words)}"
-
-
 _LIMITS = {
-    "seed": _at_least(0),
-    "model.units": _at_least(1),
-    "model.layers": _at_least(1),
-    "model.embedding": _at_least(1),
+    "seed": at_least(0),
+    "model.units": at_least(1),
+    "model.layers": at_least(1),
+    "model.embedding": at_least(1),
     "model.dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
-    "model.direction": _one_of("forward", "bidirectional"),
-    "model.match": _one_of("units", "parameters"),
-    "training.batch_size": _at_least(1),
+    "model.direction": one_of("forward", "bidirectional"),
+    "model.match": one_of("units", "parameters"),
+    "training.batch_size": at_least(1),
     "training.learning_rate": ((lambda value: value > 0), "more than 0"),
     "training.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
-    "budget.epochs": _at_least(1),
-    "budget.train_examples": _at_least_or_null(1),
-    "budget.evaluation_examples": _at_least_or_null(1),
+    "budget.epochs": at_least(1),
+    "budget.train_examples": at_least_or_null(1),
+    "budget.evaluation_examples": at_least_or_null(1),
 }

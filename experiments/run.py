@@ -78,7 +78,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     progress = Progress(directory)
     tracking.connect(config.tracking.uri)
     with tracking.TrackedRun(
-        sweep.experiment, name, _tags(config, sweep), _flat(config), sweep.parent_run_id
+        sweep.experiment, name, _tags(config, sweep), flat(config), sweep.parent_run_id
     ) as tracked:
         tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
         task = load_task(config)
@@ -201,7 +201,7 @@ def git_commit() -> str:
     return head.strip() + ("-dirty" if changes else "")
 
 
-def _flat(config: DictConfig) -> dict[str, str]:
+def flat(config: DictConfig) -> dict[str, str]:
     """All values by their dotted keys."""
     resolved = OmegaConf.to_container(config, resolve=True)
 

@@ -45,6 +45,21 @@ def quiet_start():
             os.close(saved)
 
 
+def progress_bar() -> Bar:
+    """A bar with the time gone and the time left, which leaves nothing behind."""
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=say,
+        transient=True,
+        speed_estimate_period=600,
+    )
+
+
 class SweepBar:
     """One bar over all runs of a sweep, and a line for each run as it ends.
 
@@ -61,17 +76,7 @@ class SweepBar:
         self.outcomes = {}
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=say,
-            transient=True,
-            speed_estimate_period=600,
-        )
+        self._bar = progress_bar()
         self._task = self._bar.add_task("", total=runs)
 
     def __enter__(self) -> "SweepBar":

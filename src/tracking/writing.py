@@ -113,6 +113,10 @@ class TrackedRun(RunWriter):
         tags: what to find the run by.
         params: the configuration, flat.
         parent_run_id: the run this one belongs to, if any.
+        source: the program that makes it.
+
+    Attributes:
+        experiment_id: MLflow's id of the experiment.
     """
 
     def __init__(
@@ -122,12 +126,13 @@ class TrackedRun(RunWriter):
         tags: Mapping[str, Any] = {},
         params: Mapping[str, Any] = {},
         parent_run_id: str | None = None,
+        source: str = "experiments/run.py",
     ):
         # Not with mlflow.start_run: it obeys MLFLOW_RUN_ID and then forgets the parent.
         all_tags = {
             **tags,
             MLFLOW_RUN_NAME: name,
-            MLFLOW_SOURCE_NAME: "experiments/run.py",
+            MLFLOW_SOURCE_NAME: source,
             "process": f"{socket.gethostname()}:{os.getpid()}",
             **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
         }
@@ -137,6 +142,7 @@ class TrackedRun(RunWriter):
             run_name=name,
         )
         super().__init__(run.info.run_id)
+        self.experiment_id = run.info.experiment_id
         self.log_params(params)
 
     def __enter__(self) -> "TrackedRun":

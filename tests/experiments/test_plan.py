@@ -9,7 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from experiments.catalogue import CONFIGURATION, experiments
-from experiments.plan import RefusedError, make_plan, overrides_of_make, quoted
+from experiments.checks import RefusedError
+from experiments.plan import make_plan, overrides_of_make, quoted
 from experiments.sweep import Sweep
 
 REFUSED = [

@@ -1,0 +1,144 @@
+"""The peak memory of a training step, measured in a process of its own.
+
+It is the most memory that the process has resident during a step (VmHWM, which Linux lets one
+reset) above what it has before it. Before each step all memory that is free is given back to the
+system, so that the step has to ask for it again. The steps before have traced and compiled: neither
+is counted, nor are weights and inputs; the gradients returned are.
+"""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.peers import Shape, make_pair, name_of_peer, training_step
+from benchmarks.steps import MASKS
+from benchmarks.timing import Two
+from experiments.catalogue import CONFIGURATION
+
+_RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_MIB = 2**20
+_WARM_UP = 2
+# With an arena for each thread glibc keeps several MiB of free memory that nothing can make it give
+# back, and a step that is served from there seems to need none.
+_GLIBC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a unit and of its peer, a list each, a value a step."""
+
+    unit: str
+    shape: Shape
+    masked: bool
+    peer: str
+    peaks: Two
+
+    @property
+    def megabytes(self) -> Two:
+        """The medians, in MiB."""
+        return Two(*(median(peaks) / _MIB for peaks in self.peaks))
+
+    @property
+    def ratio(self) -> float:
+        """The peer's peak over ours: above 1 ours is lower."""
+        return self.megabytes.peer / self.megabytes.ours
+
+    def metrics(self) -> dict[str, float]:
+        """As MLflow gets them."""
+        key = f"memory/{self.unit}/{self.shape}/{MASKS[self.masked]}"
+        sizes = {f"{key}/{who} MiB": size for who, size in self.megabytes._asdict().items()}
+        return {**sizes, f"{key}/ratio": self.ratio}
+
+    def line(self) -> str:
+        """What the terminal says of it."""
+        return (
+            f"peak {self.megabytes.ours:.1f} MiB, peer {self.megabytes.peer:.1f}, "
+            f"ratio {self.ratio:.2f}"
+        )
+
+    def report(self) -> dict:
+        """All of it as plain values."""
+        return {**asdict(self), "shape": str(self.shape), "peaks": self.peaks._asdict()}
+
+
+def why_not() -> str | None:
+    """Why this machine cannot measure it; None if it can."""
+    try:
+        _reset_peak()
+        _give_back()
+    except (OSError, AttributeError) as error:
+        return (
+            "The peak of resident memory can be measured on Linux with glibc, where a process may "
+            f"write {_RESET} ({type(error).__name__}: {error}). Leave the part out with parts=[...]"
+        )
+    return None
+
+
+def measure_memory(unit: str, shape: Shape, masked: bool, *, repeats: int, seed: int) -> Memory:
+    """Each of the two in a process of its own.
+
+    Raises:
+        RuntimeError: if such a process fails; the message ends as its own did.
+    """
+    asked = {"unit": unit, "shape": asdict(shape), "masked": masked, "repeats": repeats}
+    found = [_in_a_process({**asked, "seed": seed, "who": who}) for who in Two._fields]
+    return Memory(unit, shape, masked, found[1]["name"], Two(*(each["peaks"] for each in found)))
+
+
+def _in_a_process(asked: dict) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory"],
+        cwd=CONFIGURATION.parent,
+        env={**os.environ, **_GLIBC},
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        raise RuntimeError(f"measuring memory ended with code {done.returncode}: {last}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure_here(unit, shape, masked, repeats, seed, who) -> dict:
+    pair = make_pair(unit, Shape(**shape), masked, seed)
+    layer = getattr(pair, who)
+    step = training_step(layer)
+    for _ in range(_WARM_UP):
+        step(pair.x, pair.mask)
+    return {
+        "name": name_of_peer(layer),
+        "peaks": [_peak_of(lambda: step(pair.x, pair.mask)) for _ in range(repeats)],
+    }
+
+
+def _peak_of(call) -> int:
+    _give_back()
+    _reset_peak()
+    before = _resident("VmRSS")
+    call()
+    return _resident("VmHWM") - before
+
+
+def _give_back() -> None:
+    """Free memory to the system, which the C library otherwise keeps for the next step."""
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _reset_peak() -> None:
+    _RESET.write_text("5")
+
+
+def _resident(which: str) -> int:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{which}:"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_here(**json.load(sys.stdin))))

@@ -1,0 +1,99 @@
+"""What one may ask of the benchmark, and what one is told where one may not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from benchmarks import plan
+from benchmarks.plan import make_plan
+from experiments.catalogue import CONFIGURATION
+from experiments.checks import RefusedError, dotted_keys
+from experiments.plan import overrides_of_make
+
+SHAPE = "{batch: 2,steps: 3,inputs: 4,units: 5}"
+
+REFUSED = [
+    (["repeat=3"], r"no value 'repeat'. Did you mean repeats\? There are: "),
+    (["imdb.seed=[1]"], r"no value 'imdb.seed'. Did you mean imdb.seeds\?"),
+    (["units=[ltsm]"], r"no name in units: 'ltsm'. Did you mean lstm\? There are: .*simple_rnn"),
+    (["parts=[step]"], r"no name in parts: 'step'. Did you mean steps\?"),
+    (["imdb.batches=[sorted]"], r"no name in imdb.batches: 'sorted'"),
+    (["units=lstm"], r"units: expected a list such as \[gru\], got 'lstm'"),
+    (["units=[]"], "units: expected a list such as"),
+    (["units=lstm,gru"], r"units: expected a list in brackets, units=\[lstm,gru\]"),
+    (["units=[lstm,lstm]"], "units: expected each name once"),
+    (["parts=[limit]"], "parts: limit is a share of what steps measures; add steps"),
+    (["repeats=0"], "repeats: expected at least 1, got 0"),
+    (["repeats=true"], "repeats: expected at least 1, got True"),
+    (["repeats=many"], "repeats: expected at least 1, got 'many'"),
+    (["tolerance=0"], "tolerance: expected more than 0"),
+    (["masks=[1]"], "masks: expected a list of different values of true and false"),
+    (["shapes=[]"], "shapes: expected a list of different shapes, each {batch: .., steps: .."),
+    (["shapes=[{batch: 2,steps: 3,inputs: 4}]"], "shapes: expected"),
+    (["shapes=[{batch: 2,steps: 3,inputs: 4,units: 0}]"], "shapes: expected"),
+    ([f"shapes=[{SHAPE},{SHAPE}]"], "shapes: expected a list of different shapes"),
+    (["imdb.seeds=[-1]"], "imdb.seeds: expected a list of different whole numbers"),
+    (["imdb.jit_compile=1"], "imdb.jit_compile: expected true or false"),
+    (["imdb.train_examples=0"], "imdb.train_examples: expected at least 1, or null"),
+    (["hydra.run.dir=x"], "hydra.run.dir: the benchmark is one run"),
+    (["repeats"], "'repeats' is no override; expected key=value"),
+    (["+more=1"], "no value 'more'"),
+    (["~repeats"], "repeats: expected at least 1, got None"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=str)
+def test_what_cannot_be_measured_is_refused(arguments, message):
+    with pytest.raises(RefusedError, match=message):
+        make_plan(arguments)
+
+
+def test_what_is_asked_for_is_in_the_configuration():
+    config = make_plan([f"shapes=[{SHAPE}]", "parts=[steps]", "units=[gru,lstm]", "masks=[true]"])
+    assert config.shapes == [{"batch": 2, "steps": 3, "inputs": 4, "units": 5}]
+    assert (config.parts, config.units, config.masks) == (["steps"], ["gru", "lstm"], [True])
+
+
+def test_every_value_is_checked_and_has_its_comment():
+    config = OmegaConf.load(CONFIGURATION / "benchmark.yaml")
+    config.pop("defaults")
+    assert set(dotted_keys(config)) == {*plan._LIMITS, *plan._NAMES}
+    lines = (CONFIGURATION / "benchmark.yaml").read_text().splitlines()
+    silent = [line for line in lines if line and not line.lstrip().startswith("- ")]
+    assert [line for line in silent if "#" not in line] == ["defaults:"]
+
+
+def test_refusing_imports_nothing_slow():
+    program = (
+        "import sys\n"
+        "from benchmarks.__main__ import main\n"
+        "code = main(['repeat=5'])\n"
+        "slow = {'tensorflow', 'keras', 'mlflow', 'tensorflow_datasets', 'matplotlib'}\n"
+        "print(code, sorted(slow & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "2 []\n"
+    assert "Did you mean repeats?" in done.stderr
+
+
+def test_make_hands_overrides_over_as_they_were_typed(tmp_path):
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\nprintf %s "$*: $MAKE_OVERRIDES"\n')
+    fake.chmod(0o755)
+    typed = ["parts=[steps]", f"shapes=[{SHAPE}]"]
+    # These tests run below `make test`, of which this make must know nothing.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["make", "bench", *typed, f"RUN={fake}", f"READY={fake}"],
+        cwd=CONFIGURATION.parent,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    command, _, overrides = done.stdout.partition(": ")
+    assert command == "-m benchmarks --from-make"
+    ours = [a for a in overrides_of_make(overrides) if not a.startswith(("RUN=", "READY="))]
+    assert sorted(ours) == sorted(typed)
