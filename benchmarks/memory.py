@@ -1,9 +1,13 @@
-"""The peak memory of a training step, measured in a process of its own.
+"""The peak memory of a training step, measured in processes of its own.
 
-It is the most memory that the process has resident during a step (VmHWM, which Linux lets one
-reset) above what it has before it. Before each step all memory that is free is given back to the
-system, so that the step has to ask for it again. The steps before have traced and compiled: neither
-is counted, nor are weights and inputs; the gradients returned are.
+A process's peak is the most memory that it has resident during a step (VmHWM, which Linux lets one
+reset) above what it has before its first step. That counts the gradients returned, not inputs or
+weights; but also what tracing leaves behind, and XLA's compilation. So the peak for one short
+example, in another process, is taken away: the programs are the same, the data next to none. What
+was taken away is told apart.
+
+What a step adds to the process just before it would be less work to measure, and wrong: XLA's
+allocator keeps the memory of a step for the next, which then seems to need none.
 """
 
 import ctypes
@@ -11,7 +15,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +27,7 @@ from experiments.catalogue import CONFIGURATION
 _RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _MIB = 2**20
 _WARM_UP = 2
+_FEWEST_STEPS = 16  # that our layers have compiled
 # With an arena for each thread glibc keeps several MiB of free memory that nothing can make it give
 # back, and a step that is served from there seems to need none.
 _GLIBC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
@@ -30,13 +35,14 @@ _GLIBC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a unit and of its peer, a list each, a value a step."""
+    """Bytes of a unit and of its peer: peaks, a list each, a value a step, and programs."""
 
     unit: str
     shape: Shape
     masked: bool
     peer: str
     peaks: Two
+    programs: Two
 
     @property
     def megabytes(self) -> Two:
@@ -52,18 +58,26 @@ class Memory:
         """As MLflow gets them."""
         key = f"memory/{self.unit}/{self.shape}/{MASKS[self.masked]}"
         sizes = {f"{key}/{who} MiB": size for who, size in self.megabytes._asdict().items()}
-        return {**sizes, f"{key}/ratio": self.ratio}
+        programs = {
+            f"{key}/{who} programs MiB": size / _MIB
+            for who, size in self.programs._asdict().items()
+        }
+        return {**sizes, **programs, f"{key}/ratio": self.ratio}
 
     def line(self) -> str:
         """What the terminal says of it."""
         return (
             f"peak {self.megabytes.ours:.1f} MiB, peer {self.megabytes.peer:.1f}, "
-            f"ratio {self.ratio:.2f}"
+            f"ratio {self.ratio:.2f}; programs {self.programs.ours / _MIB:.0f} MiB, "
+            f"peer {self.programs.peer / _MIB:.0f}"
         )
 
     def report(self) -> dict:
         """All of it as plain values."""
-        return {**asdict(self), "shape": str(self.shape), "peaks": self.peaks._asdict()}
+        return {**asdict(self), "shape": str(self.shape), **self._twos()}
+
+    def _twos(self):
+        return {"peaks": self.peaks._asdict(), "programs": self.programs._asdict()}
 
 
 def why_not() -> str | None:
@@ -85,9 +99,16 @@ def measure_memory(unit: str, shape: Shape, masked: bool, *, repeats: int, seed:
     Raises:
         RuntimeError: if such a process fails; the message ends as its own did.
     """
-    asked = {"unit": unit, "shape": asdict(shape), "masked": masked, "repeats": repeats}
-    found = [_in_a_process({**asked, "seed": seed, "who": who}) for who in Two._fields]
-    return Memory(unit, shape, masked, found[1]["name"], Two(*(each["peaks"] for each in found)))
+    asked = {"unit": unit, "masked": masked, "repeats": repeats, "seed": seed}
+    found = []
+    for who in Two._fields:
+        short = replace(shape, batch=1, steps=_FEWEST_STEPS)
+        programs = _in_a_process({**asked, "who": who, "shape": asdict(short)})
+        data = _in_a_process({**asked, "who": who, "shape": asdict(shape)})
+        constant = median(programs["peaks"])
+        found.append((data["name"], [peak - constant for peak in data["peaks"]], constant))
+    names, peaks, constants = zip(*found, strict=True)
+    return Memory(unit, shape, masked, names[1], Two(*peaks), Two(*constants))
 
 
 def _in_a_process(asked: dict) -> dict:
@@ -110,20 +131,19 @@ def _measure_here(unit, shape, masked, repeats, seed, who) -> dict:
     pair = make_pair(unit, Shape(**shape), masked, seed)
     layer = getattr(pair, who)
     step = training_step(layer)
+    _give_back()
+    before = _resident("VmRSS")
     for _ in range(_WARM_UP):
         step(pair.x, pair.mask)
-    return {
-        "name": name_of_peer(layer),
-        "peaks": [_peak_of(lambda: step(pair.x, pair.mask)) for _ in range(repeats)],
-    }
+    peaks = [_peak_of(lambda: step(pair.x, pair.mask)) - before for _ in range(repeats)]
+    return {"name": name_of_peer(layer), "peaks": peaks}
 
 
 def _peak_of(call) -> int:
     _give_back()
     _reset_peak()
-    before = _resident("VmRSS")
     call()
-    return _resident("VmHWM") - before
+    return _resident("VmHWM")
 
 
 def _give_back() -> None:
