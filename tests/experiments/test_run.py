@@ -43,28 +43,20 @@ def tracked(run_id):
     return mlflow.MlflowClient().get_run(run_id)
 
 
-@pytest.mark.parametrize("cell", [p.stem for p in (CONFIGURATION / "cell").glob("*.yaml")])
-def test_every_cell_makes_a_model(cell):
-    config = configuration(f"cell={cell}", "model.embedding=8")
-    model = build(config, load_task(config))
-    assert model.name == cell
-    assert np.isfinite(model(np.array([[3, 4, 5, 0]]))).all()
+def test_every_cell_makes_a_model():
+    for cell in sorted(path.stem for path in (CONFIGURATION / "cell").glob("*.yaml")):
+        config = configuration(f"cell={cell}", "model.embedding=8")
+        model = build(config, load_task(config))
+        assert model.name == cell
+        assert np.isfinite(model(np.array([[3, 4, 5, 0]]))).all()
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (
-            ["cell=gru_mut1"],
-            r"expected 8, got 6\. .*cell=gru_mut1 .*model.units=8, model.embedding=6",
-        ),
-        (["cell=gru_mut2", "model.match=parameters"], r"got 6\. .*model.match=parameters"),
-    ],
-    ids=str,
-)
-def test_a_cell_that_sizes_do_not_suit_is_refused_with_them(overrides, message):
-    config = configuration(*overrides)
-    with pytest.raises(ValueError, match=message):
+def test_a_cell_that_sizes_do_not_suit_is_refused_with_them():
+    config = configuration("cell=gru_mut1")
+    with pytest.raises(ValueError, match=r"expected 8, got 6\. .*gru_mut1 .*model.embedding=6"):
+        build(config, load_task(config))
+    config = configuration("cell=gru_mut2", "model.match=parameters")
+    with pytest.raises(ValueError, match=r"got 6\. .*gru_mut2 .*model.match=parameters"):
         build(config, load_task(config))
 
 

@@ -68,6 +68,29 @@ def test_a_step_that_keeps_nothing_or_everything_is_exact():
     np.testing.assert_array_equal(c, [6, 2, 2, 2, -1, 3, 3, 4, 4, 4])
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
+@pytest.mark.usefixtures("always_in_pieces")
+def test_one_trace_serves_all_batch_sizes_and_lengths(compiled):
+    layer = layers.MinGRU(UNITS, return_sequences=True)
+    layer.build((None, None, 5))
+    traces = []
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, 5)), tf.TensorSpec((None, UNITS))],
+        jit_compile=compiled,
+    )
+    def call(x, state):
+        traces.append(1)
+        return outputs_and_gradients(layer, x, state, None)
+
+    for batch, steps in ((1, 1), (2, 19), (5, 9)):
+        x, state = tf.random.normal((batch, steps, 5)), tf.random.normal((batch, UNITS))
+        expected = outputs_and_gradients(layer, x, state, None)
+        for one, other in zip(call(x, state), expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    assert len(traces) == 1
+
+
 @UNITS_THAT_ARE_LINEAR
 @pytest.mark.usefixtures("always_in_pieces")
 def test_second_derivatives_are_exact(unit):
