@@ -185,6 +185,7 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
 
         `mask` drops elements of the input: one `(batch, input_dim)` for all sites, or one by site.
         """
+        inputs = ops.cast(inputs, self.compute_dtype)  # Keras's layers take whole numbers as well.
         if isinstance(mask, dict) or self.state_only or self.input_itself or self.unbiased:
             masks = mask if isinstance(mask, dict) else dict.fromkeys(self.sites, mask)
             parts = [self._project_to(site, inputs, masks.get(site)) for site in self.sites]

@@ -179,6 +179,7 @@ class LSTM(GatedRecurrent):
     """The LSTM through time; see `LSTMCell`, and `Recurrent` for the shapes."""
 
     cell_class = LSTMCell
+    in_place_of = keras.layers.LSTM
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -186,3 +187,4 @@ class PeepholeLSTM(GatedRecurrent):
     """The LSTM with peepholes through time; see `PeepholeLSTMCell`, and `Recurrent`."""
 
     cell_class = PeepholeLSTMCell
+    in_place_of = keras.layers.LSTM
