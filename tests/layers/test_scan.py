@@ -125,22 +125,6 @@ def test_padded_and_masked_equals_trimmed(unit):
     np.testing.assert_allclose(layer(padded, mask=mask), layer(x), atol=1e-6)
 
 
-def test_one_trace_serves_all_batch_sizes_and_lengths():
-    layer = layers.LSTM(UNITS)
-    layer.build((None, None, 5))
-    traces = []
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 5))])
-    def call(x):
-        traces.append(x)
-        return layer(x)
-
-    for batch, steps in ((1, 1), (2, 9), (5, 3)):
-        x = tf.random.normal((batch, steps, 5))
-        np.testing.assert_allclose(call(x), layer(x), atol=1e-6)
-    assert len(traces) == 1
-
-
 def test_second_derivatives_are_refused_not_wrong():
     layer = layers.GRU(UNITS)
     x = tf.random.normal(SHAPE)
