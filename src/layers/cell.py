@@ -189,7 +189,7 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         `mask` drops elements of the input: one `(batch, input_dim)` for all sites, or one by site.
         `kernel` and `bias` are the cell's own unless given.
         """
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs = ops.cast(inputs, self.compute_dtype)  # Keras's layers take whole numbers as well.
         kernel = self.kernel if kernel is None else kernel
         bias = self.bias if bias is None else bias
         if isinstance(mask, dict) or self.state_only or self.input_itself or self.unbiased:

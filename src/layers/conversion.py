@@ -8,11 +8,7 @@ from layers.gru import GRU
 from layers.lstm import LSTM
 from layers.simple_rnn import SimpleRNN
 
-_PAIRS = (
-    (keras.layers.LSTM, LSTM),
-    (keras.layers.GRU, GRU),
-    (keras.layers.SimpleRNN, SimpleRNN),
-)
+_PAIRS = tuple((ours.in_place_of, ours) for ours in (LSTM, GRU, SimpleRNN))
 
 
 def from_keras(layer):

@@ -103,10 +103,12 @@ class GatedRecurrent(Recurrent):
         units: size of each state.
         use_cudnn: as in `keras.layers.LSTM`, but without a cuDNN form to choose: "auto" and False
             mean the same, and a layer with True raises when it is called.
-        **options: see `layers.Recurrent`.
+        *in_order, **options: see `layers.Recurrent`.
     """
 
-    def __init__(self, units, *, use_cudnn="auto", **options):
+    def __init__(self, units, *in_order, **options):
+        options = self.by_name(in_order, options)
+        use_cudnn = options.pop("use_cudnn", "auto")
         super().__init__(units, **options)
         if use_cudnn not in ("auto", True, False):
             raise ValueError(f"`use_cudnn`: expected 'auto', True or False, got {use_cudnn!r}.")

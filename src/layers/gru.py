@@ -152,6 +152,7 @@ class GRU(GatedRecurrent):
     """The full GRU through time; see `GRUCell`, and `Recurrent` for the shapes."""
 
     cell_class = GRUCell
+    in_place_of = keras.layers.GRU
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -159,3 +160,4 @@ class SimplifiedGRU(GatedRecurrent):
     """The simplified GRU through time; see `SimplifiedGRUCell`, and `Recurrent` for the shapes."""
 
     cell_class = SimplifiedGRUCell
+    in_place_of = keras.layers.GRU

@@ -193,6 +193,7 @@ class LSTM(GatedRecurrent):
     """The LSTM through time; see `LSTMCell`, and `Recurrent` for the shapes."""
 
     cell_class = LSTMCell
+    in_place_of = keras.layers.LSTM
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -200,3 +201,4 @@ class PeepholeLSTM(GatedRecurrent):
     """The LSTM with peepholes through time; see `PeepholeLSTMCell`, and `Recurrent`."""
 
     cell_class = PeepholeLSTMCell
+    in_place_of = keras.layers.LSTM

@@ -1,5 +1,6 @@
 """A recurrent layer: a cell carried through time."""
 
+import inspect
 from operator import attrgetter
 
 import keras
@@ -16,6 +17,9 @@ _OF_THE_LAYER = {
     "unroll",
     "zero_output_for_mask",
     "activity_regularizer",
+    "autocast",
+    "input_shape",
+    "input_dim",
 }
 _OF_BOTH = {"name", "dtype", "trainable"}
 
@@ -32,13 +36,19 @@ class Recurrent(keras.layers.RNN):
 
     Args:
         units: size of each state.
+        *in_order: options without a name, in the order of Keras's arguments.
         **options: those of `keras.layers.RNN`, and those of the cell.
+
+    Attributes:
+        cell_class: the cell.
+        in_place_of: the layer of Keras that this one replaces; gives the order of its arguments.
 
     Raises:
         TypeError: for an option that neither knows; the message lists those there are.
     """
 
     cell_class: type
+    in_place_of: type = keras.layers.RNN
     # Keras would have XLA compile a whole training step. The scan has its loops compiled itself,
     # once a batch size; the rest runs faster without.
     supports_jit = False
@@ -49,7 +59,8 @@ class Recurrent(keras.layers.RNN):
             for name in ("units", *cls.cell_class.options()):
                 setattr(cls, name, property(attrgetter(f"cell.{name}")))
 
-    def __init__(self, units, **options):
+    def __init__(self, units, *in_order, **options):
+        options = self.by_name(in_order, options)
         of_cell = options.keys() - _OF_THE_LAYER - _OF_BOTH
         known = self.cell_class.options().keys()
         unknown = sorted(of_cell - known - self.cell_class.refused.keys())
@@ -65,20 +76,32 @@ class Recurrent(keras.layers.RNN):
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
+    @classmethod
+    def by_name(cls, in_order, options):
+        """All options by name, those that were given in order as well.
+
+        Raises:
+            TypeError: for more of them than Keras's layer has, or one that is given twice.
+        """
+        signature = inspect.signature(cls.in_place_of.__init__)
+        bound = signature.bind_partial("self", "units", *in_order, **options)
+        _, _, *named = bound.arguments.items()
+        named = dict(named)
+        return {**named.pop("kwargs", {}), **named}
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if len(initial_state) != len(self.cell.states):
             raise ValueError(
                 f"`initial_state`: expected {len(self.cell.states)} "
                 f"({', '.join(self.cell.states)}), got {len(initial_state)}."
             )
-        if self.unroll:
-            return super().inner_loop(sequences, initial_state, mask, training)
         if isinstance(mask, list | tuple):  # Initial states that are Keras tensors bring their own.
             mask = mask[0]
+        if self.unroll:
+            return super().inner_loop(sequences, initial_state, mask, training)
         sequences = ops.transpose(sequences, (1, 0, 2))
         if mask is not None:
-            mask = ops.reshape(ops.cast(mask, "bool"), ops.shape(sequences)[1::-1])
-            mask = ops.transpose(mask, (1, 0))[..., None]
+            mask = self._by_step(mask, *ops.shape(sequences)[:2])
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=0)
             mask = None if mask is None else ops.flip(mask, axis=0)
@@ -103,6 +126,14 @@ class Recurrent(keras.layers.RNN):
             outputs=self.return_sequences,
             training=bool(training),
         )
+
+    def _by_step(self, mask, steps, batch):
+        """`(steps, batch, 1)` from what Keras takes: numbers, a last axis, one row for all."""
+        mask = ops.cast(mask, "bool")
+        if len(mask.shape) == 3:
+            mask = mask[..., 0]
+        mask = ops.broadcast_to(mask, (batch, ops.shape(mask)[1]))
+        return ops.reshape(ops.transpose(mask), (steps, batch, 1))
 
     def _as_keras_shows_masked_steps(self, outputs, mask):
         """Zeros where Keras has zeros: at masked steps if asked for, else before the first step.

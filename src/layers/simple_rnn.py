@@ -40,3 +40,4 @@ class SimpleRNN(Recurrent):
     """The basic RNN through time; see `SimpleRNNCell`, and `Recurrent` for the shapes."""
 
     cell_class = SimpleRNNCell
+    in_place_of = keras.layers.SimpleRNN

@@ -5,6 +5,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import layers
 
@@ -132,6 +133,30 @@ def test_dropout_drops_the_same_elements(ours, theirs, options, drop, implementa
 
 
 @KINDS
+@pytest.mark.parametrize("more", [{}, {"unroll": True}, {"dtype": "mixed_bfloat16"}], ids=str)
+def test_whole_numbers_are_taken_as_inputs(ours, theirs, options, more):  # noqa: ARG001
+    reference = trained(theirs, **options, **more)
+    numbers = np.random.default_rng(4).integers(-2, 3, size=SHAPE)
+    for kind in ("int32", "int64", "uint8", "bool"):
+        expected = reference(numbers.astype(kind))
+        found = layers.from_keras(reference)(numbers.astype(kind))
+        assert found.dtype == expected.dtype
+        assert_same_results([tf.cast(found, "float32")], [tf.cast(expected, "float32")], atol=0.02)
+
+
+@KINDS
+def test_a_mask_of_one_row_is_for_all_and_of_other_lengths_for_none(ours, theirs, options):  # noqa: ARG001
+    reference = trained(theirs, **options)
+    layer = layers.from_keras(reference)
+    row = np.array([[1, 0, 1, 1, 0, 1, 1, 0]], bool)
+    assert_same_results(layer(inputs(), mask=row), reference(inputs(), mask=row))
+    assert_same_results(layer(inputs(), mask=row), layer(inputs(), mask=np.repeat(row, 3, axis=0)))
+    for mistaken in (row[:, :5], np.repeat(row, 2, axis=0)):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            layer(inputs(), mask=mistaken)
+
+
+@KINDS
 def test_penalties_and_constraints(ours, theirs, options):
     shared = {
         "kernel_regularizer": "l2",
@@ -170,6 +195,48 @@ def test_every_argument_is_known_and_an_attribute(ours, theirs, options):  # noq
         assert type(one) is type(other), name
         if not name.endswith("initializer"):
             assert one == other, name
+
+
+def as_in_keras(layer, reference):
+    """What a configuration of ours says of all that Keras's says something of, and Keras's."""
+    expected = reference.get_config()
+    config = layer.get_config()
+    return {**expected, **{name: config.get(name) for name in expected.keys() - {"name"}}}, expected
+
+
+@KINDS
+def test_defaults_are_the_same(ours, theirs, options):
+    config, expected = as_in_keras(ours(3, **options), theirs(3, **options))
+    assert config == expected
+
+
+def test_by_default_the_relevance_gate_stands_where_the_lecture_has_it():
+    assert not layers.GRU(3).reset_after
+
+
+@KINDS
+def test_arguments_are_taken_in_the_same_order(ours, theirs, options):  # noqa: ARG001
+    names = list(inspect.signature(theirs.__init__).parameters)[2:-1]
+    values = {**theirs(3).get_config(), "activation": "relu", "recurrent_activation": "tanh"}
+    values.update(dropout=0.1, recurrent_dropout=0.2, seed=7, unroll=True, use_cudnn=False)
+    in_order = [values.get(name) for name in names]
+    config, expected = as_in_keras(ours(3, *in_order), theirs(3, *in_order))
+    assert config == expected
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        ours(3, *in_order, "one more")
+    with pytest.raises(TypeError, match="multiple values for argument 'activation'"):
+        ours(3, "relu", activation="tanh")
+
+
+@KINDS
+def test_arguments_of_every_layer_are_taken(ours, theirs, options):
+    for kind in (ours, theirs):
+        with pytest.warns(UserWarning, match="Do not pass an `input_shape`"):
+            layer = kind(3, input_shape=(None, 4), autocast=False, **options)
+        assert not layer.autocast
+        assert keras.Sequential([layer]).output_shape == (None, 3)
+        with pytest.warns(UserWarning, match="Do not pass an `input_shape`"):
+            kind(3, input_dim=4, **options)
 
 
 def test_use_cudnn_is_refused_when_it_would_matter():

@@ -1,0 +1,48 @@
+"""Every unit, and beside it what Keras has: a layer of its own, or its loop over our cell."""
+
+from functools import partial
+
+import keras
+import pytest
+
+import layers
+
+UNITS = {
+    "SimpleRNN": layers.SimpleRNN,
+    "SimplifiedGRU": layers.SimplifiedGRU,
+    "GRU": layers.GRU,
+    "GRU_reset_after": partial(layers.GRU, reset_after=True),
+    "LSTM": layers.LSTM,
+    "PeepholeLSTM": layers.PeepholeLSTM,
+}
+
+
+@pytest.fixture(params=UNITS.values(), ids=UNITS)
+def unit(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def units():
+    return UNITS
+
+
+@pytest.fixture(scope="session")
+def in_keras():
+    return _in_keras
+
+
+def _in_keras(layer):
+    """Keras's layer that computes and learns what ours, built, does; its weights are its own."""
+    if type(layer) in (layers.LSTM, layers.SimpleRNN):
+        return layers.to_keras(layer)
+    if type(layer) is layers.GRU and not layer.reset_after:  # Else Keras has two biases to learn.
+        return layers.to_keras(layer)
+    ours = type(layer).from_config(layer.get_config())
+    options = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")
+    shared = {name: getattr(layer, name) for name in options}
+    reference = keras.layers.RNN(ours.cell, dtype=layer.dtype_policy, **shared)
+    batch = layer.states[0].shape[0] if layer.stateful else None
+    reference.build((batch, None, layer.cell.kernel.shape[0]))
+    reference.set_weights(layer.get_weights())
+    return reference
