@@ -1,0 +1,174 @@
+"""Our layers in all the ways TensorFlow runs them: eagerly, in functions, compiled, in threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+INPUTS = 3
+LONG = 45
+"""Steps enough for a scan that treats long sequences in its own way."""
+
+
+def sequences(batch, steps, seed=0):
+    """Inputs, and a mask that is not only padding."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(batch, steps, INPUTS)).astype("float32")
+    return tf.constant(x), tf.constant(rng.random((batch, steps)) < 0.7)
+
+
+def trained(unit, **options):
+    """A layer with weights as after training: none of them as it started."""
+    layer = unit(4, return_sequences=True, **options)
+    layer.build((None, None, INPUTS))
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(size=w.shape) / 2 for w in layer.get_weights()])
+    return layer
+
+
+def outputs_and_gradients(layer, x, mask):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, mask=mask)
+        loss = tf.reduce_sum(tf.sin(tf.cast(outputs, "float32")))
+    return [outputs, *tape.gradient(loss, [x, *layer.trainable_weights])]
+
+
+def assert_close(found, expected, rtol=1e-5, atol=1e-5):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "shapes"),
+    [(False, [(1, 1), (3, 5), (2, LONG), (3, 1), (1, 20)]), (True, [(1, 1), (3, LONG)])],
+)
+def test_one_function_serves_all_batch_sizes_and_lengths(unit, in_keras, compiled, shapes):
+    layer = trained(unit)
+    reference = in_keras(layer)
+    traces = []
+    open_shapes = [tf.TensorSpec((None, None, INPUTS)), tf.TensorSpec((None, None), tf.bool)]
+
+    @tf.function(input_signature=open_shapes, jit_compile=compiled)
+    def run(x, mask):
+        traces.append(x)
+        return outputs_and_gradients(layer, x, mask)
+
+    for shape in shapes:
+        x, mask = sequences(*shape)
+        found = run(x, mask)
+        assert_close(found, outputs_and_gradients(layer, x, mask))
+        assert_close(found[:2], outputs_and_gradients(reference, x, mask)[:2])
+    assert len(traces) == 1
+
+
+def test_an_empty_batch_has_empty_outputs_and_no_gradient(unit):
+    layer = trained(unit)
+    for run in (outputs_and_gradients, tf.function(outputs_and_gradients)):
+        for mask in (None, tf.zeros((0, LONG), tf.bool)):
+            outputs, d_x, *d_weights = run(layer, tf.zeros((0, LONG, INPUTS)), mask)
+            assert outputs.shape == (0, LONG, 4)
+            assert d_x.shape == (0, LONG, INPUTS)
+            assert not any(np.any(d) for d in d_weights)
+
+
+def test_no_steps_at_all_are_refused_as_by_keras(unit, in_keras):
+    layer = trained(unit)
+    for refusing in (layer, in_keras(layer)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="out of bounds"):
+            refusing(tf.zeros((2, 0, INPUTS)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "spacing"), [("mixed_bfloat16", 2**-7), ("mixed_float16", 2**-10)]
+)
+def test_mixed_precision_is_as_precise_as_its_numbers(unit, in_keras, policy, spacing):
+    layer, exact = trained(unit, dtype=policy), trained(unit)
+    x, mask = sequences(5, LONG)
+    outputs, *gradients = tf.function(outputs_and_gradients)(layer, x, mask)
+    assert outputs.dtype == layer.compute_dtype == policy.removeprefix("mixed_")
+    assert {v.dtype for v in layer.weights} == {g.dtype.name for g in gradients} == {"float32"}
+    expected, *expected_gradients = outputs_and_gradients(exact, x, mask)
+    for close in (expected, in_keras(layer)(x, mask=mask)):
+        assert_close([tf.cast(outputs, "float32")], [tf.cast(close, "float32")], atol=3 * spacing)
+    for found, close in zip(gradients, expected_gradients, strict=True):
+        assert_close([found], [close], atol=8 * spacing * np.abs(close).max())
+
+
+def test_a_model_learns_under_the_policy_mixed_bfloat16(units):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        keras.utils.set_random_seed(0)
+        words = keras.Input((None,), dtype="int32")
+        x = keras.layers.Embedding(20, 6, mask_zero=True)(words)
+        read = [unit(4) for unit in units.values()]
+        read.append(keras.layers.Bidirectional(units["PeepholeLSTM"](4)))
+        read = [keras.layers.Dense(1, dtype="float32")(layer(x)) for layer in read]
+    finally:
+        keras.config.set_dtype_policy(before)
+    model = keras.Model(words, read)
+    model.compile(keras.optimizers.Adam(0.03), ["mse"] * len(read))
+    numbers = np.random.default_rng(0).integers(0, 20, size=(16, 20))
+    target = numbers[:, :1] / 20
+    history = model.fit(numbers, [target] * len(read), epochs=15, verbose=0).history
+    losses = [values for name, values in history.items() if name != "loss"]
+    assert len(losses) == len(read)
+    for values in losses:
+        assert values[-1] < 0.7 * values[0]
+
+
+def test_two_threads_predict_with_one_model(units):
+    x = keras.Input((None, INPUTS))
+    model = keras.Model(x, [unit(4)(x) for unit in units.values()])
+    batches = [sequences(2 + i % 2, (3, 20, LONG)[i % 3], seed=i)[0] for i in range(8)]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda batch: model.predict(batch, verbose=0), batches))
+    for batch, outputs in zip(batches, found, strict=True):
+        assert_close(outputs, model(batch))
+
+
+def test_a_layer_called_twice_learns_from_both_calls(unit):
+    layer, one, other = (trained(unit) for _ in range(3))
+    (x, mask), (y, _) = sequences(2, 6), sequences(3, 4, seed=1)
+    with tf.GradientTape() as tape:
+        called_twice = tf.reduce_sum(layer(x, mask=mask)) + tf.reduce_sum(layer(y))
+    with tf.GradientTape() as apart:
+        called_apart = tf.reduce_sum(one(x, mask=mask)) + tf.reduce_sum(other(y))
+    gradients = apart.gradient(called_apart, [one.trainable_weights, other.trainable_weights])
+    shared = tape.gradient(called_twice, layer.trainable_weights)
+    assert_close(shared, [a + b for a, b in zip(*gradients, strict=True)])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_time_distributed_reads_sentence_by_sentence(unit, known):
+    layer = trained(unit)
+    reader = keras.layers.TimeDistributed(layer)
+    x, mask = sequences(4, 20)
+    text, masks = tf.reshape(x, (2, 2, 20, INPUTS)), tf.reshape(mask, (2, 2, 20))
+    if known:
+        outputs, d_text, *d_weights = outputs_and_gradients(reader, text, masks)
+        expected = outputs_and_gradients(layer, x, mask)
+        found = [tf.reshape(outputs, (4, 20, 4)), tf.reshape(d_text, x.shape), *d_weights]
+        assert_close(found, expected)
+    else:  # How many sentences: Keras then runs them side by side in one vectorised call.
+        open_shape = tf.TensorSpec((None, None, 20, INPUTS))
+        outputs = tf.function(reader, input_signature=[open_shape])(text)
+        assert_close([tf.reshape(outputs, (4, 20, 4))], [layer(x)])
+
+
+def test_states_stay_from_batch_to_batch_in_a_function_too(unit, in_keras):
+    layer = unit(4, stateful=True, return_sequences=True)
+    layer.build((2, None, INPUTS))
+    reference = in_keras(layer)
+    run = tf.function(layer, reduce_retracing=True)
+    for steps in (20, 1, LONG):
+        x, mask = sequences(2, steps, seed=steps)
+        assert_close([run(x, mask=mask)], [reference(x, mask=mask)])
+    assert_close(layer.states, reference.states)
+    layer.reset_state()
+    assert not any(np.any(state) for state in layer.states)
+    reference.reset_state()
+    assert_close([run(x)], [reference(x)])
