@@ -1,0 +1,111 @@
+"""Our layers on two devices, and exported to where this project is not."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+WORDS = np.random.default_rng(0).integers(0, 20, size=(20, 45))  # 0 is masked, wherever it stands.
+TARGET = np.random.default_rng(1).normal(size=(20, 1))
+
+ON_TWO_DEVICES = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import keras
+import layers
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+with strategy.scope():
+    model = keras.saving.load_model(sys.argv[1] + "/model.keras")
+data = np.load(sys.argv[1] + "/data.npz")
+batch = {"batch_size": 8, "verbose": 0}
+model.fit(data["words"][:8], data["target"][:8], **batch)
+after_a_step = model.get_weights()
+loss = model.fit(data["words"], data["target"], epochs=2, shuffle=False, **batch).history["loss"]
+predicted = model.predict(data["words"], **batch)
+np.savez(
+    sys.argv[1] + "/found.npz", *after_a_step, *model.get_weights(), np.array(loss), predicted
+)
+"""
+
+WITHOUT_THE_PROJECT = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+sys.modules["layers"] = None  # However the project may be installed.
+try:
+    import layers
+except ImportError:
+    pass
+else:
+    raise AssertionError("the project is here")
+
+data = np.load(sys.argv[1] + "/data.npz")
+exported, saved = (tf.saved_model.load(f"{sys.argv[1]}/{name}") for name in ("exported", "saved"))
+for name in ("long", "medium", "short"):
+    words = tf.constant(data[name], "int32")
+    (by_signature,) = saved.signatures["serving_default"](words).values()
+    for found in (exported.serve(words), by_signature):
+        np.testing.assert_allclose(found, data[name + "_read"], atol=1e-6)
+"""
+
+
+def model_of(units):
+    """Every unit, and one in both directions, over sentences of any length."""
+    keras.utils.set_random_seed(0)
+    words = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(20, 5, mask_zero=True)(words)
+    x = keras.layers.Bidirectional(units["LSTM"](3, return_sequences=True))(x)
+    read = [unit(3)(x) for unit in units.values()]
+    return keras.Model(words, keras.layers.Dense(1)(keras.layers.Concatenate()(read)))
+
+
+def run(program, folder, **environment):
+    found = subprocess.run(
+        [sys.executable, "-c", program, folder],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def test_two_devices_come_to_what_one_comes_to(units, tmp_path):
+    learning_rate = 0.1
+    model = model_of(units)
+    model.compile(keras.optimizers.SGD(learning_rate), "mse")
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "data.npz", words=WORDS, target=TARGET)
+    run(ON_TWO_DEVICES, tmp_path)
+    before = model.get_weights()
+    model.fit(WORDS[:8], TARGET[:8], batch_size=8, verbose=0)
+    after_a_step = model.get_weights()
+    fitted = model.fit(WORDS, TARGET, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    predicted = model.predict(WORDS, verbose=0)
+    found = list(np.load(tmp_path / "found.npz").values())
+    for weight, start, one, two in zip(model.weights, before, after_a_step, found, strict=False):
+        gradients = [(start - after) / learning_rate for after in (one, two)]
+        np.testing.assert_allclose(*gradients, atol=1e-5, err_msg=weight.path)
+    expected = [*model.get_weights(), np.array(fitted.history["loss"]), predicted]
+    for one, two in zip(expected, found[len(before) :], strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-5)
+
+
+def test_an_exported_model_reads_where_this_project_is_not(units, tmp_path):
+    model = model_of(units)
+    model.export(tmp_path / "exported", verbose=False)
+    tf.saved_model.save(model, tmp_path / "saved")
+    sentences = {"long": WORDS, "medium": WORDS[:5, :20], "short": WORDS[:3, :4]}
+    read = {f"{name}_read": model.predict(words, verbose=0) for name, words in sentences.items()}
+    np.savez(tmp_path / "data.npz", **sentences, **read)
+    run(WITHOUT_THE_PROJECT, tmp_path, PYTHONPATH="")
