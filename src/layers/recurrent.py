@@ -5,6 +5,7 @@ from operator import attrgetter
 import keras
 from keras import ops
 
+from layers.embedding import by_word, moved
 from layers.scan import scan
 
 _OF_THE_LAYER = {
@@ -71,12 +72,12 @@ class Recurrent(keras.layers.RNN):
             return super().inner_loop(sequences, initial_state, mask, training)
         if isinstance(mask, list | tuple):  # Initial states that are Keras tensors bring their own.
             mask = mask[0]
-        sequences = ops.transpose(sequences, (1, 0, 2))
+        sequences = moved(sequences, lambda x: ops.swapaxes(x, 0, 1))
         if mask is not None:
             mask = ops.reshape(ops.cast(mask, "bool"), ops.shape(sequences)[1::-1])
             mask = ops.transpose(mask, (1, 0))[..., None]
         if self.go_backwards:
-            sequences = ops.flip(sequences, axis=0)
+            sequences = moved(sequences, lambda x: ops.flip(x, axis=0))
             mask = None if mask is None else ops.flip(mask, axis=0)
         outputs, states = self.through_time(sequences, initial_state, mask, training)
         if mask is not None:
@@ -85,7 +86,11 @@ class Recurrent(keras.layers.RNN):
 
     def through_time(self, sequences, states, mask, training):
         """All outputs and the last states, from `(steps, batch, input_dim)`."""
-        projected = self.cell.project(sequences, self.cell.input_mask(sequences[0], training))
+        dropped = self.cell.input_mask(sequences[0], training)
+        if dropped is None:
+            projected = by_word(self.cell.project, sequences)
+        else:
+            projected = self.cell.project(sequences, dropped)
         kept = self.cell.state_masks(states[0], training)
         return scan(self.cell, projected, states, mask, kept)
 
