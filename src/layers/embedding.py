@@ -6,8 +6,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-WORDS_A_ROW = 2
-"""From so many words in a batch for each in the vocabulary on, a table of products pays."""
+WORDS_A_ROW = 4
+"""From so many words in a batch for each in the vocabulary on, a table is made. At 2 it pays in some
+cases and costs in others; from 4 on a training step was 3 to 15% faster with vectors of 64, and up
+to half as fast again with vectors of 256."""
 
 LARGEST_TABLE = 4000
 """Words in the largest vocabulary for which a table is made. In a larger one few batches would gain
