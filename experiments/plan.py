@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,19 @@ def make_plan(arguments: list[str]) -> Plan:
             others = [_checked({**first, key: option}) for option in options[1:]]
             _check_names(key, options, [configurations[0], *others], list(axes))
             configurations += others
+        for options in _judged_together(values):
+            _checked({**first, **options})
         if experiment is not None:
             _check_file(experiment, {k: v for k, v in first.items() if _is_choice(k)})
     return Plan(experiment, axes, configurations, _directory(typed))
+
+
+def _judged_together(values: dict[str, list[str]]) -> list[dict[str, str]]:
+    """The combinations of values that can be wrong though each of them is right."""
+    keys = ("model.direction", "model.merge")
+    if not values.keys() >= set(keys):
+        return []
+    return [dict(zip(keys, each, strict=True)) for each in product(*(values[k] for k in keys))]
 
 
 def overrides_of_make(text: str) -> list[str]:
@@ -162,7 +173,16 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     for key in settings:
         _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key))
     check_limits(config, _LIMITS)
+    _check_merge(config.model)
     return config
+
+
+def _check_merge(model: DictConfig) -> None:
+    if model.direction == "forward" and model.merge != "concat":
+        raise RefusedError(
+            f"model.merge: {model.merge} needs two directions, and model.direction is forward. "
+            "Leave it, or set model.direction=bidirectional."
+        )
 
 
 def _composed(overrides: dict[str, str], **options) -> DictConfig:
@@ -213,6 +233,11 @@ _LIMITS = {
     "model.embedding": at_least(1),
     "model.dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
     "model.direction": one_of("forward", "bidirectional"),
+    "model.merge": (
+        (lambda value: value in ("concat", "sum", "mul", "ave")),
+        "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what follows "
+        "takes one sequence)",
+    ),
     "model.match": one_of("units", "parameters"),
     "training.batch_size": at_least(1),
     "training.learning_rate": ((lambda value: value > 0), "more than 0"),

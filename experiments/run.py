@@ -128,6 +128,9 @@ def _loaded_task(options: str) -> Task:
     return task
 
 
+_SHAPE = ("layers", "direction", "merge", "embedding", "dropout")
+
+
 def build(config: DictConfig, task: Task) -> keras.Model:
     """The model of a configuration for a loaded task, sized as `model.match` says.
 
@@ -150,7 +153,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
         "vocabulary_size": len(task.vocabulary),
         "classes": task.classes,
         "per_step": task.per_step,
-        **{key: config.model[key] for key in ("layers", "direction", "embedding", "dropout")},
+        **{key: config.model[key] for key in _SHAPE},
     }
     units = config.model.units
     if config.model.match == "parameters":

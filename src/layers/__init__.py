@@ -2,6 +2,7 @@
 
 from layers.cell import Cell
 from layers.conversion import from_keras, to_keras
+from layers.embedding import Embedding
 from layers.gru import GRU, GRUCell, SimplifiedGRU, SimplifiedGRUCell
 from layers.lstm import LSTM, LSTMCell, PeepholeLSTM, PeepholeLSTMCell
 from layers.minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
@@ -12,6 +13,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "Cell",
+    "Embedding",
     "GRUCell",
     "LSTMCell",
     "MinGRU",

@@ -297,6 +297,15 @@ class Projection:
         return self._cell.project(inputs, self._mask, **weights)
 
 
+class Projected:
+    """Stands for a `Projection` where the inputs are `W x + b` already."""
+
+    weights = ()
+
+    def __call__(self, inputs):
+        return inputs
+
+
 def _product(inputs, kernel, bias=None):
     """`inputs @ kernel + bias` over all leading axes at once, which makes its gradients so too."""
     rows = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), kernel)

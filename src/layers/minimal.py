@@ -3,6 +3,7 @@
 import keras
 from keras.ops import log_sigmoid, sigmoid
 
+from layers.embedding import by_word
 from layers.gated import GatedCell, GatedRecurrent
 from layers.parallel_scan import parallel_scan
 
@@ -134,7 +135,11 @@ class _InParallel(GatedRecurrent):
     """Runs a `LinearCell` through time."""
 
     def through_time(self, sequences, states, mask, training):
-        projected = self.cell.project(sequences, self.cell.input_mask(sequences[0], training))
+        dropped = self.cell.input_mask(sequences[0], training)
+        if dropped is None:
+            projected = by_word(self.cell.project, sequences)
+        else:
+            projected = self.cell.project(sequences, dropped)
         keep, new = self.cell.coefficients(self.cell.by_site(projected).__getitem__)
         c = parallel_scan(keep, new, states[0], mask)
         return c, [c[-1]]

@@ -6,7 +6,8 @@ from operator import attrgetter
 import keras
 from keras import ops
 
-from layers.cell import Projection
+from layers.cell import Projected, Projection
+from layers.embedding import by_word, moved, words_of
 from layers.scan import scan
 
 _OF_THE_LAYER = {
@@ -99,11 +100,11 @@ class Recurrent(keras.layers.RNN):
             mask = mask[0]
         if self.unroll:
             return super().inner_loop(sequences, initial_state, mask, training)
-        sequences = ops.transpose(sequences, (1, 0, 2))
+        sequences = moved(sequences, lambda x: ops.swapaxes(x, 0, 1))
         if mask is not None:
             mask = self._by_step(mask, *ops.shape(sequences)[:2])
         if self.go_backwards:
-            sequences = ops.flip(sequences, axis=0)
+            sequences = moved(sequences, lambda x: ops.flip(x, axis=0))
             mask = None if mask is None else ops.flip(mask, axis=0)
         outputs, states = self.through_time(sequences, initial_state, mask, training)
         if not self.return_sequences:
@@ -114,7 +115,10 @@ class Recurrent(keras.layers.RNN):
 
     def through_time(self, sequences, states, mask, training):
         """All outputs, if they are wanted, and the last states, from `(steps, batch, ...)`."""
-        projection = Projection(self.cell, self.cell.input_mask(sequences[0], training))
+        dropped = self.cell.input_mask(sequences[0], training)
+        projection = Projection(self.cell, dropped)
+        if dropped is None and words_of(sequences) is not None:
+            sequences, projection = by_word(self.cell.project, sequences), Projected()
         kept = self.cell.state_masks(states[0], training)
         return scan(
             self.cell,

@@ -54,7 +54,7 @@ def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, t
 
     @tf.custom_gradient
     def run(*flat):
-        tensors_ = tf.nest.pack_sequence_as(tensors, flat)
+        tensors_ = tf.nest.pack_sequence_as(tensors, _unrecorded(flat))
         results, memory = loop.forward(tensors_, saving=training)
 
         def gradient(*d_results):
@@ -81,9 +81,18 @@ def _once(function, arguments):
                 "keras.layers.RNN(layer.cell), which is slower."
             )
 
-        return function(*tensors[:arguments]), refuse
+        return function(*_unrecorded(tensors[:arguments])), refuse
 
     return guarded
+
+
+def _unrecorded(tensors):
+    """The same tensors, of which a tape does not see what is done with them.
+
+    A persistent tape would make TensorFlow derive every compiled function there and then, into one
+    that XLA cannot compile.
+    """
+    return [tf.stop_gradient(tensor) for tensor in tensors]
 
 
 class _Tensors(NamedTuple):

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import keras
 
+from layers import Embedding
+
 DIRECTIONS = ("forward", "bidirectional")
+MERGES = ("concat", "sum", "mul", "ave")
 
 Unit = Callable[..., keras.layers.Layer]
 """Makes a recurrent layer of one kind: called with `units` and `return_sequences`."""
@@ -19,6 +22,7 @@ def build_model(
     units: int,
     layers: int = 1,
     direction: str = "forward",
+    merge: str = "concat",
     embedding: int = 64,
     dropout: float = 0.0,
     name: str | None = None,
@@ -28,6 +32,13 @@ def build_model(
         x<t> -> e<t> -> a[1]<t> -> ... -> a[layers]<t> -> y<t>     per step (many-to-many)
         x<1..T> -> ... -> a[layers]<T> -> y                        at the end (many-to-one)
 
+    In both directions a layer reads the whole sequence twice, at the same time, with weights of its
+    own each way: from the first word on and from the last one back,
+
+        a→<t> from a→<t-1> and e<t>,    a←<t> from a←<t+1> and e<t>,    a<t> = [a→<t>, a←<t>]
+
+    and at the end (many-to-one) a is [a→<T>, a←<1>]: each way after its last word.
+
     Args:
         unit: makes one recurrent layer, for example `layers.GRU` or `keras.layers.GRU`.
         vocabulary_size: number of word numbers, padding (0) included.
@@ -36,8 +47,15 @@ def build_model(
         units: size of each recurrent layer and direction.
         layers: number of recurrent layers, one upon the other.
         direction: "forward" or "bidirectional".
+        merge: what both directions together are: "concat", one stacked on the other as above, of
+            size 2 units; or of size units, element by element, their "sum", their product ("mul")
+            or their mean ("ave").
         embedding: size of e<t>.
-        dropout: share of e<t> and of each layer's output dropped in training.
+        dropout: share of the elements dropped in training of every e<t>, of every layer's output
+            on its way up, both directions together, and of what the scores are made of; others at
+            each step, and those kept grow by 1 / (1 - dropout). Nothing is dropped on the way
+            through time (Zaremba et al. 2014, "Recurrent Neural Network Regularization"); that is
+            `recurrent_dropout` of the unit, with the same elements at every step.
         name: name of the model.
 
     Returns:
@@ -45,30 +63,43 @@ def build_model(
         `(batch, classes)`. Its inputs may have any number of steps; word number 0 is masked.
 
     Raises:
-        ValueError: for an unknown direction.
+        ValueError: for an unknown direction or merge, or a merge with nothing to merge.
     """
-    if direction not in DIRECTIONS:
-        raise ValueError(
-            f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}."
-        )
+    _check(direction, merge)
     words = keras.Input((None,), dtype="int32", name="words")
-    x = keras.layers.Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
+    x = Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
     for number in range(1, layers + 1):
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
-        return_sequences = per_step or number < layers
-        x = _in_direction(unit, direction, units, return_sequences, f"recurrent_{number}")(x)
+        each = {"units": units, "return_sequences": per_step or number < layers}
+        x = _recurrent(unit, each, direction, merge, f"recurrent_{number}")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     scores = keras.layers.Dense(classes, dtype="float32", name="scores")(x)
     return keras.Model(words, scores, name=name)
 
 
-def _in_direction(unit, direction, units, return_sequences, name):
+def _check(direction, merge):
+    if direction not in DIRECTIONS:
+        raise ValueError(
+            f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}."
+        )
+    if merge not in MERGES:
+        raise ValueError(
+            f"`merge`: expected one of {', '.join(MERGES)}, got {merge!r}. Keras's None keeps the "
+            "directions apart, as two outputs, and what follows takes one."
+        )
+    if direction == "forward" and merge != "concat":
+        raise ValueError(
+            f"`merge`: {merge!r} needs two directions, and `direction` is 'forward'. "
+            "Leave `merge`, or set `direction` to 'bidirectional'."
+        )
+
+
+def _recurrent(unit, options, direction, merge, name):
     if direction == "forward":
-        return unit(units=units, return_sequences=return_sequences, name=name)
-    both = unit(units=units, return_sequences=return_sequences)
-    return keras.layers.Bidirectional(both, name=name)
+        return unit(**options, name=name)
+    return keras.layers.Bidirectional(unit(**options), merge_mode=merge, name=name)
 
 
 def units_for_parameters(unit: Unit, parameters: int, **model) -> int:

@@ -12,6 +12,7 @@ from experiments.catalogue import CONFIGURATION, experiments
 from experiments.checks import RefusedError
 from experiments.plan import make_plan, overrides_of_make, quoted
 from experiments.sweep import Sweep
+from models import DIRECTIONS, MERGES
 
 REFUSED = [
     (["experiment=gru_vs_lstn"], r"no experiment 'gru_vs_lstn'. Did you mean gru_vs_lstm\?"),
@@ -27,6 +28,20 @@ REFUSED = [
     (["model.units=2.5"], "model.units: expected a whole number"),
     (["model.dropout=1"], "model.dropout: expected at least 0 and less than 1, got 1"),
     (["model.match=size"], "model.match: expected one of units, parameters, got 'size'"),
+    (["model.direction=up"], "model.direction: expected one of forward, bidirectional, got 'up'"),
+    (
+        ["model.direction=bidirectional", "model.merge=add"],
+        "model.merge: expected one of concat, sum, mul, ave .*, got 'add'",
+    ),
+    (
+        ["model.direction=bidirectional", "model.merge=null"],
+        "null, as in Keras, would merge nothing",
+    ),
+    (["model.merge=sum"], "model.merge: sum needs two directions, and model.direction is forward"),
+    (
+        ["model.direction=bidirectional,forward", "model.merge=concat,sum"],
+        "model.merge: sum needs two directions",
+    ),
     (["training.learning_rate=-1"], "training.learning_rate: expected more than 0"),
     (["training.jit_compile=1"], "training.jit_compile: expected true or false"),
     (["budget.epochs=0"], "budget.epochs: expected at least 1"),
@@ -81,6 +96,14 @@ def test_an_experiment_brings_its_axes_and_the_command_line_replaces_them():
     assert {c.model.units for c in plan.configurations} == {8, 16, 32}
     assert {c.cell.name for c in plan.configurations} == set(plan.axes["cell"])
     assert {c.task.name for c in plan.configurations} == {"imdb"}
+
+
+def test_the_words_for_a_model_are_those_that_models_take():
+    for key, known in (("direction", DIRECTIONS), ("merge", MERGES)):
+        plan = make_plan(["model.direction=bidirectional", f"model.{key}={','.join(known)}"])
+        assert {config.model[key] for config in plan.configurations} == set(known)
+        with pytest.raises(RefusedError, match=f"expected one of {', '.join(known)}[, ]"):
+            make_plan([f"model.{key}=none_of_them"])
 
 
 def test_a_range_and_an_added_value_are_taken():

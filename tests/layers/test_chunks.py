@@ -133,3 +133,20 @@ def test_half_precision_sums_over_chunks_in_float32():
         return tape.gradient(loss, layer.cell.kernel)
 
     assert float(gradient()[0, 0]) == pytest.approx(8192 + steps - 1, rel=0.01)
+
+
+def test_a_tape_that_persists_gives_the_same_gradients():
+    layer = layers.LSTM(UNITS, dtype="float64")
+    layer.build((None, None, FEATURES))
+    x, *_ = draw(layer, LENGTHS["several"])
+
+    def gradients(persistent):
+        @tf.function(input_signature=[tf.TensorSpec((None, None, FEATURES), "float64")])
+        def both(x):
+            with tf.GradientTape(persistent=persistent) as tape:
+                loss = tf.reduce_sum(layer(x, training=True))
+            return tape.gradient(loss, layer.trainable_weights)
+
+        return both(x)
+
+    assert_close(gradients(True), gradients(False), 1e-12)

@@ -3,11 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import layers
-from models import build_model, units_for_parameters
+from models import MERGES, build_model, units_for_parameters
 
 SHAPE = {"vocabulary_size": 11, "classes": 3, "per_step": True, "embedding": 5}
+WAYS = [("forward", "concat"), *[("bidirectional", merge) for merge in MERGES]]
 
 
 @pytest.mark.parametrize("per_step", [True, False])
@@ -19,6 +21,149 @@ def test_shapes_for_any_number_of_steps(per_step, direction, depth):
     for steps in (1, 7):
         answers = model.predict(np.ones((2, steps), int), verbose=0)
         assert answers.shape == ((2, steps, 3) if per_step else (2, 3))
+
+
+def of_keras(direction, merge, depth, per_step):
+    """The model of `SHAPE` with 4 LSTM units, of Keras's layers alone and one after the other."""
+    model = keras.Sequential([keras.layers.Embedding(11, 5, mask_zero=True)])
+    for number in range(depth):
+        layer = keras.layers.LSTM(4, return_sequences=per_step or number < depth - 1)
+        if direction == "bidirectional":
+            layer = keras.layers.Bidirectional(layer, merge_mode=merge)
+        model.add(layer)
+    model.add(keras.layers.Dense(3))
+    return model
+
+
+def answers_and_gradients(model, words):
+    with tf.GradientTape() as tape:
+        answers = model(words)
+        loss = tf.reduce_sum(tf.sin(answers))
+    return [answers, *map(tf.convert_to_tensor, tape.gradient(loss, model.trainable_weights))]
+
+
+@pytest.mark.parametrize("per_step", [True, False])
+@pytest.mark.parametrize(("direction", "merge"), WAYS)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_it_is_the_model_one_would_build_of_keras_layers(per_step, direction, merge, depth):
+    rng = np.random.default_rng(0)
+    lengths = 3 * [[6], [2], [4]]  # Words enough for a look-up.
+    words = np.where(np.arange(6) < lengths, rng.integers(1, 11, (9, 6)), 0)
+    shape = {**SHAPE, "per_step": per_step}
+    model = build_model(
+        layers.LSTM, units=4, layers=depth, direction=direction, merge=merge, **shape
+    )
+    reference = of_keras(direction, merge, depth, per_step)
+    reference.build((None, None))
+    weights = [rng.normal(size=w.shape) for w in model.weights]
+    for each in (model, reference):
+        each.set_weights(weights)
+    found, expected = (answers_and_gradients(each, words) for each in (model, reference))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("merge", "together"),
+    [
+        ("concat", lambda a, b: np.concatenate([a, b], axis=-1)),
+        ("sum", np.add),
+        ("mul", np.multiply),
+        ("ave", lambda a, b: (a + b) / 2),
+    ],
+)
+@pytest.mark.parametrize("per_step", [True, False])
+def test_a_bidirectional_layer_is_two_layers_merged(merge, together, per_step):
+    """a→ from the first word on, a← from the last one back."""
+    shape = {**SHAPE, "per_step": per_step}
+    model = build_model(layers.GRU, units=4, direction="bidirectional", merge=merge, **shape)
+    words = np.array([[3, 1, 4, 1, 5]])
+    e = model.get_layer("embedding")(words)
+    both = model.get_layer("recurrent_1")
+    there, back = layers.GRU(4, return_sequences=True), layers.GRU(4, return_sequences=True)
+    for alone, way in ((there, both.forward_layer), (back, both.backward_layer)):
+        alone.build(e.shape)
+        alone.set_weights(way.get_weights())
+    a, b = there(e).numpy(), back(np.array(e)[:, ::-1]).numpy()[:, ::-1]
+    if not per_step:
+        a, b = a[:, -1], b[:, 0]
+    scores = model.get_layer("scores")(together(a, b))
+    np.testing.assert_allclose(model(words), scores, atol=1e-6)
+
+
+def ancestors(tensors):
+    """All operations that must be done before these tensors are there."""
+    found, left = set(), [tensor.op for tensor in tensors]
+    while left:
+        operation = left.pop()
+        if operation not in found:
+            found.add(operation)
+            left += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
+    return found
+
+
+@pytest.mark.parametrize("unit", [layers.SimpleRNN, layers.GRU, layers.LSTM])
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.2, "recurrent_dropout": 0.2}], ids=str)
+def test_neither_direction_waits_for_the_other(unit, options):
+    """So TensorFlow runs both at the same time, in training forward as well as back."""
+    model = build_model(
+        lambda **more: unit(**options, **more), units=4, direction="bidirectional", **SHAPE
+    )
+    both = model.get_layer("recurrent_1")
+    ways = (both.forward_layer, both.backward_layer)
+    both.merge_mode = None  # What each direction has for itself.
+    made = []
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    def step(words):
+        e = model.get_layer("embedding")(words)
+        with tf.GradientTape(persistent=True) as tape:
+            results = both(e, training=True)
+        for result, way in zip(results, ways, strict=True):
+            made.append([result, *tape.gradient(result, way.trainable_weights)])
+        return tf.nest.flatten(made)
+
+    graph = step.get_concrete_function().graph
+    inside = {id(outside): tensor.op for outside, tensor in graph.captures}
+    kernels = [inside[id(way.cell.kernel.value.handle)] for way in ways]
+    before = [ancestors(tensors) for tensors in made]
+    for own, other in ((0, 1), (1, 0)):
+        assert kernels[own] in before[own]
+        assert kernels[other] not in before[own]
+
+
+def test_dropout_is_between_all_layers_and_new_at_every_step():
+    shape = {"units": 4, "layers": 2, "direction": "bidirectional", **SHAPE}
+    model = build_model(layers.GRU, dropout=0.5, **shape)
+    assert [layer.name for layer in model.layers[1:]] == [
+        *("embedding", "dropout_1", "recurrent_1", "dropout_2", "recurrent_2", "dropout", "scores")
+    ]
+    dropped = np.array(model.get_layer("dropout_2")(np.ones((1, 20, 8)), training=True))[0]
+    assert set(dropped.ravel()) == {0, 2}
+    assert len(np.unique(dropped, axis=0)) > 1
+    plain = build_model(layers.GRU, **shape)
+    plain.set_weights(model.get_weights())
+    words = np.array([[3, 1, 4, 0]])
+    np.testing.assert_allclose(model(words, training=False), plain(words), atol=1e-6)
+    assert not np.allclose(model(words, training=True), plain(words), atol=1e-3)
+
+
+def test_a_small_vocabulary_is_looked_up(monkeypatch):
+    shapes = []
+    project = layers.Cell.project
+
+    def noted(cell, inputs, *rest, **weights):
+        shapes.append(tuple(inputs.shape))
+        return project(cell, inputs, *rest, **weights)
+
+    monkeypatch.setattr(layers.Cell, "project", noted)
+    words = np.ones((6, 9), int)
+    for dropout, training, looked_up in ((0.0, True, 1), (0.5, True, 0), (0.5, False, 1)):
+        model = build_model(layers.GRU, units=4, layers=2, dropout=dropout, **SHAPE)
+        shapes.clear()
+        model(words, training=training)
+        assert shapes.count((11, 5)) == looked_up
+        assert len(shapes) == 2
 
 
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
@@ -44,6 +189,19 @@ def test_the_future_reaches_an_answer_only_in_both_directions():
 def test_an_unknown_direction_is_refused():
     with pytest.raises(ValueError, match="`direction`: expected one of forward, bidirectional"):
         build_model(layers.GRU, units=4, direction="sideways", **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("direction", "merge", "message"),
+    [
+        ("bidirectional", "add", "`merge`: expected one of concat, sum, mul, ave, got 'add'"),
+        ("bidirectional", None, "got None. Keras's None keeps the directions apart"),
+        ("forward", "sum", "`merge`: 'sum' needs two directions, and `direction` is 'forward'"),
+    ],
+)
+def test_a_merge_that_cannot_be_is_refused(direction, merge, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(layers.GRU, units=4, direction=direction, merge=merge, **SHAPE)
 
 
 @pytest.mark.parametrize("unit", [layers.SimpleRNN, layers.GRU, layers.LSTM, keras.layers.GRU])
