@@ -47,7 +47,8 @@ def answers_and_gradients(model, words):
 @pytest.mark.parametrize("depth", [1, 2])
 def test_it_is_the_model_one_would_build_of_keras_layers(per_step, direction, merge, depth):
     rng = np.random.default_rng(0)
-    words = np.where(np.arange(6) < [[6], [2], [4]], rng.integers(1, 11, (3, 6)), 0)
+    lengths = 3 * [[6], [2], [4]]  # Words enough for a look-up.
+    words = np.where(np.arange(6) < lengths, rng.integers(1, 11, (9, 6)), 0)
     shape = {**SHAPE, "per_step": per_step}
     model = build_model(
         layers.LSTM, units=4, layers=depth, direction=direction, merge=merge, **shape
@@ -156,7 +157,7 @@ def test_a_small_vocabulary_is_looked_up(monkeypatch):
         return project(cell, inputs, *rest)
 
     monkeypatch.setattr(layers.Cell, "project", noted)
-    words = np.ones((4, 9), int)
+    words = np.ones((6, 9), int)
     for dropout, training, looked_up in ((0.0, True, 1), (0.5, True, 0), (0.5, False, 1)):
         model = build_model(layers.GRU, units=4, layers=2, dropout=dropout, **SHAPE)
         shapes.clear()
