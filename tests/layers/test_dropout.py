@@ -85,7 +85,7 @@ def test_a_model_trained_twice_from_one_seed_is_the_same():
         keras.utils.set_random_seed(4)
         model = keras.Sequential([layers.GRU(2, dropout=0.3, recurrent_dropout=0.3)])
         model.compile("sgd", "mse")
-        model.fit(X, np.ones((4, 2)), epochs=2, verbose=0)
+        model.fit(X[:, :6], np.ones((4, 2)), epochs=2, verbose=0)
         return model.get_weights()
 
     for one, other in zip(weights(), weights(), strict=True):

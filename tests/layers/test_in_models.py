@@ -61,8 +61,8 @@ def train(model, **how):
         *history["loss"],
         *history["val_loss"],
         model.train_on_batch(WORDS[:1, :5], LABELS[:1], sample_weight=weights[2:3]),
-        model.evaluate(WORDS, LABELS, batch_size=4, sample_weight=weights, verbose=0),
-        *model.predict(WORDS, batch_size=4, verbose=0)[:, 0],
+        model.evaluate(WORDS[:8], LABELS[:8], batch_size=4, sample_weight=weights[:8], verbose=0),
+        *model.predict(WORDS, verbose=0)[:, 0],
     ]
 
 
@@ -141,10 +141,10 @@ def test_a_clone_has_the_same_layers_and_weights_of_its_own(unit):
 class Reader(keras.Model):
     """A model of one's own, which reads twice: the second time it knows what there is to come."""
 
-    def __init__(self, unit):
+    def __init__(self):
         super().__init__()
         self.embedding = keras.layers.Embedding(20, 5, mask_zero=True)
-        self.unit = unit(4, return_state=True)
+        self.unit = layers.PeepholeLSTM(4, return_state=True)
         self.out = keras.layers.Dense(1, activation="sigmoid")
 
     def call(self, words):
@@ -153,15 +153,14 @@ class Reader(keras.Model):
         return self.out(self.unit(x, mask=mask, initial_state=states)[0])
 
 
-@pytest.mark.parametrize("unit", [layers.GRU, layers.PeepholeLSTM])
-def test_a_model_class_learns_and_its_weights_can_be_saved(unit, tmp_path):
+def test_a_model_class_learns_and_its_weights_can_be_saved(tmp_path):
     keras.utils.set_random_seed(0)
-    model = Reader(unit)
+    model = Reader()
     model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
-    losses = model.fit(WORDS[:4], LABELS[:4], epochs=30, verbose=0).history["loss"]
+    losses = model.fit(WORDS[:4, :12], LABELS[:4], epochs=30, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
     model.save_weights(tmp_path / "model.weights.h5")
-    other = Reader(unit)
+    other = Reader()
     other(WORDS)
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(other(WORDS), model(WORDS))
