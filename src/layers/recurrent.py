@@ -50,9 +50,6 @@ class Recurrent(keras.layers.RNN):
 
     cell_class: type
     in_place_of: type = keras.layers.RNN
-    # Keras would have XLA compile a whole training step. The scan has its loops compiled itself,
-    # once a batch size; the rest runs faster without.
-    supports_jit = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -76,6 +73,9 @@ class Recurrent(keras.layers.RNN):
             cell, **{name: value for name, value in options.items() if name not in of_cell}
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        # Keras may have XLA compile a whole training step, for each length anew. The scan has its
+        # loops compiled itself, once a batch size.
+        self.supports_jit = False
 
     @classmethod
     def by_name(cls, in_order, options):

@@ -150,3 +150,20 @@ def test_a_tape_that_persists_gives_the_same_gradients():
         return both(x)
 
     assert_close(gradients(True), gradients(False), 1e-12)
+
+
+def test_inference_keeps_the_outputs_alone():
+    layer = layers.LSTM(UNITS, return_sequences=True)
+    layer.build((None, None, FEATURES))
+
+    def arrays(training):
+        call = tf.function(lambda x: layer(x, training=training), autograph=False)
+        graph = call.get_concrete_function(tf.TensorSpec((2, 50, FEATURES))).graph
+        return sum(op.type == "TensorListReserve" for op in graph.get_operations())
+
+    assert arrays(training=False) == 1
+    assert arrays(training=True) == 1 + len(["z", "a", "c"])
+
+
+def test_keras_does_not_compile_the_whole_step_by_itself():
+    assert not layers.GRU(UNITS).supports_jit
