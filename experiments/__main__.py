@@ -5,13 +5,13 @@ Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra 
 """
 
 import os
-import signal
 import sys
 from datetime import datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
 from experiments.plan import Plan, make_plan, overrides_of_make, quoted
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     except RefusedError as refused:
         print(refused, file=sys.stderr)
         return _REFUSED
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         from experiments.run import job
     if plan is None:
@@ -60,7 +60,8 @@ def _sweep(plan: Plan, arguments: list[str]) -> int:
     parent = _start_parent(plan, arguments, started)
     Sweep(plan.name, parent.run_id, list(plan.axes)).hand_over()
     try:
-        reason = _run_all(plan, arguments, directory)
+        with interruption.kept():
+            reason = _run_all(plan, arguments, directory)
     except KeyboardInterrupt:
         reason = _STOPPED
     except BaseException as error:

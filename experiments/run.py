@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import tracking
+from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.figures import learning_curves
 from experiments.sweep import Outcome, Progress, Sweep
@@ -77,9 +78,12 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     directory.mkdir(parents=True, exist_ok=True)
     progress = Progress(directory)
     tracking.connect(config.tracking.uri)
-    with tracking.TrackedRun(
-        sweep.experiment, name, _tags(config, sweep), flat(config), sweep.parent_run_id
-    ) as tracked:
+    with (
+        tracking.TrackedRun(
+            sweep.experiment, name, _tags(config, sweep), flat(config), sweep.parent_run_id
+        ) as tracked,
+        interruption.kept(),
+    ):
         tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
         task = load_task(config)
         tracked.set_tags({"data_fingerprint": task.fingerprint})

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 from omegaconf import DictConfig
 
+from experiments import interruption
 from tasks.examples import evaluation_batches, training_batches
 from tasks.task import Task
 from tracking import TrackedRun
@@ -142,6 +143,7 @@ class _ShareDone(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
+        interruption.check()
         now = time.perf_counter()
         if now >= self._next:
             self._next = now + _SECONDS_BETWEEN_REPORTS

@@ -1,5 +1,9 @@
 """Whole runs, from a composed configuration to what MLflow holds."""
 
+import os
+import signal
+import time
+
 import keras
 import matplotlib.image
 import mlflow
@@ -8,8 +12,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import experiments.run
 import layers  # noqa: F401  (loading a model needs its layers)
 import tracking
+from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.run import build, load_task, run
 from experiments.sweep import Progress, Sweep
@@ -121,6 +127,42 @@ def test_the_best_epoch_on_validation_is_the_one_kept(tmp_path):
         verbose=0,
     )
     assert found["accuracy"] == pytest.approx(max(accuracy), abs=1e-6)
+
+
+@pytest.fixture
+def _watched(monkeypatch):
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(interruption, "_stopped", False)
+    interruption.watch()
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_watched")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("becomes", [TypeError, None])
+def test_an_interrupt_is_kept_where_tensorflow_makes_something_else_of_it(
+    number, becomes, tmp_path, monkeypatch
+):
+    model_of = experiments.run.build
+
+    def interrupted(config, task):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt as interrupt:
+            if becomes:
+                raise becomes("Expected int32, but got None") from interrupt
+        return model_of(config, task)
+
+    monkeypatch.setattr(experiments.run, "build", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(configuration("cell=gru"), tmp_path / "run")
+    (found,) = mlflow.MlflowClient().search_runs(["1"])
+    assert found.info.status == "FAILED"
+    assert "KeyboardInterrupt" in found.data.tags["error"]
+    assert "train/loss" not in found.data.metrics
 
 
 def test_an_error_while_training_leaves_the_run_failed(tmp_path, monkeypatch):
