@@ -11,7 +11,8 @@ loop over steps, which is in `layers.steps`:
 Why chunks: XLA compiles for fixed shapes, and a chunk has one whatever the number of steps (the
 last one just stops early), so a layer compiles once a batch size. A chunk's tensors stay in the
 processor's caches. And while the loop of one chunk runs on one core, the products of its neighbours
-run on the others.
+run on the others. Inference has next to no such products beside a wide layer's loop, so there the
+halves of a batch run side by side.
 """
 
 from functools import partial
@@ -25,6 +26,8 @@ from layers.steps import Steps
 STEPS_A_CHUNK = 40
 FEWEST_STEPS_TO_COMPILE = 16
 """Shorter sequences run uncompiled: they would not make up for a second of compilation."""
+LEAST_STATE_TO_HALVE = 2000
+"""From so many elements of a state on, halves of the batch make up for the second loop."""
 
 
 def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, training=True):
@@ -134,7 +137,44 @@ class _Loop:
     def forward(self, tensors, saving):
         """The outputs, if wanted, with the last states; and what the way back needs."""
         chunks = _Chunks(tensors.inputs)
-        run = partial(self.steps.forward, saving=saving, outputs=self.outputs)
+        run = chunks.compiled(partial(self.steps.forward, saving=saving, outputs=self.outputs))
+        if saving or self.kept or chunks.whole:
+            return self._forward(chunks, run, tensors, self.mask, saving)
+        return self._without_saving(run, tensors), []
+
+    def _without_saving(self, run, tensors):
+        """The results for a batch in halves, each on a core of its own, where it is large."""
+        batch = tf.shape(tensors.inputs)[1]
+
+        def halves():
+            first = self._results(run, tensors, slice(batch // 2))
+            second = self._results(run, tensors, slice(batch // 2, None))
+            outputs = self.outputs  # Their batch is the second axis, that of states the first.
+            return [
+                tf.concat(pair, axis=1 if outputs and number == 0 else 0)
+                for number, pair in enumerate(zip(first, second, strict=True))
+            ]
+
+        def all_at_once():
+            return self._results(run, tensors, slice(None))
+
+        known = tensors.inputs.shape[1]
+        if known is not None:
+            large = known > 1 and known * self.cell.units >= LEAST_STATE_TO_HALVE
+            return halves() if large else all_at_once()
+        large = (batch > 1) & (batch * self.cell.units >= LEAST_STATE_TO_HALVE)
+        return tf.cond(large, halves, all_at_once)
+
+    def _results(self, run, tensors, rows):
+        """The results for some rows of a batch."""
+        if rows != slice(None):
+            inputs, states = tensors.inputs[:, rows], [state[rows] for state in tensors.states]
+            tensors = tensors._replace(inputs=inputs, states=states)
+        mask = None if self.mask is None else self.mask[:, rows]
+        chunks = _Chunks(tensors.inputs)
+        return self._forward(chunks, run, tensors, mask, saving=False)[0]
+
+    def _forward(self, chunks, run, tensors, mask, saving):
         units, dtype = self.cell.units, tensors.states[0].dtype
         widths = [sum(self.steps.widths), *[units] * len(tensors.states)] if saving else []
         memory = [chunks.array(dtype, width) for width in widths]
@@ -150,7 +190,7 @@ class _Loop:
                 self.kept,
                 length,
                 projected,
-                chunks.take_full(self.mask, k),
+                chunks.take_full(mask, k),
                 states,
             )
             parts = [*z, *sequences] if saving else []
@@ -169,12 +209,13 @@ class _Loop:
         d_inputs = [chunks.array(x.dtype, x.shape[-1])] if x.dtype.is_floating else []
         weights = [*tensors.outer, *tensors.kernels, *tensors.peepholes]
         d_weights = [tf.zeros(weight.shape, _dtype_of_sums(weight)) for weight in weights]
+        run = chunks.compiled(self.steps.back)
 
         def chunk(k, d_states, d_inputs, d_weights):
             length = chunks.length(k)
             z, *sequences = (array.read(k) for array in memory)
             d_states, dz, d_peepholes, other_v, _ = chunks.call(
-                self.steps.back,
+                run,
                 (tensors.kernels, tensors.peepholes),
                 self.kept,
                 length,
@@ -266,11 +307,15 @@ class _Chunks:
         shape = (None, self.batch, width)
         return tf.TensorArray(dtype, self.count, infer_shape=False, element_shape=shape)
 
-    def call(self, function, *arguments):
+    def compiled(self, function):
+        """A function of one chunk, and the same compiled, for `call`."""
+        return function, tf.function(function, jit_compile=True, autograph=False)
+
+    def call(self, run, *arguments):
         """Call a function of one chunk, compiled where that pays."""
+        function, compiled = run
         if self.whole:
             return function(*arguments)
-        compiled = tf.function(function, jit_compile=True, autograph=False)
         if self.long:
             return compiled(*arguments)
         return tf.cond(

@@ -152,6 +152,37 @@ def test_a_tape_that_persists_gives_the_same_gradients():
     assert_close(gradients(True), gradients(False), 1e-12)
 
 
+@pytest.mark.parametrize("batch", [1, 2, BATCH])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("sequences", [True, False])
+def test_halves_of_a_batch_give_what_the_whole_gives(batch, known, sequences, monkeypatch):
+    monkeypatch.setattr(scan, "LEAST_STATE_TO_HALVE", UNITS)
+    options = {"return_sequences": sequences, "return_state": True, "dtype": "float64"}
+    layer = layers.PeepholeLSTM(UNITS, **options)
+    layer.build((None, None, FEATURES))
+    arguments = [part[:batch] for part in draw(layer, LENGTHS["several"])]
+    signature = [tf.TensorSpec(part.shape, part.dtype) for part in arguments]
+    signature = signature if known else any_batch_and_length(layer)
+    ours = function_and_gradients(layer, signature, sequences, training=False)
+    reference = keras.layers.RNN(layer.cell, **options)
+    expected = function_and_gradients(reference, signature, sequences, training=False)
+    assert_close(ours(*arguments), expected(*arguments), 1e-10)
+
+
+def test_only_inference_on_a_large_batch_runs_in_halves():
+    layer = layers.GRU(UNITS)
+    layer.build((None, None, FEATURES))
+    large = -(-scan.LEAST_STATE_TO_HALVE // UNITS)
+
+    def loops(batch, training):
+        call = tf.function(lambda x: layer(x, training=training), autograph=False)
+        graph = call.get_concrete_function(tf.TensorSpec((batch, 50, FEATURES))).graph
+        return sum(op.type in {"While", "StatelessWhile"} for op in graph.get_operations())
+
+    assert loops(large, training=False) == 2
+    assert loops(large - 1, training=False) == loops(large, training=True) == 1
+
+
 def test_inference_keeps_the_outputs_alone():
     layer = layers.LSTM(UNITS, return_sequences=True)
     layer.build((None, None, FEATURES))
