@@ -27,7 +27,8 @@ class Flow:
     Attributes:
         layer: the layer's name; for one direction of two, that of `Bidirectional`.
         direction: "forward", or "backward" for one that reads from the last step to the first.
-        state: the state's name, "a" or "c".
+        state: the state's name, "a" or "c". Where both are there, c is the one that step t+1 sees:
+            what a<t> was made of counts as a<t>, so that at the last step c has no gradient.
         log10_norm: log10 of |dL/da<t>|, float64 `(examples, steps)`, at t the step that was read;
             -inf for a gradient that is zero, NaN at masked steps.
         lag: steps of its own between the state and the one where the loss is, int `(examples,

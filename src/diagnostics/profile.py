@@ -41,7 +41,8 @@ class Decay:
         half_life: steps in which the line falls to a half; infinite where it does not fall.
         effective_memory: the first lag after the peak at which the norm is below 1% of its peak.
         memory_is_longer: True where it never is; `effective_memory` is then the longest lag.
-        explodes: whether the norm at any lag is more than 100 times that at the shortest.
+        explodes: whether the norm at any lag is more than 100 times that at the shortest lag where
+            it is not zero.
     """
 
     per_step: float
@@ -76,20 +77,24 @@ def decay(curve: LagCurve) -> Decay:
     lags, mean = curve.lags, curve.mean
     slope, fit = _line(lags[np.isfinite(mean)], mean[np.isfinite(mean)])
     peak = int(np.argmax(mean))
-    below = mean[peak:] < mean[peak] + math.log10(_SHARE_REMEMBERED)
+    first = mean[np.isfinite(mean).argmax()]
+    gone = mean[peak] == -np.inf  # At every lag: there is no peak.
+    below = gone | (mean[peak:] < mean[peak] + math.log10(_SHARE_REMEMBERED))
     memory = lags[peak:][below.argmax()] if below.any() else lags[-1]
     return Decay(
         per_step=slope,
         fit=fit,
-        half_life=math.log10(0.5) / slope
-        if slope < 0
-        else math.nan
-        if slope != slope
-        else math.inf,
+        half_life=_half_life(slope),
         effective_memory=int(memory),
         memory_is_longer=not below.any(),
-        explodes=bool(mean[peak] > mean[0] + math.log10(_EXPLODED)),
+        explodes=bool(mean[peak] > first + math.log10(_EXPLODED)),
     )
+
+
+def _half_life(slope):
+    if math.isnan(slope):
+        return math.nan
+    return math.log10(0.5) / slope if slope < 0 else math.inf
 
 
 def _line(x, y):

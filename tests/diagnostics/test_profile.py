@@ -56,10 +56,18 @@ def test_a_gradient_that_is_gone_ends_the_memory_and_not_the_line():
     assert (found.effective_memory, found.memory_is_longer) == (2, False)
 
 
+def test_no_gradient_at_all_is_no_memory():
+    found = decay(curve([-np.inf] * 3))
+    assert (found.effective_memory, found.memory_is_longer, found.explodes) == (0, False, False)
+    assert np.isnan(found.per_step)
+
+
 def test_growth_and_flatness():
     grown = decay(curve(0.5 * np.arange(10)))
     assert grown.explodes
     assert grown.half_life == np.inf
-    assert decay(curve(np.zeros(5))).half_life in (np.inf, pytest.approx(np.inf))
+    assert decay(curve(np.zeros(5))).half_life == np.inf
     assert np.isnan(decay(curve(np.zeros(5))).fit)
     assert np.isnan(decay(curve([0.0])).half_life)
+    assert not decay(curve([-np.inf, 0, -1])).explodes
+    assert decay(curve([-np.inf, 0, 2.1])).explodes
