@@ -1,282 +1,264 @@
-"""How far the gradient flows back: |dL/da<t>| of every recurrent layer, direction and state.
+"""dL/da<t>: how much of a loss's gradient reaches each step of each recurrent layer."""
 
-What is measured is the total derivative by the state after step t: by way of the output at t and
-what is above it, and by way of all later steps. In a loop that is not the gradient by the stacked
-outputs, which the next step does not see. A zero, the probe, is added to each state at each step;
-the gradient by the probe is the one that is sought, for any cell.
-"""
-
+import contextlib
 import copy
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
+from keras import tree
 
-_SCALES = (2.0**960, 1.0, 2.0**-960)
-"""A gradient is linear in the loss's scale. Over 500 steps it may leave the range of float64 at one
-scale; with these, it is seen from some 10^-600 to 10^600 times what it starts from."""
+from diagnostics.curves import LEVELS, Curve, curve
+from diagnostics.exact_copy import ExactCopy, finite_tensors
+from diagnostics.probes import probed_loop, total_gradients
+
+LOSSES = ("own", "late")
 
 
 @dataclass(frozen=True)
-class Flow:
-    """The gradient's norm by one state of one layer and direction.
+class GradientFlow:
+    """log10 |dL/ds<t>| of one state s of one recurrent layer and direction.
+
+    |.| is the Euclidean norm over the units, and L the loss of the whole batch: a mean over
+    examples has their number in its denominator.
 
     Attributes:
-        layer: the layer's name; for one direction of two, that of `Bidirectional`.
-        direction: "forward", or "backward" for one that reads from the last step to the first.
-        state: the state's name, "a" or "c". Where both are there, c is the one that step t+1 sees:
-            what a<t> was made of counts as a<t>, so that at the last step c has no gradient.
-        log10_norm: log10 of |dL/da<t>|, float64 `(examples, steps)`, at t the step that was read;
-            -inf for a gradient that is zero, NaN at masked steps.
-        lag: steps of its own between the state and the one where the loss is, int `(examples,
-            steps)`: 0 there, more before, -1 at masked steps and at those read after it.
+        layer: name of the layer in the model; a second call of a shared layer is "name (call 2)".
+        direction: "forward" or "backward".
+        state: the lecture's name, a or c.
+        loss: "own", or "late": the loss at one late step alone.
+        log10_norms: `(examples, steps)`, by the step of the input at which the direction reads it.
+            -inf is a gradient of exactly zero, +inf one that is not a number because values of the
+            model itself overflow float64. NaN where the mask is False.
+        mask: bool `(examples, steps)`, True at real steps; with a late loss, of examples that have
+            a late step.
+        lags: whole numbers `(examples, steps)`: how many real steps the direction goes from a step
+            to the late one. 0 is the late step; below 0 are steps that it reads after that. With
+            the own loss, in a model that answers once, and in a layer that reads another sequence
+            than the one that is answered, the last real step that the direction reads counts as
+            the late one. Where the mask is False they mean nothing.
     """
 
     layer: str
     direction: str
     state: str
-    log10_norm: np.ndarray
-    lag: np.ndarray
+    loss: str
+    log10_norms: np.ndarray
+    mask: np.ndarray
+    lags: np.ndarray
+
+    def by_step(self, levels: Sequence[float] = LEVELS) -> Curve:
+        """Over the examples, at each step of the input; see `curve`."""
+        steps = np.broadcast_to(np.arange(self.mask.shape[1]), self.mask.shape)
+        return curve(steps[self.mask], self.log10_norms[self.mask], levels)
+
+    def by_lag(self, levels: Sequence[float] = LEVELS) -> Curve:
+        """Over the examples, at each lag from 0 on; see `curve`."""
+        there = self.mask & (self.lags >= 0)
+        return curve(self.lags[there], self.log10_norms[there], levels)
 
 
-class GradientFlow:
-    """Measures a model's gradient flow, on a copy of it in float64.
+class FlowMeter:
+    """Measures the gradient flow of one model, as often as one likes.
 
-    The model is neither changed nor trained by it, and dropout is off. Weights are taken over at
-    each measurement, so one object serves a whole training.
+    What is measured is the total derivative with respect to the state after step t: through the
+    output at t and the layers above, through all later steps and, for the LSTM's c<t>, through
+    a<t>. A copy of the model, made here, computes it in float64 and in inference, that is without
+    dropout; it takes the weights anew for every measurement. No gradient is too small or too large
+    for it: see `diagnostics.probes`.
 
     Args:
-        model: Functional or Sequential, with recurrent layers of `layers` or of Keras.
-        loss: as for `model.compile`; that of a compiled model by default.
+        model: a built `keras.Sequential`, or `keras.Model` made of inputs and outputs, with
+            recurrent layers: those of `layers`, Keras's, `keras.layers.RNN` over any cell whose
+            output is one of its states, and `keras.layers.Bidirectional` of them.
+        loss: as in `compile`; the model's own, with its loss weights, unless given.
 
     Raises:
-        ValueError: for a model that is of another kind, has no recurrent layer or no loss.
+        TypeError: for a model whose layers are not known, or with a `compute_loss` of its own.
+        ValueError: for a model without recurrent layers or without a loss, that is not built, or
+            that has layers which cannot be made again or measured.
+
+    >>> model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(4)])
+    >>> x, y = np.ones((2, 5, 3)), np.zeros((2, 4))
+    >>> [flow.state for flow in FlowMeter(model, loss="mse").measure(x, y)]
+    ['a', 'c']
     """
 
     def __init__(self, model, loss=None):
-        self._model = model
-        self._loss = _in_float64(_loss_of(model, loss))
-        self._twin = _copy_in_float64(model)
-        self._probed = [
-            _Probed(layer, name, direction)
-            for name, direction, layer in _recurrent_layers(self._twin)
-        ]
-        if not self._probed:
-            raise ValueError(
-                f"{model.name}: expected a model with recurrent layers (of `layers`, or "
-                "keras.layers.RNN, LSTM, GRU, SimpleRNN), got "
-                f"{', '.join(type(layer).__name__ for layer in model.layers)}."
-            )
+        self._exact = ExactCopy(model)
+        self._compile(model, loss)
+        self._calls = []
+        self._gradients = tf.function(self._probe, autograph=False, reduce_retracing=True)
 
-    def measure(self, inputs, targets, weights=None) -> list[Flow]:
-        """The flow of the model's own loss.
+    def measure(self, inputs, targets, sample_weight=None, *, loss="own") -> list[GradientFlow]:
+        """The gradient flow on one batch.
 
         Args:
-            inputs, targets, weights: a batch, as `fit` takes it.
+            inputs, targets, sample_weight: a batch, as `keras.Model.train_on_batch` takes it.
+            loss: "own" is the model's loss, with penalties on activities. "late" is the compiled
+                loss with all sample weights zero but at one step of each example, the last real
+                one whose sample weight was not zero. For a backward direction, it is the first
+                such step, the last that it reads. A model that answers once has one step to answer
+                at, and "late" is the compiled loss.
 
-        Lags are counted from each example's last step.
+        Returns:
+            One `GradientFlow` for every recurrent layer, direction and state, in the order in which
+            the layers are called.
+
+        Raises:
+            ValueError: for weights or a batch that are not finite, an unknown `loss`, a late loss
+                of a model with several outputs, or a batch of another size than the model is made
+                for.
         """
-        self._take_weights()
-        return self._flows(inputs, targets, weights, None)
-
-    def measure_late(self, inputs, targets, weights=None) -> list[Flow]:
-        """The flow of the loss at one step alone: the last with a target that counts.
-
-        For a model that answers at the end it is that of its loss. A direction that reads backward
-        has its late step at the first target.
-        """
-        self._take_weights()
-        if len(self._twin.output_shape) == 2:
-            return self._flows(inputs, targets, weights, None)
-        asked = self._asked(inputs, targets, weights)
-        flows = []
-        for direction in ("forward", "backward"):
-            if any(probed.direction == direction for probed in self._probed):
-                late = _one_alone(asked, last=direction == "forward")
-                found = self._flows(inputs, targets, late, late)
-                flows += [flow for flow in found if flow.direction == direction]
-        return flows
-
-    def _take_weights(self):
-        for twin, weight in zip(self._twin.weights, self._model.weights, strict=True):
-            twin.assign(ops.cast(weight, twin.dtype))
-
-    def _asked(self, inputs, targets, weights):
-        """Which steps have a target that counts, `(examples, steps)`."""
-        asked = np.ones(np.shape(targets)[:2], bool)
-        if weights is not None:
-            asked &= np.broadcast_to(np.reshape(weights, (len(asked), -1)), asked.shape) > 0
-        mask = keras.src.backend.get_keras_mask(self._model(inputs))
-        return asked if mask is None else asked & np.asarray(mask)
-
-    def _flows(self, inputs, targets, weights, late):
-        if weights is not None:
-            weights = tf.convert_to_tensor(np.asarray(weights, "float64"))
-        inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
-        found = [
-            self._gradients(
-                inputs, tf.convert_to_tensor(targets), weights, tf.constant(s, "float64")
+        if loss not in LOSSES:
+            raise ValueError(f"`loss`: expected one of {', '.join(LOSSES)}, got {loss!r}.")
+        self._exact.check_batch(inputs)
+        batch = {"inputs": inputs, "targets": targets, "sample_weight": sample_weight}
+        batch = [finite_tensors(part, name) for name, part in batch.items()]
+        if loss == "own":
+            return self._flows(batch, loss)
+        if len(self._exact.network.outputs) > 1:
+            raise ValueError(
+                f"`loss`: 'late' is for models with one output, and {self._exact.model.name!r} has "
+                f"{len(self._exact.network.outputs)}. Take keras.Model(inputs, one_of_them)."
             )
-            for s in _SCALES
-        ]
-        flows = []
-        for number, probed in enumerate(self._probed):
-            gradients, masks = zip(*(each[number] for each in found), strict=True)
-            mask = np.asarray(masks[0])
-            lag = _lags(mask, late, probed.direction)
-            for state, by_scale in zip(probed.names, zip(*gradients, strict=True), strict=True):
-                log10_norm = _log10_norms([np.asarray(g) for g in by_scale])
-                log10_norm = np.where(mask, log10_norm, np.nan)
-                flows.append(Flow(probed.layer, probed.direction, state, log10_norm, lag))
+        ways = {direction.direction for direction in self._exact.directions}
+        flows = {way: self._flows(batch, loss, late=way) for way in ways}
+        every = zip(*flows.values(), strict=True)
+        return [flows[same[0].direction][number] for number, same in enumerate(every)]
+
+    def _compile(self, model, loss):
+        """Give the copy the loss, in float64."""
+        if loss is None and type(model).compute_loss is not keras.Model.compute_loss:
+            raise TypeError(
+                f"`model`: {type(model).__name__} computes its loss itself, in a way that the copy "
+                "does not know. Give `loss`."
+            )
+        weights = None
+        if loss is None and model.loss is not None:
+            loss, weights = model.loss, model._compile_loss._user_loss_weights
+        if loss is None:
+            raise ValueError(
+                f"`model`: {model.name!r} has no loss to take the gradient of. Compile it with "
+                "one, or give `loss`."
+            )
+        with _float64():
+            loss = tree.map_structure(_in_float64, loss)
+            self._exact.network.compile(loss=loss, loss_weights=weights)
+
+    def _flows(self, batch, loss, late=None):
+        """All flows of a loss; of a late one, late for the directions that read that way."""
+        totals, masks, late_steps = total_gradients(
+            lambda *band: self._gradients(*batch, late, *band), before_each=self._exact.refresh
+        )
+        flows, seen = [], Counter()
+        for call, by_state, mask in zip(self._calls, totals, masks, strict=True):
+            (layer, way, _), states = call
+            seen[layer, way] += 1
+            name = layer if seen[layer, way] == 1 else f"{layer} (call {seen[layer, way]})"
+            mask, lags = _lags(mask.numpy(), way, late_steps)
+            for state, norms in zip(states, by_state, strict=True):
+                norms = np.where(mask, norms, np.nan)
+                flows.append(GradientFlow(name, way, state, loss, norms, mask, lags))
         return flows
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def _gradients(self, inputs, targets, weights, scale):
-        """By layer: the gradients by its states, `(examples, steps, units)`; its mask."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            for probed in self._probed:
-                probed.tape = tape
-            outputs = self._twin(inputs, training=False)
-            loss = self._loss(targets, outputs, sample_weight=weights)
+    def _probe(self, inputs, targets, sample_weight, late, scale, injected):
+        """One measurement, see `diagnostics.probes.total_gradients`, and the late steps."""
+        calls = []
+        with _float64(), tf.GradientTape() as tape:
+            loop_of = partial(probed_loop, calls=calls, tape=tape, injected=injected)
+            outputs = self._exact.run(inputs, loop_of)
+            steps = None
+            if late and _answers_at_steps(outputs, calls):
+                asked = _asked(outputs, calls[-1].mask, sample_weight)
+                steps = _last(asked) if late == "forward" else _last(asked[:, ::-1])[:, ::-1]
+                sample_weight = _at(steps, sample_weight)
+            loss = self._loss(inputs, targets, outputs, sample_weight, bool(late)) * scale
+        self._calls = [(call.direction, call.states) for call in calls]
+        sought = [(call.probes, call.handed) for call in calls]
         gradients = tape.gradient(
-            loss,
-            [probed.probes for probed in self._probed],
-            output_gradients=scale,
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            loss, tree.flatten(sought), unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        masks = [probed.mask for probed in self._probed]
-        return list(zip(gradients, masks, strict=True))
+        gradients = tree.pack_sequence_as(sought, gradients)
+        return gradients, [call.mask for call in calls], steps
+
+    def _loss(self, inputs, targets, outputs, sample_weight, compiled_alone):
+        network = self._exact.network
+        loss = network.compute_loss(inputs, targets, outputs, sample_weight, training=False)
+        if compiled_alone and network.losses:
+            loss -= tf.add_n(network.losses)
+        return tf.reduce_sum(loss)
 
 
-class _Probed:
-    """A recurrent layer of the copy, with a probe added to every state at every step."""
-
-    def __init__(self, layer, name, direction):
-        self.layer, self.direction = name, direction
-        self._cell = layer.cell
-        self._options = {
-            "go_backwards": layer.go_backwards,
-            "zero_output_for_mask": getattr(layer, "zero_output_for_mask", False),
-        }
-        self._dtype = layer.compute_dtype
-        sizes = tf.nest.flatten(layer.cell.state_size)
-        self._sizes = sizes
-        self.names = getattr(layer.cell, "states", ("a", "c")[: len(sizes)])
-        layer.inner_loop = self.inner_loop
-
-    def inner_loop(self, sequences, initial_state, mask=None, training=False):  # noqa: ARG002
-        """In place of the layer's own: Keras's loop, which knows masks and directions."""
-        batch, steps = tf.shape(sequences)[0], tf.shape(sequences)[1]
-        if isinstance(mask, list | tuple):
-            mask = mask[0]
-        self.probes = [tf.zeros((batch, steps, size), self._dtype) for size in self._sizes]
-        self.tape.watch(self.probes)
-        self.mask = tf.ones((batch, steps), bool) if mask is None else tf.cast(mask, bool)
-
-        def step(inputs, states):
-            x, *probes = inputs
-            _, new = self._cell(x, list(states))
-            new = new if isinstance(new, list | tuple) else [new]
-            new = [state + probe for state, probe in zip(new, probes, strict=True)]
-            return new[0], new
-
-        return keras.src.backend.rnn(
-            step,
-            (sequences, *self.probes),
-            list(initial_state),
-            mask=None if mask is None else self.mask,
-            input_length=sequences.shape[1],
-            return_all_outputs=True,
-            **self._options,
-        )
+def _answers_at_steps(outputs, calls):
+    """Whether the model answers at every step; other answers may have as many axes."""
+    return len(outputs.shape) > 2 and outputs.shape[1] in (None, calls[-1].mask.shape[1])
 
 
-def _recurrent_layers(model) -> Iterator[tuple[str, str, keras.layers.RNN]]:
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Bidirectional):
-            yield layer.name, "forward", layer.forward_layer
-            yield layer.name, "backward", layer.backward_layer
-        elif isinstance(layer, keras.layers.RNN):
-            yield layer.name, "backward" if layer.go_backwards else "forward", layer
+def _asked(outputs, mask, sample_weight):
+    """Bool `(examples, steps)`: the real steps whose sample weight is not zero."""
+    own = getattr(outputs, "_keras_mask", None)
+    mask = mask if own is None else own
+    return mask if sample_weight is None else mask & (_by_step(sample_weight) != 0)
 
 
-def _copy_in_float64(model):
-    if not isinstance(model, keras.Sequential | keras.src.models.functional.Functional):
-        raise ValueError(
-            f"{model.name}: expected a Functional or a Sequential model, got "
-            f"{type(model).__name__}, whose layers cannot be copied one by one."
-        )
-
-    def in_float64(layer):
-        return type(layer).from_config(_float64(layer.get_config()))
-
-    return keras.models.clone_model(model, clone_function=in_float64)
+def _by_step(sample_weight):
+    """`(examples, steps)` or `(examples, 1)`."""
+    if len(sample_weight.shape) == 3:
+        return sample_weight[..., 0]
+    return sample_weight[:, None] if len(sample_weight.shape) == 1 else sample_weight
 
 
-def _float64(config):
-    """A layer's configuration and those inside it, with float64 for the dtype policy."""
-    if isinstance(config, dict):
-        return {
-            key: "float64" if key == "dtype" else _float64(value) for key, value in config.items()
-        }
-    return [_float64(part) for part in config] if isinstance(config, list) else config
+def _last(steps):
+    """The last True of every row alone."""
+    so_far = tf.cumsum(tf.cast(steps, tf.int32), axis=1)
+    return steps & (so_far == so_far[:, -1:])
 
 
-def _loss_of(model, loss):
-    loss = getattr(model, "loss", None) if loss is None else loss
-    if loss is None:
-        raise ValueError(f"{model.name}: expected a compiled model or a `loss`, got neither.")
-    loss = keras.losses.get(loss)
-    if isinstance(loss, keras.losses.Loss):
-        return loss
-    return keras.src.losses.losses.LossFunctionWrapper(loss)
+def _at(steps, sample_weight):
+    """The sample weights at some steps, bool `(examples, steps)`, and zero elsewhere."""
+    steps = tf.cast(steps, tf.float64)
+    return steps if sample_weight is None else steps * tf.cast(_by_step(sample_weight), tf.float64)
+
+
+def _lags(mask, direction, late_steps):
+    """The mask of examples that have a late step, and the lags from it.
+
+    Args:
+        mask: bool `(examples, steps)`.
+        direction: "forward" or "backward", the order in which steps are read.
+        late_steps: bool `(examples, steps)` with at most one True in a row; None for the last real
+            step.
+    """
+    in_order = slice(None) if direction == "forward" else slice(None, None, -1)
+    read = np.cumsum(mask[:, in_order], axis=1)[:, in_order]
+    if late_steps is None or late_steps.shape != mask.shape:
+        return mask, read.max(axis=1, keepdims=True, initial=0) - read
+    late_steps = late_steps.numpy()
+    at_late = np.max(read, axis=1, keepdims=True, initial=0, where=late_steps)
+    return mask & late_steps.any(axis=1, keepdims=True), at_late - read
+
+
+@contextlib.contextmanager
+def _float64():
+    """Keras makes a loss in its default type, and of what is made here that must be float64."""
+    default = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(default)
 
 
 def _in_float64(loss):
-    """The same loss, which would take float32 of the scores whatever they are in."""
+    """A loss as `compile` takes it; an object casts to the type it was made with, so a copy."""
+    if not isinstance(loss, keras.losses.Loss):
+        return loss
     loss = copy.copy(loss)
     loss._dtype_policy = keras.DTypePolicy("float64")
     loss._dtype = "float64"
     return loss
-
-
-def _one_alone(asked, last):
-    """Weights with a single 1 an example: at its last step that is asked, or its first."""
-    order = asked[:, ::-1] if last else asked
-    at = order.argmax(axis=1)
-    at = asked.shape[1] - 1 - at if last else at
-    alone = np.zeros(asked.shape)
-    alone[np.arange(len(asked)), at] = asked.any(axis=1)
-    return alone
-
-
-def _lags(mask, late, direction):
-    """See `Flow.lag`; `late` has the step of the loss, by default the last one read."""
-    own = mask if direction == "forward" else mask[:, ::-1]
-    number = np.cumsum(own, axis=1)
-    if late is None:
-        start = number[:, -1:]
-    else:
-        late = late if direction == "forward" else late[:, ::-1]
-        start = np.take_along_axis(number, late.argmax(axis=1)[:, None], axis=1)
-    lag = np.where(own & (number <= start), start - number, -1)
-    return lag if direction == "forward" else lag[:, ::-1]
-
-
-def _log10_norms(by_scale):
-    """log10 of the norms over the last axis, each from the largest scale that does not overflow."""
-    result = np.full(by_scale[0].shape[:-1], np.nan)
-    for gradients, scale in zip(by_scale, _SCALES, strict=True):
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            largest = np.abs(gradients).max(axis=-1)
-            # Squares of large or small numbers would leave the range.
-            norm = np.sqrt(
-                np.square(gradients / np.where(largest > 0, largest, 1)[..., None]).sum(-1)
-            )
-            log10 = np.log10(largest) + np.log10(np.maximum(norm, 1)) - np.log10(scale)
-        usable = np.isnan(result) & np.isfinite(gradients).all(axis=-1)
-        result[usable] = log10[usable]
-    return result

@@ -9,6 +9,8 @@ from keras import ops
 from layers.cell import Cell
 from layers.recurrent import Recurrent
 
+_GATES = ("u", "f", "o", "r")
+
 
 class GatedCell(Cell):
     """A unit with gates.
@@ -47,6 +49,18 @@ class GatedCell(Cell):
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.longest_lag = longest_lag
         self.implementation = implementation
+
+    def gates(self, z):
+        """The gates Γ of a step, as the equations use them, by their letters: u, f, o and r.
+
+        Args:
+            z: by site, what `recurrent` gave in `equations`.
+
+        Returns:
+            Those that the unit has. One that the options derive from another is among them, one
+            that they leave out is not.
+        """
+        return {gate: self.recurrent_activation(z[gate]) for gate in _GATES if gate in z}
 
     def contradictions(self):
         """What is wrong with the options, one message for each."""

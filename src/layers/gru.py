@@ -76,6 +76,10 @@ class GRUCell(GatedCell):
         c = gamma_u * c_tilde + (1 - gamma_u) * c
         return (c,)
 
+    def gates(self, z):
+        gammas = super().gates(z)
+        return gammas | {"r": gammas["u"]} if self.relevance_gate == "shared" else gammas
+
     def _seen_by_update_gate(self, c):
         """c<t-1>, or what `state_in_update_gate` leaves of it."""
         if self.state_in_update_gate == "tanh":

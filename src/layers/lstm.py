@@ -85,6 +85,12 @@ class LSTMCell(GatedCell):
             z = z + recurrent(f"{other}{gate}", gamma)
         return self.recurrent_activation(z)
 
+    def gates(self, z):
+        recurring = self._recurring
+        z = {gate: z[gate] + sum(z[f"{v}{gate}"] for v in recurring) for gate in self._gates()}
+        gammas = super().gates(z)
+        return gammas | {"f": 1 - gammas["u"]} if self.forget_gate == "coupled" else gammas
+
     def __init__(
         self,
         units,

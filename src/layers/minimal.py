@@ -114,9 +114,14 @@ class MinLSTMCell(LinearCell):
 
     def coefficients(self, recurrent):
         c_tilde = self.activation(recurrent("c"))
+        shares = self.gates({"f": recurrent("f"), "u": recurrent("u")})
+        return shares["f"], shares["u"] * c_tilde
+
+    def gates(self, z):
+        """Γ_f and Γ_u as they are used, each divided by Γ_u + Γ_f."""
         # Γ_f / (Γ_u + Γ_f) is 0 / 0 where both gates are shut; as σ(log Γ_f - log Γ_u) it is not.
-        log_ratio = log_sigmoid(recurrent("f")) - log_sigmoid(recurrent("u"))
-        return sigmoid(log_ratio), sigmoid(-log_ratio) * c_tilde
+        log_ratio = log_sigmoid(z["f"]) - log_sigmoid(z["u"])
+        return {"f": sigmoid(log_ratio), "u": sigmoid(-log_ratio)}
 
     def __init__(self, units, forget_bias=0.0, **kwargs):
         super().__init__(units, **kwargs)

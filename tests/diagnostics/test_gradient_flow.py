@@ -1,4 +1,8 @@
-"""dL/da<t> against an unrolled loop over the cell, in float64."""
+"""dL/da<t> against automatic differentiation of a Python loop, in float64."""
+
+import random
+from collections import Counter
+from functools import partial
 
 import keras
 import numpy as np
@@ -6,209 +10,393 @@ import pytest
 import tensorflow as tf
 
 import layers
-from diagnostics import GradientFlow
+from diagnostics import FlowMeter
+from diagnostics.exact_copy import in_float64
+from models import build_model
+from tests.diagnostics.unrolled import Unrolled
+from tests.layers.variants import EVERY, make
 
-UNITS, FEATURES, CLASSES, BATCH, STEPS = 4, 4, 3, 3, 6
-UNROLLED = {
-    **{
-        name: getattr(layers, name)
-        for name in ("SimpleRNN", "SimplifiedGRU", "GRU", "LSTM", "PeepholeLSTM", "MinGRU")
-    },
-    "MinLSTM": layers.MinLSTM,
-    "CIFG": lambda *a, **k: layers.LSTM(*a, forget_gate="coupled", **k),
-    "FGR": lambda *a, **k: layers.LSTM(*a, gate_recurrence=True, **k),
-    "MUT1": lambda *a, **k: layers.GRU(
-        *a, state_in_update_gate=False, unweighted_input="candidate", **k
+UNITS = 4
+EXAMPLES, STEPS = 3, 6
+KERAS = {
+    "keras LSTM": keras.layers.LSTM,
+    "keras GRU": keras.layers.GRU,
+    "keras GRU, reset before": partial(keras.layers.GRU, reset_after=False),
+    "keras SimpleRNN": keras.layers.SimpleRNN,
+    "keras RNN over a cell": lambda units, **options: keras.layers.RNN(
+        layers.LSTMCell(units, dtype=options.pop("dtype", None)), **options
     ),
-    "reset after": lambda *a, **k: layers.GRU(*a, reset_after=True, **k),
-    "Keras LSTM": keras.layers.LSTM,
-    "Keras GRU": keras.layers.GRU,
-    "Keras GRU, reset before": lambda *a, **k: keras.layers.GRU(*a, reset_after=False, **k),
-    "Keras SimpleRNN": keras.layers.SimpleRNN,
-    "Keras RNN": lambda units, **k: keras.layers.RNN(layers.GRUCell(units, dtype="float64"), **k),
 }
-MASK = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1, 1, 0, 1, 1, 0]], bool)
+SAME_EQUATIONS = {"gru_chrono", "lstm_chrono", "lstm_forget_bias_0"}
+"""Only start from other weights, and all weights are drawn anew here."""
+UNITS_MADE = {name: partial(make, name) for name in EVERY if name not in SAME_EQUATIONS} | KERAS
+MASKS = {
+    "no mask": np.ones((EXAMPLES, STEPS), bool),
+    "right": np.arange(STEPS) < np.array([[6], [2], [4]]),
+    "left": np.arange(STEPS) >= np.array([[0], [2], [5]]),
+    "holes": np.array([[1, 0, 1, 1, 0, 1], [0, 1, 0, 0, 1, 0], [0, 0, 0, 1, 0, 1]], bool),
+}
 
 
-def batch():
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(BATCH, STEPS, FEATURES)) * MASK[..., None]
-    x = x.astype("float32").astype("float64")  # A model takes its inputs in float32.
-    return x, rng.integers(0, CLASSES, (BATCH, STEPS))
+def with_new_weights(model, seed=0):
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        if "seed" not in weight.path:
+            weight.assign(rng.normal(size=weight.shape) * 0.7)
+    return model
 
 
-def crossentropy(scores, targets):
-    taken = tf.gather(tf.nn.log_softmax(scores), targets, batch_dims=len(targets.shape))
-    return -taken
+def model_of(recurrent, per_step, masking, dtype="float64"):
+    """Inputs, recurrent layers one upon the other, a head, and mean squared error."""
+    x = inputs = keras.Input((None, UNITS), dtype=dtype)
+    if masking:
+        x = keras.layers.Masking(dtype=dtype)(x)
+    for layer in recurrent:
+        x = layer(x)
+    outputs = keras.layers.Dense(2, dtype=dtype, name="head")(x)
+    model = with_new_weights(keras.Model(inputs, outputs))
+    model.compile(loss="mse")
+    assert len(model.output_shape) == (3 if per_step else 2)
+    return model
 
 
-def loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+def batch(mask, per_step, seed=1):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(EXAMPLES, STEPS, UNITS)) * mask[..., None]
+    targets = rng.normal(size=(EXAMPLES, STEPS, 2) if per_step else (EXAMPLES, 2))
+    weights = rng.uniform(0.5, 2, size=targets.shape[:-1])
+    return x, targets, weights
 
 
-def unrolled(layer, x, mask, backward=False):
-    """Outputs by step and the states after each, one cell call a step."""
-    cell, states, after = layer.cell, layer.get_initial_state(len(mask)), {}
-    steps = range(x.shape[1])
-    for t in reversed(steps) if backward else steps:
-        _, new = cell(x[:, t], list(states))
-        keep = mask[:, t, None]
-        new = new if isinstance(new, list | tuple) else [new]
-        states = after[t] = [tf.where(keep, n, s) for n, s in zip(new, states, strict=True)]
-    return tf.stack([after[t][0] for t in steps], axis=1), [after[t] for t in steps]
+def expected(model, x, targets, weights, mask):
+    """dL/ds<t> of a `model_of`; `weights` are those of the squared errors in the sum."""
+    unrolled = Unrolled()
+    with tf.GradientTape() as tape:
+        outputs = tf.constant(x)
+        tape.watch(outputs)
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+                outputs = unrolled.layer(layer, outputs, tf.constant(mask))
+        errors = tf.reduce_mean((model.get_layer("head")(outputs) - targets) ** 2, axis=-1)
+        real = mask if errors.shape.rank == 2 else np.ones(len(x), bool)
+        loss = tf.reduce_sum(errors * weights * real) / real.sum()
+    return unrolled.gradients(tape, loss)
 
 
-def log10_norms(tape, loss_, states):
-    """`(examples, steps)` for each state."""
-    gradients = [
-        tape.gradient(loss_, step, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        for step in states
-    ]
-    with np.errstate(divide="ignore"):
-        return [
-            np.log10(np.stack([np.linalg.norm(g, axis=-1) for g in by_step], axis=1))
-            for by_step in zip(*gradients, strict=True)
-        ]
+def assert_flows(flows, gradients, mask):
+    """The flows are the norms of the gradients, to 1e-10 of each."""
+    numbers = Counter()
+    assert len(flows) == len(gradients)
+    for flow in flows:
+        number = numbers[flow.layer, flow.direction]
+        numbers[flow.layer, flow.direction] += 1
+        norms = np.linalg.norm(gradients[flow.layer, flow.direction, number], axis=-1)
+        assert np.isnan(flow.log10_norms[~mask]).all()
+        np.testing.assert_array_equal(flow.mask, mask)
+        np.testing.assert_allclose(10 ** flow.log10_norms[mask], norms[mask], rtol=1e-10)
+        assert norms[mask].max() > 1e-6
 
 
-def assert_equal_where_read(flow, expected):
-    np.testing.assert_array_equal(np.isnan(flow.log10_norm), ~MASK)
-    np.testing.assert_allclose(
-        10 ** flow.log10_norm[MASK], 10 ** expected[MASK], rtol=1e-10, atol=1e-300
-    )
+def both_ways(name, merge="concat", **options):
+    unit = UNITS_MADE[name](UNITS, dtype="float64", **options)
+    return keras.layers.Bidirectional(unit, merge_mode=merge, dtype="float64", name="both")
 
 
-@pytest.mark.parametrize("unit", UNROLLED)
-def test_masked_with_an_answer_a_step(unit):
-    x, targets = batch()
-    layer = UNROLLED[unit](UNITS, return_sequences=True, dtype="float64", name="unit")
-    head = keras.layers.Dense(CLASSES, dtype="float64")
-    model = keras.Sequential([keras.Input((None, FEATURES)), keras.layers.Masking(), layer, head])
-    model.compile(loss=loss())
-    with tf.GradientTape(persistent=True) as tape:
-        outputs, states = unrolled(layer, x, MASK)
-        losses = crossentropy(head(outputs), targets)
-        total = tf.reduce_sum(losses * MASK)
-        late = tf.reduce_sum(losses[0, 5] + losses[1, 5] + losses[2, 4])
-    flow = GradientFlow(model)
-    measured = flow.measure(x, targets)
-    assert {(f.layer, f.direction) for f in measured} == {("unit", "forward")}
-    for found, expected in zip(measured, log10_norms(tape, total, states), strict=True):
-        assert_equal_where_read(found, expected)
-    lags = [[5, 4, 3, 2, 1, 0], [-1, -1, 3, 2, 1, 0], [3, 2, -1, 1, 0, -1]]
-    for found, expected in zip(
-        flow.measure_late(x, targets), log10_norms(tape, late, states), strict=True
-    ):
-        assert_equal_where_read(found, expected)
-        np.testing.assert_array_equal(found.lag, lags)
-
-
-@pytest.mark.parametrize("unit", [layers.LSTM, layers.GRU, keras.layers.LSTM])
-@pytest.mark.parametrize("per_step", [True, False])
-def test_stacked_and_in_both_directions(unit, per_step):
-    x, targets = batch()
-    each = {"units": UNITS, "dtype": "float64"}
-    lower = keras.layers.Bidirectional(
-        unit(**each, return_sequences=True), dtype="float64", name="lower"
-    )
-    upper = keras.layers.Bidirectional(
-        unit(**each, return_sequences=per_step), dtype="float64", name="upper"
-    )
-    head = keras.layers.Dense(CLASSES, dtype="float64")
-    words = keras.Input((None, FEATURES))
-    model = keras.Model(words, head(upper(lower(keras.layers.Masking()(words)))))
-    states = {}
-    with tf.GradientTape(persistent=True) as tape:
-        below = tf.constant(x)
-        for both in (lower, upper):
-            ahead, states[both.name, "forward"] = unrolled(both.forward_layer, below, MASK)
-            back, states[both.name, "backward"] = unrolled(both.backward_layer, below, MASK, True)
-            below = tf.concat([ahead, back], axis=-1)
-        if per_step:
-            losses = crossentropy(head(below), targets) * MASK
-        else:
-            losses = crossentropy(
-                head(tf.concat([ahead[:, -1], back[:, 0]], axis=-1)), targets[:, 0]
-            )
-        total = tf.reduce_sum(losses)
-    targets = targets if per_step else targets[:, 0]
-    measured = GradientFlow(model, loss()).measure(x, targets)
-    for place in states:
-        found = [f for f in measured if (f.layer, f.direction) == place]
-        for flow, expected in zip(found, log10_norms(tape, total, states[place]), strict=True):
-            assert_equal_where_read(flow, expected)
-    backward = next(f for f in measured if f.direction == "backward")
-    np.testing.assert_array_equal(
-        backward.lag, [[0, 1, 2, 3, 4, 5], [-1, -1, 0, 1, 2, 3], [0, 1, -1, 2, 3, -1]]
-    )
-    if per_step:
-        late = GradientFlow(model, loss()).measure_late(x, targets)
-        first = next(f for f in late if (f.layer, f.direction) == ("upper", "backward"))
-        with tape:
-            alone = losses[0, 0] + losses[1, 2] + losses[2, 0]
-        expected = log10_norms(tape, alone, states["upper", "backward"])[0]
-        assert_equal_where_read(first, expected)
-        np.testing.assert_array_equal(first.lag, backward.lag)
-
-
-@pytest.mark.parametrize("factor", [0.1, 10.0])
-def test_neither_end_of_the_range_of_float64_is_in_the_way(factor):
-    steps = 500
-    layer = keras.layers.SimpleRNN(2, activation=None, recurrent_initializer="zeros")
-    model = keras.Sequential([keras.Input((None, 1)), layer])
-    layer.cell.recurrent_kernel.assign(factor * np.eye(2))
-    factor = float(np.float32(factor))
-    x, targets = np.zeros((1, steps, 1)), np.array([[3.0, 4.0]])
-    (flow,) = GradientFlow(model, keras.losses.MeanSquaredError()).measure(x, targets)
-    expected = np.log10(5) + np.arange(steps)[::-1] * np.log10(factor)
-    np.testing.assert_allclose(flow.log10_norm[0], expected, rtol=1e-10)
-    assert abs(flow.log10_norm).max() > 495
-
-
-def test_a_gradient_that_is_zero_is_told_as_such():
-    layer = keras.layers.SimpleRNN(2, recurrent_initializer="zeros")
-    model = keras.Sequential([keras.Input((None, 1)), layer])
-    x, targets = np.ones((1, 5, 1)), np.array([[3.0, 4.0]])
-    (flow,) = GradientFlow(model, "mse").measure(x, targets)
-    assert np.isfinite(flow.log10_norm[0, -1])
-    assert (flow.log10_norm[0, :-1] == -np.inf).all()
-
-
-def test_it_follows_the_weights_and_leaves_the_model_alone():
-    model = keras.Sequential([keras.Input((None, 1)), layers.GRU(3, dropout=0.5)])
-    model.compile(loss="mse", optimizer="sgd")
-    x, targets = np.ones((2, 5, 1)), np.zeros((2, 3))
-    flow = GradientFlow(model)
-    before = [np.array(w) for w in model.weights]
-    (first,), (again,) = flow.measure(x, targets), flow.measure(x, targets)
-    np.testing.assert_array_equal(first.log10_norm, again.log10_norm)
-    for weight, was in zip(model.weights, before, strict=True):
-        np.testing.assert_array_equal(weight, was)
-    model.set_weights([2 * weight for weight in model.get_weights()])
-    (after,) = flow.measure(x, targets)
-    (anew,) = GradientFlow(model).measure(x, targets)
-    assert (after.log10_norm != first.log10_norm).any()
-    np.testing.assert_array_equal(after.log10_norm, anew.log10_norm)
-
-
-class _Subclassed(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.unit = layers.GRU(3)
+@pytest.mark.parametrize("name", UNITS_MADE)
+def test_every_unit(name):
+    unit = UNITS_MADE[name](UNITS, return_sequences=True, dtype="float64")
+    model = model_of([unit], per_step=True, masking=True)
+    mask = MASKS["holes"]
+    x, targets, weights = batch(mask, per_step=True)
+    flows = FlowMeter(model).measure(x, targets, weights)
+    assert_flows(flows, expected(model, x, targets, weights, mask), mask)
 
 
 @pytest.mark.parametrize(
-    ("model", "of_loss", "message"),
+    ("name", "mask", "merge", "per_step"),
     [
-        (keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), "mse", "recurrent layers"),
-        (_Subclassed(), "mse", "expected a Functional or a Sequential"),
-        (
-            keras.Sequential([keras.Input((3, 1)), layers.GRU(1)]),
-            None,
-            "compiled model or a `loss`",
-        ),
+        ("lstm", "no mask", "concat", True),
+        ("keras LSTM", "no mask", "concat", False),
+        ("gru", "right", "sum", True),
+        ("keras GRU", "right", "ave", False),
+        ("simple_rnn", "left", "mul", True),
+        ("lstm_peephole_gers", "holes", "concat", False),
+        ("FGR with CIFG and peepholes", "left", "concat", True),
+        ("min_lstm", "holes", "ave", True),
     ],
 )
-def test_what_cannot_be_measured_is_refused(model, of_loss, message):
-    with pytest.raises(ValueError, match=message):
-        GradientFlow(model, of_loss)
+def test_both_directions_under_another_layer(name, mask, merge, per_step):
+    lower = both_ways(name, merge, return_sequences=True)
+    upper = {"return_sequences": per_step, "dtype": "float64", "name": "upper"}
+    # Keras gives the outputs of a layer that goes backwards in the order it makes them.
+    upper = UNITS_MADE[name](UNITS, **upper, go_backwards=not per_step)
+    masking, mask = mask != "no mask", MASKS[mask]
+    model = model_of([lower, upper], per_step, masking)
+    x, targets, weights = batch(mask, per_step)
+    flows = FlowMeter(model).measure(x, targets, weights)
+    way = "forward" if per_step else "backward"
+    found = {(flow.layer, flow.direction) for flow in flows}
+    assert found == {("both", "forward"), ("both", "backward"), ("upper", way)}
+    assert_flows(flows, expected(model, x, targets, weights, mask), mask)
+
+
+def test_the_loss_at_one_late_step_by_lag_in_each_directions_own_time():
+    model = model_of([both_ways("lstm", return_sequences=True)], per_step=True, masking=True)
+    mask = MASKS["holes"]
+    x, targets, _ = batch(mask, per_step=True)
+    flows = FlowMeter(model).measure(x, targets, loss="late")
+    last = np.array([[0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1]])
+    first = np.array([[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0]])
+    late = {
+        "forward": expected(model, x, targets, last, mask),
+        "backward": expected(model, x, targets, first, mask),
+    }
+    gradients = {name: late[name[1]][name] for name in late["forward"]}
+    assert_flows(flows, gradients, mask)
+    lags = {
+        "forward": [[3, 0, 2, 1, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0]],
+        "backward": [[0, 0, 1, 2, 0, 3], [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1]],
+    }
+    for flow in flows:
+        assert flow.loss == "late"
+        np.testing.assert_array_equal(flow.lags[mask], np.array(lags[flow.direction])[mask])
+        np.testing.assert_array_equal(flow.by_lag().count, [3, 3, 1, 1])
+        at_three = flow.log10_norms[0, {"forward": 0, "backward": 5}[flow.direction]]
+        assert flow.by_lag().log10_mean[3] == at_three
+
+
+def test_the_late_step_is_the_last_that_is_asked():
+    model = model_of([make("gru", UNITS, return_sequences=True, dtype="float64")], True, False)
+    mask = MASKS["no mask"]
+    x, targets, weights = batch(mask, per_step=True)
+    weights[0, 4:] = 0
+    weights[1] = 0
+    (flow,) = FlowMeter(model).measure(x, targets, weights, loss="late")
+    alone = weights * (np.arange(STEPS) == np.array([[3], [0], [5]]))
+    ((_, gradients),) = expected(model, x, targets, alone, mask).items()
+    norms = np.linalg.norm(gradients, axis=-1)
+    np.testing.assert_allclose(10 ** flow.log10_norms[::2], norms[::2], rtol=1e-10)
+    assert (flow.log10_norms[0, 4:] == -np.inf).all()
+    np.testing.assert_array_equal(flow.mask, np.array([[1], [0], [1]]) * np.ones(STEPS))
+    np.testing.assert_array_equal(flow.lags[::2], [[3, 2, 1, 0, -1, -2], [5, 4, 3, 2, 1, 0]])
+
+
+def test_where_the_model_answers_once_its_own_loss_is_the_late_one():
+    model = model_of([make("gru", UNITS, dtype="float64")], False, True)
+    x, targets, weights = batch(MASKS["left"], per_step=False)
+    meter = FlowMeter(model)
+    (own,), (late,) = (meter.measure(x, targets, weights, loss=loss) for loss in ("own", "late"))
+    np.testing.assert_array_equal(own.log10_norms, late.log10_norms)
+    np.testing.assert_array_equal(own.lags[:, 2:], [[3, 2, 1, 0], [3, 2, 1, 0], [1, 1, 1, 0]])
+    np.testing.assert_array_equal(own.by_step().at, range(STEPS))
+    np.testing.assert_array_equal(own.by_step().count, [1, 1, 2, 2, 2, 3])
+
+
+@pytest.mark.parametrize("per_step", [True, False])
+def test_a_model_of_the_project_as_it_is_trained(per_step):
+    """Words, padding, dropout, float32 and a loss of words; and it is left as it was."""
+    shape = {"vocabulary_size": 9, "classes": 3, "per_step": per_step, "units": UNITS}
+    options = {"layers": 2, "direction": "bidirectional", "embedding": UNITS, "dropout": 0.5}
+    model = build_model(layers.GRU, **shape, **options)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer="adam", loss=loss)
+    rng = np.random.default_rng(3)
+    words = rng.integers(1, 9, (EXAMPLES, STEPS)) * MASKS["right"]
+    answers = rng.integers(0, 3, (EXAMPLES, STEPS) if per_step else EXAMPLES)
+    before, numbers = [weight.numpy() for weight in model.variables], random.getstate()
+    flows = FlowMeter(model).measure(words, answers)
+    assert random.getstate() == numbers
+    for weight, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+    exact = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: type(layer).from_config(in_float64(layer.get_config())),
+    )
+    exact.set_weights(model.get_weights())
+    mask, unrolled = tf.constant(words != 0), Unrolled()
+    with tf.GradientTape() as tape:
+        x = exact.get_layer("embedding")(words)
+        tape.watch(x)
+        x = unrolled.layer(exact.get_layer("recurrent_1"), x, mask)
+        x = unrolled.layer(exact.get_layer("recurrent_2"), x, mask)
+        x = exact.get_layer("scores")(x)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(answers, x)
+        real = tf.cast(mask if per_step else tf.ones(EXAMPLES), "float64")
+        value = tf.reduce_sum(losses * real) / tf.reduce_sum(real)
+    assert_flows(flows, unrolled.gradients(tape, value), mask.numpy())
+
+
+def test_the_compiled_loss_counts_with_its_weight_and_with_penalties_on_activities():
+    penalty = {"activity_regularizer": keras.regularizers.L2(0.25)}
+    unit = make("gru", UNITS, return_sequences=True, dtype="float64", **penalty)
+    model = model_of([unit], per_step=True, masking=False)
+    x, targets, _ = batch(MASKS["no mask"], per_step=True)
+    (own,) = FlowMeter(model).measure(x, targets)
+    (late,) = FlowMeter(model).measure(x, targets, loss="late")
+
+    unrolled = Unrolled()
+    with tf.GradientTape() as tape:
+        states = tf.constant(x)
+        tape.watch(states)
+        states = unrolled.layer(unit, states, tf.constant(MASKS["no mask"]))
+        squares = (model.get_layer("head")(states) - targets) ** 2
+        loss = tf.reduce_mean(squares) + 0.25 * tf.reduce_sum(states**2) / EXAMPLES
+    assert_flows([own], unrolled.gradients(tape, loss), MASKS["no mask"])
+    weights = np.arange(STEPS) == np.full((EXAMPLES, 1), STEPS - 1)
+    assert_flows([late], expected(model, x, targets, weights, MASKS["no mask"]), MASKS["no mask"])
+
+    model.compile(loss=keras.losses.MeanSquaredError(reduction="sum"), loss_weights=[100.0])
+    (heavy,) = FlowMeter(model).measure(x, targets, loss="late")
+    factor = np.log10(100 * EXAMPLES * STEPS)
+    np.testing.assert_allclose(heavy.log10_norms, late.log10_norms + factor, atol=1e-10)
+
+    def tenfold(y, prediction):
+        return 10 * keras.losses.mean_squared_error(y, prediction)
+
+    (given,) = FlowMeter(model, loss=tenfold).measure(x, targets, loss="late")
+    np.testing.assert_allclose(given.log10_norms, late.log10_norms + 1, atol=1e-10)
+
+
+def test_a_shared_layer_and_states_handed_to_another_layer():
+    one, other = (keras.Input((None, UNITS), dtype="float64") for _ in range(2))
+    shared = keras.layers.LSTM(UNITS, return_state=True, dtype="float64", name="shared")
+    first, second = shared(one), shared(other)
+    decoder = make("lstm", UNITS, dtype="float64", name="decoder")
+    outputs = decoder(other, initial_state=[first[1], second[2]])
+    model = with_new_weights(keras.Model([one, other], outputs))
+    model.compile(loss="mse")
+    x, y = (batch(MASKS["no mask"], per_step=False, seed=seed)[0] for seed in (1, 2))
+    flows = FlowMeter(model).measure([x, y], np.zeros((EXAMPLES, UNITS)))
+    names = [(flow.layer, flow.state) for flow in flows]
+    calls = ["shared", "shared (call 2)", "decoder"]
+    assert names == [(call, state) for call in calls for state in "ac"]
+
+    runs = [shared.cell, shared.cell, decoder.cell]
+    with tf.GradientTape() as tape:
+        tape.watch(zeros := [tf.zeros((EXAMPLES, UNITS), "float64")] * 2)
+        kept = []
+        for run, (cell, sequence) in enumerate(zip(runs, [x, y, y], strict=True)):
+            states = [kept[0][-1][0], kept[1][-1][1]] if run == 2 else zeros
+            kept.append([])
+            for t in range(STEPS):
+                _, states = cell(tf.constant(sequence[:, t]), states)
+                kept[-1].append(states)
+        loss = tf.reduce_mean(states[0] ** 2)
+    gradients = tape.gradient(loss, kept, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    norms = np.linalg.norm(gradients, axis=-1)  # By run, step, state and example.
+    for number, flow in enumerate(flows):
+        found = 10**flow.log10_norms
+        np.testing.assert_allclose(found, norms[number // 2, :, number % 2].T, rtol=1e-10)
+
+
+def test_cells_stacked_in_one_layer():
+    cells = [layers.LSTMCell(UNITS, dtype="float64"), layers.GRUCell(UNITS, dtype="float64")]
+    model = model_of([keras.layers.RNN(cells, dtype="float64")], per_step=False, masking=False)
+    x, targets, _ = batch(MASKS["no mask"], per_step=False)
+    flows = FlowMeter(model).measure(x, targets)
+    assert [flow.state for flow in flows] == ["1.a", "1.c", "2.c"]
+
+    kept = []
+    with tf.GradientTape() as tape:
+        states = [tf.zeros((EXAMPLES, UNITS), "float64")] * 3
+        tape.watch(states)
+        for t in range(STEPS):
+            a, (a, c) = cells[0](tf.constant(x[:, t]), states[:2])
+            top, _ = cells[1](a, states[2:])
+            states = [a, c, top]
+            kept.append(states)
+        loss = tf.reduce_mean((model.get_layer("head")(top) - targets) ** 2)
+    gradients = tape.gradient(loss, kept)
+    for number, flow in enumerate(flows):
+        norms = np.linalg.norm([at[number] for at in gradients], axis=-1).T
+        np.testing.assert_allclose(10**flow.log10_norms, norms, rtol=1e-10)
+
+
+def test_a_stateful_layer_goes_on_from_its_states_and_keeps_them():
+    model = keras.Sequential(
+        [
+            keras.Input(batch_shape=(EXAMPLES, STEPS, UNITS), dtype="float64"),
+            make("gru", UNITS, stateful=True, dtype="float64"),
+        ]
+    )
+    with_new_weights(model).compile(loss="mse")
+    x, *_ = batch(MASKS["no mask"], per_step=False)
+    targets = np.zeros((EXAMPLES, UNITS))
+    meter = FlowMeter(model)
+    (fresh,) = meter.measure(x, targets)
+    (again,) = meter.measure(x, targets)
+    np.testing.assert_array_equal(fresh.log10_norms, again.log10_norms)
+    model.predict(x, batch_size=EXAMPLES, verbose=0)
+    states = model.layers[0].states[0].numpy()
+    (later,) = meter.measure(x, targets)
+    np.testing.assert_array_equal(model.layers[0].states[0], states)
+    assert np.abs(states).max() > 0.1
+    assert not np.allclose(later.log10_norms, fresh.log10_norms)
+
+
+def test_the_late_step_of_an_answer_that_is_another_sequence():
+    """An encoder whose last state is all that the decoder reads."""
+    model = keras.Sequential(
+        [
+            keras.Input((None, UNITS)),
+            make("gru", UNITS, name="encoder"),
+            keras.layers.RepeatVector(3),
+            make("gru", UNITS, return_sequences=True, name="decoder"),
+        ]
+    )
+    model.compile(loss="mse")
+    x, *_ = batch(MASKS["no mask"], per_step=True)
+    targets = np.ones((EXAMPLES, 3, UNITS))
+    weights = np.array([[1, 1, 0]] * EXAMPLES)
+    encoder, decoder = FlowMeter(model).measure(x, targets, weights, loss="late")
+    np.testing.assert_array_equal(encoder.lags[0], [5, 4, 3, 2, 1, 0])
+    np.testing.assert_array_equal(decoder.lags[0], [1, 0, -1])
+    assert (decoder.log10_norms[:, 2] == -np.inf).all()
+    assert np.isfinite(encoder.log10_norms).all()
+
+
+def test_it_is_the_same_in_whatever_form_the_model_is_and_computes():
+    def layers_of(**options):
+        return [
+            make("lstm", UNITS, return_sequences=True, name="lower", **options),
+            keras.layers.GRU(UNITS, name="upper", **options),
+        ]
+
+    plain = keras.Sequential([keras.Input((STEPS, UNITS)), *layers_of(dtype="float64")])
+    lower, upper = layers_of(dtype="mixed_bfloat16", unroll=True)
+    inputs = keras.Input((STEPS, UNITS), name="inputs")
+    nested = keras.Sequential([keras.Input((STEPS, UNITS)), lower], name="nested")
+    outputs = {"answer": upper(nested(inputs) * 0.5 + 0.5 * nested(inputs))}
+    model = keras.Model({"inputs": inputs}, outputs)
+    plain.set_weights([weight.numpy() for layer in (lower, upper) for weight in layer.weights])
+    x, *_ = batch(MASKS["no mask"], per_step=False)
+    targets = np.ones((EXAMPLES, UNITS))
+    *_, expected = FlowMeter(plain, loss="mse").measure(x, targets)
+    flows = FlowMeter(model, loss={"answer": "mse"}).measure({"inputs": x}, {"answer": targets})
+    assert [flow.layer for flow in flows][::2] == ["lower", "lower (call 2)", "upper"]
+    np.testing.assert_allclose(flows[-1].log10_norms, expected.log10_norms, atol=1e-10)
+
+
+def test_a_sequential_model_that_was_built_by_its_first_batch():
+    unit = make("gru", UNITS, dtype="float64")
+    model = keras.Sequential([unit, keras.layers.Dense(2, name="head", dtype="float64")])
+    mask = MASKS["no mask"]
+    x, targets, weights = batch(mask, per_step=False)
+    model(x)
+    with_new_weights(model).compile(loss="mse")
+    flows = FlowMeter(model).measure(x, targets, weights)
+    assert_flows(flows, expected(model, x, targets, weights, mask), mask)
+
+
+def test_new_weights_are_measured_and_batches_of_all_sizes_trace_a_few_times():
+    model = model_of([make("gru", UNITS, dtype="float64")], per_step=False, masking=False)
+    meter, mask = FlowMeter(model), MASKS["no mask"]
+    for seed in range(5):
+        with_new_weights(model, seed)
+        x, targets, weights = batch(mask, per_step=False, seed=seed)
+        x, targets, weights = (part[: seed // 2 + 1] for part in (x, targets, weights))
+        x, real = x[:, seed:], mask[: len(x), seed:]
+        flows = meter.measure(x, targets, weights)
+        assert_flows(flows, expected(model, x, targets, weights, real), real)
+    assert meter._gradients.experimental_get_tracing_count() <= 3
