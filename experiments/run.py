@@ -20,7 +20,7 @@ from experiments.catalogue import CONFIGURATION
 from experiments.figures import learning_curves
 from experiments.sweep import Outcome, Progress, Sweep
 from experiments.training import compile_model, fit
-from models import build_model, units_for_parameters
+from models import build_model, trainable_parameters, units_for_parameters
 from tasks.metric import Metric
 from tasks.task import Report, Task
 
@@ -99,7 +99,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         compile_model(model, task, config.training)
         tracked.log_metrics(
             {
-                "parameters": model.count_params(),
+                "parameters": trainable_parameters(model),
                 "guessing": task.metric.guessing,
                 "learnt": task.metric.learnt,
             }
@@ -115,7 +115,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     return Result(
         tracked.run_id,
         name,
-        model.count_params(),
+        trainable_parameters(model),
         best_epoch,
         task.metric,
         report.metrics,
@@ -185,7 +185,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
     units = config.model.units
     if config.model.match == "parameters":
         like = hydra.utils.get_class(config.model.match_unit)
-        parameters = build_model(like, units=units, **shape).count_params()
+        parameters = trainable_parameters(build_model(like, units=units, **shape))
         units = units_for_parameters(unit, parameters, **shape)
     return build_model(unit, units=units, name=config.cell.name, **shape)
 

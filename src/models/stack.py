@@ -1,5 +1,6 @@
 """Deep and bidirectional models as the lecture draws them: inputs, units, answers."""
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -55,7 +56,8 @@ def build_model(
         merge: what both directions together are: "concat", one stacked on the other as above, of
             size 2 units; or of size units, element by element, their "sum", their product ("mul")
             or their mean ("ave").
-        embedding: size of e<t>, for word numbers; vectors have none.
+        embedding: size of e<t>, for word numbers; None for the lecture's one-hot vectors, of the
+            size of the vocabulary, without weights. Vectors have none.
         dropout: share of the elements dropped in training of every e<t>, of every layer's output
             on its way up, both directions together, and of what the scores are made of; others at
             each step, and those kept grow by 1 / (1 - dropout). Nothing is dropped on the way
@@ -70,7 +72,7 @@ def build_model(
 
     Raises:
         ValueError: for an unknown direction or merge, or a merge with nothing to merge; for inputs
-            that are neither words nor vectors, or both; for words without an embedding.
+            that are neither words nor vectors, or both.
     """
     _check(direction, merge)
     inputs, x = _inputs(vocabulary_size, features, embedding)
@@ -97,10 +99,11 @@ def _inputs(vocabulary_size, features, embedding):
     if features is not None:
         vectors = keras.Input((None, features), name="vectors")
         return vectors, vectors
-    if embedding is None:
-        raise ValueError("`embedding`: expected the size of a word's vector, got None.")
     words = keras.Input((None,), dtype="int32", name="words")
-    return words, Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
+    options = {"mask_zero": True, "name": "embedding"}
+    if embedding is None:
+        options |= {"embeddings_initializer": "identity", "trainable": False}
+    return words, Embedding(vocabulary_size, embedding or vocabulary_size, **options)(words)
 
 
 def _check(direction, merge):
@@ -126,6 +129,11 @@ def _recurrent(unit, options, direction, merge, name):
     return keras.layers.Bidirectional(unit(**options), merge_mode=merge, name=name)
 
 
+def trainable_parameters(model: keras.Model) -> int:
+    """How many numbers training can change; one-hot vectors are none of them."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
 def units_for_parameters(unit: Unit, parameters: int, **model) -> int:
     """The size at which a model of `unit` comes nearest to a number of parameters.
 
@@ -139,7 +147,7 @@ def units_for_parameters(unit: Unit, parameters: int, **model) -> int:
     """
 
     def count(units):
-        return build_model(unit, units=units, **model).count_params()
+        return trainable_parameters(build_model(unit, units=units, **model))
 
     high = 1
     while count(high) < parameters:
