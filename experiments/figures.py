@@ -36,9 +36,9 @@ def learning_curves(
     name: str, history: dict[str, list[float]], best_epoch: int, metric: Metric
 ) -> Figure:
     """Loss and metric of one run after each epoch, in training and validation."""
-    shown = (
-        {metric.key: metric.label} if metric.is_loss else {"loss": "loss", metric.key: metric.label}
-    )
+    shown = {metric.key: metric.label}
+    if not metric.is_loss:
+        shown = {"loss": "loss", **shown}
     figure = Figure(figsize=(4.5 * len(shown), 3.5), layout="constrained")
     figure.suptitle(name)
     epochs = np.arange(1, len(history["train/loss"]) + 1)
@@ -47,7 +47,7 @@ def learning_curves(
         for style, split in zip(_STYLES, ("train", "validation"), strict=False):
             axes.plot(epochs, history[f"{split}/{key}"], style, label=split, marker=".")
         axes.axvline(best_epoch, color="grey", linewidth=0.8)
-        axes.set(xlabel="epoch", ylabel=label)
+        axes.set(xlabel="epoch", ylabel=label, yscale=_scale(metric))
         axes.annotate("kept", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
         axes.legend()
     return figure
@@ -65,22 +65,21 @@ def with_bands(curves: Sequence[Curve], title: str, xlabel: str, ylabel: str) ->
         xlabel, ylabel: with their units.
     """
     metric = curves[0].metric
-    shrinks = metric is not None and not metric.higher_is_better
+    scale = _scale(metric)
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, curve in enumerate(curves):
         colour, style = COLOURS[number % len(COLOURS)], _STYLES[number % len(_STYLES)]
         mean = np.nanmean(curve.values, axis=0)
         spread = _standard_deviation(curve.values)
-        below = (
-            np.maximum(mean - spread, np.nanmin(curve.values, axis=0)) if shrinks else mean - spread
-        )
+        lowest = np.nanmin(curve.values, axis=0) if scale == "log" else -np.inf
+        below = np.maximum(mean - spread, lowest)
         axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
         axes.fill_between(curve.x, below, mean + spread, color=colour, alpha=0.15, linewidth=0)
     for guessing in {curve.metric.guessing for curve in curves if curve.metric is not None}:
         axes.axhline(guessing, color="grey", linewidth=0.8)
         axes.annotate("guessing", (0, guessing), (4, 3), ("axes fraction", "data"), "offset points")
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log" if shrinks else "linear")
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
     if metric is not None and metric.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     if all(float(x).is_integer() for curve in curves for x in curve.x):
@@ -88,6 +87,11 @@ def with_bands(curves: Sequence[Curve], title: str, xlabel: str, ylabel: str) ->
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def _scale(metric: Metric | None) -> str:
+    """The axis on which a metric can be read from guessing to nearly perfect."""
+    return "linear" if metric is None or metric.higher_is_better else "log"
 
 
 def _standard_deviation(values: np.ndarray) -> np.ndarray:

@@ -66,6 +66,6 @@ class Adding(LongLag):
         guess = np.square(EXPECTED_SUM - self.test.targets, dtype=np.float64)
         lags = self.T - 1 - self.test.inputs[:, :, MARKER].argmax(axis=1)
         return Report(
-            {"mse": float(errors.mean()), "baseline_mean": float(guess.mean())},
+            {self.metric.key: float(errors.mean()), "baseline_mean": float(guess.mean())},
             {BY_LAG: points(middles(lags, self.T - self.T // 2, self.T - 1), errors)},
         )

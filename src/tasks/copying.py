@@ -83,9 +83,6 @@ class Copying(LongLag):
         correct = (answers == self.test.targets)[:, -COPIED:]
         positions = np.broadcast_to(np.arange(1, COPIED + 1), correct.shape)
         return Report(
-            {
-                self.metric.key: float(losses.mean()),
-                "recall_accuracy": float(correct.mean()),
-            },
+            {self.metric.key: float(losses.mean()), "recall_accuracy": float(correct.mean())},
             {BY_POSITION: points(positions.ravel(), correct.ravel())},
         )
