@@ -41,7 +41,8 @@ class Copying(LongLag):
     The paper's inputs are one-hot; here they are embedded, as those of all tasks with symbols.
 
     Attributes:
-        T: steps from the first answer's symbol to the answer, less ten; at least 1.
+        T: steps between the last symbol and the first answer, at least 1. Each symbol is to be held
+            for T + 10.
     """
 
     name: ClassVar[str] = "copying"
