@@ -146,12 +146,14 @@ def _recurrent(model: keras.Model) -> keras.layers.RNN:
 
 
 def _epoch(model, training: Examples, task: Imdb, seed: int, config: DictConfig) -> Epoch:
-    seconds, first_batch = _fit(model, training, seed, config)
+    seconds, first_batch = _fit(model, training, task, seed, config)
     return Epoch(seconds, first_batch, task.evaluate(model).metrics["accuracy"])
 
 
-def _fit(model, training: Examples, seed: int, config: DictConfig) -> tuple[float, float]:
-    compile_model(model, config)
+def _fit(
+    model, training: Examples, task: Imdb, seed: int, config: DictConfig
+) -> tuple[float, float]:
+    compile_model(model, task, config)
     clock = _FirstBatch()
     batches = training_batches(training, config.batch_size, seed)
     start = time.perf_counter()

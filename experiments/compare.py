@@ -4,6 +4,7 @@ python -m experiments.compare RUN_ID    (or nothing, for the latest sweep)
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,12 @@ import tracking
 from experiments import figures
 from experiments.tables import as_markdown, as_rich
 from experiments.terminal import QUICK, say
+from tasks.metric import Metric
 
 _CAPTION = (
-    "Mean ± standard deviation over the seeds, which decide initial weights and the order of "
-    "examples. s/epoch: median, validation included. To ...: training examples, in "
-    "thousands, seen until validation accuracy got there."
+    "Mean ± standard deviation over the seeds, which decide initial weights and which training "
+    "example comes when. s/epoch: median, validation included. To ...: training examples, in "
+    "thousands, seen until the validation split got there."
 )
 
 
@@ -37,52 +39,66 @@ class Variant:
         return [value for run in self.runs for _, value in run.series[metric]]
 
     @property
-    def learnt(self) -> float:
-        """The validation accuracy at which the task counts as learnt."""
-        return self.runs[0].metrics["learnt"]
+    def metric(self) -> Metric:
+        """By what the answers are judged."""
+        return Metric(**self.runs[0].report["metric"])
 
     def price(self) -> str:
         """Examples seen until the task was learnt, the mean if every run got there."""
-        prices = []
+        prices, metric = [], self.metric
         for run in self.runs:
-            curve = zip(run.series["examples_seen"], run.series["validation/accuracy"], strict=True)
-            reached = [seen for (_, seen), (_, accuracy) in curve if accuracy >= self.learnt]
+            values = run.series[f"validation/{metric.key}"]
+            curve = zip(run.series["examples_seen"], values, strict=True)
+            reached = [seen for (_, seen), (_, value) in curve if metric.is_learnt(value)]
             prices += reached[:1]
         if len(prices) < len(self.runs):  # A mean of the others would favour who rarely learns.
             return f"in {len(prices)} of {len(self.runs)}" if prices else "never"
-        return _mean_and_spread(np.array(prices) / 1000, ".1f") + " k"
+        return _mean_and_spread(np.array(prices) / 1000, "{:.1f}".format) + " k"
 
 
 def compare(run_id: str) -> None:
     """Show the comparison of a sweep and keep it on its parent run.
 
-    Runs that failed or never ended are named and left out of all numbers.
+    Runs that failed, never ended or kept no report that can be compared are named and left out of
+    all numbers.
     """
     sweep = tracking.read_sweep(run_id)
     variants = _variants(sweep)
-    unfinished = [run for run in sweep.runs if run.status != "FINISHED"]
+    left_out = [(run, _why_left_out(run)) for run in sweep.runs if _why_left_out(run)]
     if variants:
         heading = _heading(sweep)
         columns = _columns(variants)
         say.print(as_rich(columns, heading, _CAPTION))
         writer = tracking.RunWriter(run_id)
         writer.log_table(columns, "comparison.json")
-        writer.describe(_description(heading, columns, unfinished))
+        writer.describe(_description(heading, columns, left_out))
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():
             writer.log_figure(figure, name)
     say.print(f"Curves, pictures and models: {tracking.how_to_browse()}, then")
     say.print(tracking.page(sweep.experiment_id, run_id), soft_wrap=True)
-    for run in unfinished:
-        say.print(f"{run.name}: {run.status}. {run.tags.get('error', '')}", style="red")
+    for run, why in left_out:
+        say.print(f"{run.name}: {why}", style="red")
 
 
 def _variants(sweep: tracking.SweepRecord) -> list[Variant]:
     grouped = {}
     for run in sweep.runs:
-        if run.status == "FINISHED":
+        if not _why_left_out(run):
             grouped.setdefault(run.tags["variant"], []).append(run)
     return [Variant(name, runs) for name, runs in grouped.items()]
+
+
+def _why_left_out(run: tracking.RunRecord) -> str:
+    """Why a run cannot be compared; empty if it can."""
+    if run.status != "FINISHED":
+        return f"{run.status}. {run.tags.get('error', '')}"
+    if "metric" not in (run.report or {}):
+        return (
+            f"{tracking.REPORT} does not name the metric that its answers are judged by; it was "
+            "tracked by an earlier version of this project. Run the sweep again to compare it."
+        )
+    return ""
 
 
 def _heading(sweep: tracking.SweepRecord) -> str:
@@ -90,31 +106,33 @@ def _heading(sweep: tracking.SweepRecord) -> str:
 
 
 def _columns(variants: list[Variant]) -> dict[str, list[str]]:
-    """The table of a comparison, column by column."""
+    """The table of a comparison, column by column; variants of several tasks leave some empty."""
     rows = []
     for variant in variants:
-        accuracy = variant.last("test/accuracy")
+        metric = variant.metric
+        found = variant.last(f"test/{metric.key}")
         rows.append(
             {
                 "variant": variant.name,
                 "parameters": f"{variant.last('parameters').mean():,.0f}",
                 "s/epoch": f"{np.median(variant.all('seconds_per_epoch')):.1f}",
-                "test accuracy": _mean_and_spread(accuracy),
-                "worst run": f"{accuracy.min():.3f} of {len(accuracy)}",
-                f"to {variant.learnt:.0%}": variant.price(),
+                f"test {metric.name}": _mean_and_spread(found, metric.text),
+                "worst run": f"{metric.text(metric.worst(found))} of {len(found)}",
+                f"to {metric.learnt_text}": variant.price(),
             }
         )
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, "") for row in rows] for name in names}
 
 
-def _mean_and_spread(values: np.ndarray, form: str = ".3f") -> str:
-    mean = f"{values.mean():{form}}"
-    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):{form}}"
+def _mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:
+    mean = text(values.mean())
+    return mean if len(values) < 2 else f"{mean} ± {text(values.std(ddof=1))}"
 
 
-def _description(heading: str, columns: dict[str, list[str]], unfinished: list) -> str:
+def _description(heading: str, columns: dict[str, list[str]], left_out: list) -> str:
     parts = [heading, as_markdown(columns), _CAPTION + " Pictures: under Artifacts."]
-    failures = [f"- {run.name}: {run.status}. {run.tags.get('error', '')}" for run in unfinished]
+    failures = [f"- {run.name}: {why}" for run, why in left_out]
     return "\n\n".join([*parts, "\n".join(failures)])
 
 
@@ -132,32 +150,39 @@ def _metrics(variants: list[Variant]) -> dict[str, float]:
 
 
 def _figures(sweep: tracking.SweepRecord, variants: list[Variant]) -> dict[str, Figure]:
-    heading = _heading(sweep)
-    guessing = variants[0].runs[0].metrics["guessing"]
+    heading, by_metric, by_breakdown = _heading(sweep), {}, {}
+    for variant in variants:
+        by_metric.setdefault(variant.metric.key, []).append(variant)
+        for name in variant.runs[0].report["breakdowns"]:
+            by_breakdown.setdefault(name, []).append(variant)
     drawn = {}
-    for cost, xlabel in (
-        ("examples_seen", "training examples seen"),
-        ("seconds", "seconds of training, validation included"),
-    ):
-        curves = [_curve(variant, "validation/accuracy", cost) for variant in variants]
-        title = f"Learning by {xlabel}\n{heading}"
-        drawn[f"learning_by_{cost}.png"] = figures.with_bands(
-            curves, title, xlabel, "validation accuracy", guessing
-        )
-    for name in variants[0].runs[0].report["breakdowns"]:
-        curves = [_breakdown(variant, name) for variant in variants]
+    for key, judged_alike in by_metric.items():
+        ending = f"_{key}" if len(by_metric) > 1 else ""
+        for cost, xlabel in (
+            ("examples_seen", "training examples seen"),
+            ("seconds", "seconds of training, validation included"),
+        ):
+            curves = [_curve(variant, cost) for variant in judged_alike]
+            title = f"Learning by {xlabel}\n{heading}"
+            drawn[f"learning_by_{cost}{ending}.png"] = figures.with_bands(
+                curves, title, xlabel, f"validation {judged_alike[0].metric.label}"
+            )
+    for name, broken_down in by_breakdown.items():
+        curves = [_breakdown(variant, name) for variant in broken_down]
         what, _, by = name.partition(" by ")
+        title = f"{name[0].upper()}{name[1:]}\n{heading}"
         drawn[f"{name}.png".replace(" ", "_")] = figures.with_bands(
-            curves, f"{name.capitalize()}\n{heading}", by, f"test {what}", guessing
+            curves, title, by, f"test {what}"
         )
     return drawn
 
 
-def _curve(variant: Variant, metric: str, over: str) -> figures.Curve:
-    """A metric of all runs of a variant after each epoch, over the mean of another metric."""
-    values = np.array([[value for _, value in run.series[metric]] for run in variant.runs])
+def _curve(variant: Variant, over: str) -> figures.Curve:
+    """The metric of all runs of a variant after each epoch, over the mean of another metric."""
+    judged = f"validation/{variant.metric.key}"
+    values = np.array([[value for _, value in run.series[judged]] for run in variant.runs])
     x = np.mean([[value for _, value in run.series[over]] for run in variant.runs], axis=0)
-    return figures.Curve(variant.name, x, values)
+    return figures.Curve(variant.name, x, values, variant.metric)
 
 
 def _breakdown(variant: Variant, name: str) -> figures.Curve:
@@ -168,7 +193,9 @@ def _breakdown(variant: Variant, name: str) -> figures.Curve:
     ]
     x = sorted(set().union(*by_run))
     values = np.array([[run.get(at, np.nan) for at in x] for run in by_run])
-    return figures.Curve(variant.name, np.array(x), values)
+    metric = variant.metric
+    of_metric = name.startswith(f"{metric.name} by ")
+    return figures.Curve(variant.name, np.array(x), values, metric if of_metric else None)
 
 
 def main(arguments: list[str]) -> int:

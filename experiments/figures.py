@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from tasks.metric import Metric
+
 # Okabe & Ito's palette: told apart with any kind of colour vision. Line styles tell it in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
@@ -20,61 +22,76 @@ _STYLES = ("-", "--", "-.", ":")
 class Curve:
     """The same measurement of several runs: one row of `values` a run, one column a point of `x`.
 
-    A run that has no value at a point has NaN there.
+    A run that has no value at a point has NaN there. `metric` is what the values are of, None for a
+    measurement by which answers are not judged.
     """
 
     label: str
     x: np.ndarray
     values: np.ndarray
+    metric: Metric | None = None
 
 
-def learning_curves(name: str, history: dict[str, list[float]], best_epoch: int) -> Figure:
-    """Loss and accuracy of one run after each epoch, in training and validation."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+def learning_curves(
+    name: str, history: dict[str, list[float]], best_epoch: int, metric: Metric
+) -> Figure:
+    """Loss and metric of one run after each epoch, in training and validation."""
+    shown = {metric.key: metric.label}
+    if not metric.is_loss:
+        shown = {"loss": "loss", **shown}
+    figure = Figure(figsize=(4.5 * len(shown), 3.5), layout="constrained")
     figure.suptitle(name)
     epochs = np.arange(1, len(history["train/loss"]) + 1)
-    for axes, measure in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (key, label) in zip(panels, shown.items(), strict=True):
         for style, split in zip(_STYLES, ("train", "validation"), strict=False):
-            axes.plot(epochs, history[f"{split}/{measure}"], style, label=split, marker=".")
+            axes.plot(epochs, history[f"{split}/{key}"], style, label=split, marker=".")
         axes.axvline(best_epoch, color="grey", linewidth=0.8)
-        axes.set(xlabel="epoch", ylabel=measure)
+        axes.set(xlabel="epoch", ylabel=label, yscale=_scale(metric))
         axes.annotate("kept", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
         axes.legend()
     return figure
 
 
-def with_bands(
-    curves: Sequence[Curve], title: str, xlabel: str, ylabel: str, guessing: float | None = None
-) -> Figure:
+def with_bands(curves: Sequence[Curve], title: str, xlabel: str, ylabel: str) -> Figure:
     """Curves of several variants: a line at the mean over runs, a band of one standard deviation.
 
+    What guessing reaches is a line of its own. Shares are shown in percent; a metric that is to
+    become small is on a logarithmic axis, where the band ends at the lowest run at the latest.
+
     Args:
-        curves: one a variant.
+        curves: one a variant, all of metrics of one name or all of none.
         title: what is shown.
-        xlabel: with its unit.
-        ylabel: with its unit; values are shares, shown in percent.
-        guessing: the share that guessing reaches, drawn as a line of its own.
+        xlabel, ylabel: with their units.
     """
+    metric = curves[0].metric
+    scale = _scale(metric)
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, curve in enumerate(curves):
         colour, style = COLOURS[number % len(COLOURS)], _STYLES[number % len(_STYLES)]
         mean = np.nanmean(curve.values, axis=0)
         spread = _standard_deviation(curve.values)
+        lowest = np.nanmin(curve.values, axis=0) if scale == "log" else -np.inf
+        below = np.maximum(mean - spread, lowest)
         axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
-        axes.fill_between(
-            curve.x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
-        )
-    if guessing is not None:
+        axes.fill_between(curve.x, below, mean + spread, color=colour, alpha=0.15, linewidth=0)
+    for guessing in {curve.metric.guessing for curve in curves if curve.metric is not None}:
         axes.axhline(guessing, color="grey", linewidth=0.8)
         axes.annotate("guessing", (0, guessing), (4, 3), ("axes fraction", "data"), "offset points")
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
+    if metric is not None and metric.share:
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
     if all(float(x).is_integer() for curve in curves for x in curve.x):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def _scale(metric: Metric | None) -> str:
+    """The axis on which a metric can be read from guessing to nearly perfect."""
+    return "linear" if metric is None or metric.higher_is_better else "log"
 
 
 def _standard_deviation(values: np.ndarray) -> np.ndarray:

@@ -230,7 +230,7 @@ _LIMITS = {
     "seed": at_least(0),
     "model.units": at_least(1),
     "model.layers": at_least(1),
-    "model.embedding": at_least(1),
+    "model.embedding": at_least_or_null(1),
     "model.dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
     "model.direction": one_of("forward", "bidirectional"),
     "model.merge": (

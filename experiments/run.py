@@ -20,7 +20,8 @@ from experiments.catalogue import CONFIGURATION
 from experiments.figures import learning_curves
 from experiments.sweep import Outcome, Progress, Sweep
 from experiments.training import compile_model, fit
-from models import build_model, units_for_parameters
+from models import build_model, trainable_parameters, units_for_parameters
+from tasks.metric import Metric
 from tasks.task import Report, Task
 
 
@@ -28,17 +29,24 @@ from tasks.task import Report, Task
 class Result:
     """What a run found.
 
-    `metrics` are those of the test split, at the epoch that validation chose; `history` holds each
-    metric of training and validation after each epoch.
+    `metrics` are those of the test split, at the epoch that validation chose, and `metric` says by
+    which of them answers are judged; `history` holds each metric of training and validation after
+    each epoch.
     """
 
     run_id: str
     name: str
     parameters: int
     best_epoch: int
+    metric: Metric
     metrics: dict[str, float]
     history: dict[str, list[float]]
     model_file: Path
+
+    @property
+    def summary(self) -> str:
+        """The test metric in a few words."""
+        return f"test {self.metric.name} {self.metric.text(self.metrics[self.metric.key])}"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
@@ -52,8 +60,7 @@ def job(config: DictConfig) -> None:
     start = time.perf_counter()
     name = sweep.run_name(config)
     try:
-        result = run(config, directory, sweep)
-        summary = f"test accuracy {result.metrics['accuracy']:.3f}"
+        summary = run(config, directory, sweep).summary
         error = None
     except Exception as problem:
         logging.getLogger(__name__).exception("%s failed", name)
@@ -89,27 +96,37 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         tracked.set_tags({"data_fingerprint": task.fingerprint})
         keras.utils.set_random_seed(config.seed)
         model = build(config, task)
-        compile_model(model, config.training)
+        compile_model(model, task, config.training)
         tracked.log_metrics(
             {
-                "parameters": model.count_params(),
-                "guessing": 1 / task.classes,
-                "learnt": task.learnt,
+                "parameters": trainable_parameters(model),
+                "guessing": task.metric.guessing,
+                "learnt": task.metric.learnt,
             }
         )
         best = directory / "model.keras"
         history, best_epoch = fit(model, task, config, tracked, best, progress.report)
         model.load_weights(best)
         report = task.evaluate(model)
-        _log_result(tracked, report, best_epoch)
-        tracked.log_figure(learning_curves(name, history, best_epoch), "learning_curves.png")
+        _log_result(tracked, task.metric, report, best_epoch)
+        picture = learning_curves(name, history, best_epoch, task.metric)
+        tracked.log_figure(picture, "learning_curves.png")
         tracked.log_file(best, "model")
     return Result(
-        tracked.run_id, name, model.count_params(), best_epoch, report.metrics, history, best
+        tracked.run_id,
+        name,
+        trainable_parameters(model),
+        best_epoch,
+        task.metric,
+        report.metrics,
+        history,
+        best,
     )
 
 
-def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -> None:
+def _log_result(
+    tracked: tracking.TrackedRun, metric: Metric, report: Report, best_epoch: int
+) -> None:
     found = {f"test/{name}": value for name, value in report.metrics.items()}
     tracked.log_metrics({**found, "best_epoch": best_epoch})
     breakdowns = {
@@ -117,7 +134,7 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
         for name, points in report.breakdowns.items()
     }
     tracked.log_series(breakdowns)
-    tracked.log_report(dataclasses.asdict(report))
+    tracked.log_report({"metric": dataclasses.asdict(metric), **dataclasses.asdict(report)})
 
 
 def load_task(config: DictConfig) -> Task:
@@ -154,15 +171,21 @@ def build(config: DictConfig, task: Task) -> keras.Model:
 def _build(config: DictConfig, task: Task) -> keras.Model:
     unit = _maker(_without_name(config.cell))
     shape = {
-        "vocabulary_size": len(task.vocabulary),
+        "vocabulary_size": None if task.vocabulary is None else len(task.vocabulary),
+        "features": task.features,
         "classes": task.classes,
         "per_step": task.per_step,
         **{key: config.model[key] for key in _SHAPE},
     }
+    if task.features is not None and config.model.embedding is not None:
+        raise ValueError(
+            f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
+            f"got {config.model.embedding}."
+        )
     units = config.model.units
     if config.model.match == "parameters":
         like = hydra.utils.get_class(config.model.match_unit)
-        parameters = build_model(like, units=units, **shape).count_params()
+        parameters = trainable_parameters(build_model(like, units=units, **shape))
         units = units_for_parameters(unit, parameters, **shape)
     return build_model(unit, units=units, name=config.cell.name, **shape)
 

@@ -10,20 +10,19 @@ from omegaconf import DictConfig
 
 from experiments import interruption
 from tasks.examples import evaluation_batches, training_batches
+from tasks.metric import Metric
 from tasks.task import Task
 from tracking import TrackedRun
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 
 
-def compile_model(model: keras.Model, config: DictConfig) -> None:
-    """Optimiser, loss and accuracy; both count every question once, wherever it is asked."""
+def compile_model(model: keras.Model, task: Task, config: DictConfig) -> None:
+    """The optimiser of a section `training`, and the loss and the metric of a task."""
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm),
-        loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        ),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        loss=task.loss(),
+        weighted_metrics=[task.metric_in_keras()],
         jit_compile=config.jit_compile,
     )
 
@@ -44,14 +43,14 @@ def fit(
         config: the whole configuration.
         tracked: the run that gets each epoch's metrics.
         best: a `.keras` file; after the call it holds the model of the best epoch, the one with the
-            highest accuracy on the validation split, and of equals the lowest loss.
+            best value of the task's metric on the validation split, and of equals the lowest loss.
         report_share: called with the share of the training that is done.
 
     Returns:
         Each metric's value after each epoch, and the number of the best epoch, from 1.
     """
     batch_size = config.training.batch_size
-    keep, log = _KeepBest(best), _EpochLog(tracked, len(task.training))
+    keep, log = _KeepBest(best, task.metric), _EpochLog(tracked, len(task.training))
     model.fit(
         training_batches(task.training, batch_size, config.seed),
         validation_data=evaluation_batches(task.validation, 4 * batch_size),
@@ -74,14 +73,15 @@ class _KeepBest(keras.callbacks.Callback):
     split, the first of them can be far from the last on other data.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, metric: Metric):
         super().__init__()
         self.epoch = 0
         self._path = path
+        self._metric = metric
         self._best = (-math.inf, -math.inf)
 
     def on_epoch_end(self, epoch, logs=None):
-        reached = (logs["val_accuracy"], -logs["val_loss"])
+        reached = (self._metric.merit(logs[f"val_{self._metric.key}"]), -logs["val_loss"])
         if reached > self._best:
             self._best, self.epoch = reached, epoch + 1
             self.model.save(self._path)

@@ -1,5 +1,6 @@
-"""Deep and bidirectional models as the lecture draws them: words, units, answers."""
+"""Deep and bidirectional models as the lecture draws them: inputs, units, answers."""
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -16,18 +17,19 @@ Unit = Callable[..., keras.layers.Layer]
 def build_model(
     unit: Unit,
     *,
-    vocabulary_size: int,
-    classes: int,
+    vocabulary_size: int | None = None,
+    features: int | None = None,
+    classes: int | None,
     per_step: bool,
     units: int,
     layers: int = 1,
     direction: str = "forward",
     merge: str = "concat",
-    embedding: int = 64,
+    embedding: int | None = 64,
     dropout: float = 0.0,
     name: str | None = None,
 ) -> keras.Model:
-    """Embedding, a stack of recurrent layers, and a score for every class.
+    """Embedding, a stack of recurrent layers, and a score for every class, or one number.
 
         x<t> -> e<t> -> a[1]<t> -> ... -> a[layers]<t> -> y<t>     per step (many-to-many)
         x<1..T> -> ... -> a[layers]<T> -> y                        at the end (many-to-one)
@@ -39,10 +41,14 @@ def build_model(
 
     and at the end (many-to-one) a is [a→<T>, a←<1>]: each way after its last word.
 
+    Inputs that are vectors of real numbers go into the first layer as they are: e<t> is x<t>, and
+    nothing is masked.
+
     Args:
         unit: makes one recurrent layer, for example `layers.GRU` or `keras.layers.GRU`.
-        vocabulary_size: number of word numbers, padding (0) included.
-        classes: number of scores in an answer.
+        vocabulary_size: number of word numbers, padding (0) included; None for vectors.
+        features: size of the vectors x<t>; None for word numbers.
+        classes: number of scores in an answer; None for an answer that is one number.
         per_step: whether every step is answered, or the whole sequence once.
         units: size of each recurrent layer and direction.
         layers: number of recurrent layers, one upon the other.
@@ -50,7 +56,8 @@ def build_model(
         merge: what both directions together are: "concat", one stacked on the other as above, of
             size 2 units; or of size units, element by element, their "sum", their product ("mul")
             or their mean ("ave").
-        embedding: size of e<t>.
+        embedding: size of e<t>, for word numbers; None for the lecture's one-hot vectors, of the
+            size of the vocabulary, without weights. Vectors have none.
         dropout: share of the elements dropped in training of every e<t>, of every layer's output
             on its way up, both directions together, and of what the scores are made of; others at
             each step, and those kept grow by 1 / (1 - dropout). Nothing is dropped on the way
@@ -59,15 +66,16 @@ def build_model(
         name: name of the model.
 
     Returns:
-        A model from word numbers `(batch, steps)` to scores (logits), `(batch, steps, classes)` or
-        `(batch, classes)`. Its inputs may have any number of steps; word number 0 is masked.
+        A model from word numbers `(batch, steps)` or vectors `(batch, steps, features)` to scores
+        (logits), `(batch, steps, classes)` or `(batch, classes)`, or to numbers, where 1 stands for
+        `classes`. Its inputs may have any number of steps; word number 0 is masked.
 
     Raises:
-        ValueError: for an unknown direction or merge, or a merge with nothing to merge.
+        ValueError: for an unknown direction or merge, or a merge with nothing to merge; for inputs
+            that are neither words nor vectors, or both.
     """
     _check(direction, merge)
-    words = keras.Input((None,), dtype="int32", name="words")
-    x = Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
+    inputs, x = _inputs(vocabulary_size, features, embedding)
     for number in range(1, layers + 1):
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
@@ -75,8 +83,27 @@ def build_model(
         x = _recurrent(unit, each, direction, merge, f"recurrent_{number}")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    scores = keras.layers.Dense(classes, dtype="float32", name="scores")(x)
-    return keras.Model(words, scores, name=name)
+    answers = keras.layers.Dense(
+        classes or 1, dtype="float32", name="scores" if classes else "number"
+    )(x)
+    return keras.Model(inputs, answers, name=name)
+
+
+def _inputs(vocabulary_size, features, embedding):
+    """What goes into the model, and what of it goes into the first recurrent layer."""
+    if (vocabulary_size is None) == (features is None):
+        raise ValueError(
+            "`vocabulary_size`, `features`: expected one of them, for words or for vectors, got "
+            f"{vocabulary_size} and {features}."
+        )
+    if features is not None:
+        vectors = keras.Input((None, features), name="vectors")
+        return vectors, vectors
+    words = keras.Input((None,), dtype="int32", name="words")
+    options = {"mask_zero": True, "name": "embedding"}
+    if embedding is None:
+        options |= {"embeddings_initializer": "identity", "trainable": False}
+    return words, Embedding(vocabulary_size, embedding or vocabulary_size, **options)(words)
 
 
 def _check(direction, merge):
@@ -102,6 +129,11 @@ def _recurrent(unit, options, direction, merge, name):
     return keras.layers.Bidirectional(unit(**options), merge_mode=merge, name=name)
 
 
+def trainable_parameters(model: keras.Model) -> int:
+    """How many numbers training can change; one-hot vectors are none of them."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
 def units_for_parameters(unit: Unit, parameters: int, **model) -> int:
     """The size at which a model of `unit` comes nearest to a number of parameters.
 
@@ -115,7 +147,7 @@ def units_for_parameters(unit: Unit, parameters: int, **model) -> int:
     """
 
     def count(units):
-        return build_model(unit, units=units, **model).count_params()
+        return trainable_parameters(build_model(unit, units=units, **model))
 
     high = 1
     while count(high) < parameters:

@@ -1,6 +1,5 @@
 """Singular or plural? A verb must agree with a subject that may be far away."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,17 +7,18 @@ from typing import ClassVar
 import numpy as np
 
 from tasks import lexicon
+from tasks.breakdowns import middles, points
 from tasks.cache import fingerprint
 from tasks.examples import PADDING, Examples, pad, predict
 from tasks.grammar import Sentence, readable
 from tasks.lexicon import PLURAL, SINGULAR
+from tasks.metric import Metric, accuracy
 from tasks.sentences import Options, draw_splits
-from tasks.task import Point, Report, Task
+from tasks.task import Report, Task
 from tasks.vocabulary import SPECIAL_WORDS
 
 BY_DISTANCE = "accuracy by distance of outermost verbs in words"
 BY_ATTRACTORS = "accuracy by attractors of outermost verbs"
-_MOST_DISTANCES = 10
 _MANY_ATTRACTORS = 5  # And more are one point.
 
 _VOCABULARY = [SPECIAL_WORDS[PADDING], *lexicon.WORDS]
@@ -88,7 +88,7 @@ class Agreement(Task):
     name: ClassVar[str] = "agreement"
     classes: ClassVar[int] = 2
     per_step: ClassVar[bool] = True
-    learnt: ClassVar[float] = 0.9
+    metric: ClassVar[Metric] = accuracy(classes, learnt=0.9)
 
     held_out_words: frozenset[str]
     test_questions: Questions
@@ -125,14 +125,15 @@ class Agreement(Task):
             metrics["accuracy_seen_words"] = float(correct[~questions.held_out].mean())
             metrics["accuracy_held_out_words"] = float(correct[questions.held_out].mean())
         outermost = questions.depth == 1
-        distances = self._middles(questions.distance[outermost])
+        limits = self.options.distance
+        distances = middles(questions.distance[outermost], limits.min, limits.max)
         attractors = np.minimum(questions.attractors[outermost], _MANY_ATTRACTORS)
         return Report(
             metrics | questions.baselines(),
             {
-                BY_DISTANCE: _points(distances, correct[outermost]),
-                BY_ATTRACTORS: _points(attractors, correct[outermost]),
-                "accuracy by depth": _points(questions.depth, correct),
+                BY_DISTANCE: points(distances, correct[outermost]),
+                BY_ATTRACTORS: points(attractors, correct[outermost]),
+                "accuracy by depth": points(questions.depth, correct),
             },
         )
 
@@ -162,13 +163,6 @@ class Agreement(Task):
         length = np.count_nonzero(inputs != PADDING)
         words = [_VOCABULARY[number] for number in inputs[:length]]
         return readable(words, answers[:length])
-
-    def _middles(self, distances: np.ndarray) -> np.ndarray:
-        """The middle of the range of distances that each distance is in."""
-        least, most = self.options.distance.min, self.options.distance.max
-        width = math.ceil((most - least + 1) / _MOST_DISTANCES)
-        starts = least + (distances - least) // width * width
-        return (starts + np.minimum(starts + width - 1, most)) / 2
 
     def _fingerprint(self) -> str:
         arrays = {"vocabulary": np.frombuffer("\n".join(self.vocabulary).encode(), np.uint8)}
@@ -221,11 +215,3 @@ def _questions(
         majority=(1 + np.sign(before[PLURAL] - before[SINGULAR])) / 2,
         held_out=held_out.any(axis=1)[rows],
     )
-
-
-def _points(at: np.ndarray, correct: np.ndarray) -> list[Point]:
-    """Accuracy at each value that occurs in `at`."""
-    return [
-        Point(float(value), float(correct[at == value].mean()), int((at == value).sum()))
-        for value in np.unique(at)
-    ]

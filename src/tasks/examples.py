@@ -1,8 +1,10 @@
 """Examples of unequal length, and the batches made of them."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 import tensorflow as tf
@@ -13,12 +15,14 @@ _BATCHES_SORTED_TOGETHER = 50
 
 @dataclass(frozen=True)
 class Examples:
-    """One split of a data set: word numbers, and what is asked about them.
+    """One split of a data set: what is read, and what is asked about it.
 
-    `inputs` is int32 `(examples, steps)`, padded with `PADDING` on the right.
-    For one question an example, `targets` is int32 `(examples,)` and `asked` is None.
-    For questions at single steps, `targets` is int32 `(examples, steps)` and `asked` float32 of the
-    same shape: 1 at a step with a question, 0 elsewhere.
+    `inputs` is int32 `(examples, steps)`, word numbers padded with `PADDING` on the right, or
+    float32 `(examples, steps, features)`, vectors without padding.
+    For one question an example, `targets` is `(examples,)` and `asked` is None.
+    For questions at single steps, `targets` is `(examples, steps)` and `asked` float32 of the same
+    shape: 1 at a step with a question, 0 elsewhere.
+    Targets are int32 where they are classes and float32 where they are numbers.
     """
 
     inputs: np.ndarray
@@ -31,6 +35,8 @@ class Examples:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Steps of each example without its padding, int64 `(examples,)`."""
+        if self.inputs.ndim == 3:  # A zero in a vector is a number like any other.
+            return np.full(len(self), self.inputs.shape[1])
         return np.count_nonzero(self.inputs != PADDING, axis=1)
 
     def first(self, count: int | None) -> "Examples":
@@ -38,6 +44,10 @@ class Examples:
         part = slice(count)
         asked = None if self.asked is None else self.asked[part]
         return Examples(self.inputs[part], self.targets[part], asked)
+
+    def of_epoch(self, seed: int, epoch: int) -> "Examples":  # noqa: ARG002
+        """What an epoch trains on: the same in all."""
+        return self
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """What `keras.Model.fit` takes: inputs, targets and any weights, cut to the longest."""
@@ -49,6 +59,27 @@ class Examples:
         # factor a question would count less the longer its batch is.
         weights = self.asked[rows, steps] * np.float32(longest)
         return self.inputs[rows, steps], self.targets[rows, steps], weights
+
+
+@dataclass(frozen=True)
+class FreshExamples:
+    """A training split that is made anew for each epoch.
+
+    Attributes:
+        count: examples an epoch.
+        make: makes an epoch's `Examples` of a run's seed and the epoch's number; the same for the
+            same two.
+    """
+
+    count: int
+    make: Callable[[int, int], Examples]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def of_epoch(self, seed: int, epoch: int) -> Examples:
+        """What an epoch trains on."""
+        return self.make(seed, epoch)
 
 
 def pad(sequences: list[np.ndarray], dtype=np.int32) -> np.ndarray:
@@ -79,16 +110,20 @@ def batches_by_length(
     return batches
 
 
-def training_batches(examples: Examples, batch_size: int, seed: int) -> tf.data.Dataset:
-    """All examples once an epoch, in another order each epoch, the same for the same seed."""
+def training_batches(
+    training: Examples | FreshExamples, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """All examples of an epoch once, in another order each epoch, the same for the same seed."""
     rng = np.random.default_rng(seed)
-    lengths = examples.lengths
+    epochs = count()  # Keras begins one more than it trains, to look at a first batch.
 
     def epoch() -> Iterator[tuple[np.ndarray, ...]]:
-        for rows in batches_by_length(lengths, batch_size, rng):
+        examples = training.of_epoch(seed, next(epochs))
+        for rows in batches_by_length(examples.lengths, batch_size, rng):
             yield examples.batch(rows)
 
-    return _as_dataset(epoch, examples, len(batches_by_length(lengths, batch_size)))
+    batches = math.ceil(len(training) / batch_size)
+    return _as_dataset(epoch, training.of_epoch(seed, 0), batches)
 
 
 def evaluation_batches(examples: Examples, batch_size: int) -> tf.data.Dataset:
@@ -97,23 +132,32 @@ def evaluation_batches(examples: Examples, batch_size: int) -> tf.data.Dataset:
     return _as_dataset(lambda: map(examples.batch, batches), examples, len(batches))
 
 
-def _as_dataset(epoch, examples: Examples, count: int) -> tf.data.Dataset:
-    inputs, targets = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32)
-    if examples.asked is None:
-        signature = (inputs, targets)
-    else:
-        signature = (inputs, inputs, tf.TensorSpec((None, None), tf.float32))
+def _as_dataset(epoch, like: Examples, batches: int) -> tf.data.Dataset:
+    """The batches of each call of `epoch`, of whose examples `like` are some."""
+    signature = tuple(
+        tf.TensorSpec((None, None, *array.shape[2:])[: array.ndim], array.dtype)
+        for array in (like.inputs, like.targets, like.asked)
+        if array is not None
+    )
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature)
-    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+    return dataset.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(2)
 
 
-def predict(model, examples: Examples, batch_size: int = 256) -> np.ndarray:
+def outputs(
+    model, examples: Examples, batch_size: int = 256
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the model makes of every batch of like length, after the rows of its examples."""
+    for rows in batches_by_length(examples.lengths, batch_size):
+        yield rows, model.predict_on_batch(examples.batch(rows)[0])
+
+
+def predict(model, examples: Examples) -> np.ndarray:
     """The class of highest score for every target, int32, shaped as `examples.targets`."""
     predicted = np.zeros_like(examples.targets)
-    for rows in batches_by_length(examples.lengths, batch_size):
-        scores = np.argmax(model.predict_on_batch(examples.batch(rows)[0]), axis=-1)
-        if scores.ndim == 1:
-            predicted[rows] = scores
+    for rows, scores in outputs(model, examples):
+        classes = np.argmax(scores, axis=-1)
+        if classes.ndim == 1:
+            predicted[rows] = classes
         else:
-            predicted[rows, : scores.shape[1]] = scores
+            predicted[rows, : classes.shape[1]] = classes
     return predicted

@@ -21,6 +21,7 @@ import numpy as np
 
 from tasks.cache import Arrays, cached, fingerprint
 from tasks.examples import Examples, pad, predict
+from tasks.metric import Metric, accuracy
 from tasks.task import MissingDataError, Point, Report, Task
 from tasks.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
 
@@ -185,7 +186,7 @@ class Imdb(Task):
     name: ClassVar[str] = "imdb"
     classes: ClassVar[int] = 2
     per_step: ClassVar[bool] = False
-    learnt: ClassVar[float] = 0.85
+    metric: ClassVar[Metric] = accuracy(classes, learnt=0.85)
 
     vocabulary_size: int = 10_000
     max_words: int = 400

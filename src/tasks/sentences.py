@@ -8,6 +8,7 @@ from itertools import cycle
 
 from tasks.grammar import Grammar, Sentence, shortest_distance
 from tasks.lexicon import FILLER, FillerWords
+from tasks.options import require_whole
 
 DISTRIBUTIONS = ("uniform", "geometric")
 _TRIES = 1000
@@ -33,8 +34,8 @@ class Distance:
     mean: float = 10
 
     def __post_init__(self):
-        _require_whole("distance.min", self.min, 1)
-        _require_whole("distance.max", self.max, self.min)
+        require_whole("distance.min", self.min, 1)
+        require_whole("distance.max", self.max, self.min)
         if self.distribution not in DISTRIBUTIONS:
             raise ValueError(
                 f"`distance.distribution`: expected one of {', '.join(DISTRIBUTIONS)}, "
@@ -70,8 +71,8 @@ class Depth:
     max: int = 1
 
     def __post_init__(self):
-        _require_whole("depth.min", self.min, 1)
-        _require_whole("depth.max", self.max, self.min)
+        require_whole("depth.min", self.min, 1)
+        require_whole("depth.max", self.max, self.min)
 
     def draw(self, rng: random.Random) -> int:
         """A depth by the distribution."""
@@ -120,14 +121,14 @@ class Options:
         _require_share("noun_filler", self.noun_filler, 1)
         _require_share("held_out", self.held_out, 0.5)
         for name in ("train_examples", "validation_examples", "test_examples"):
-            _require_whole(name, getattr(self, name), 1)
-        _require_whole("data_seed", self.data_seed, 0)
+            require_whole(name, getattr(self, name), 1)
+        require_whole("data_seed", self.data_seed, 0)
         self._require_room("depth.max", self.depth.max, shortest_distance(self.depth.max))
         if self.attractors is not None:
             self._check_attractors()
 
     def _check_attractors(self) -> None:
-        _require_whole("attractors", self.attractors, 0)
+        require_whole("attractors", self.attractors, 0)
         if self.depth.max > 1:
             raise ValueError(
                 f"`attractors`: expected null with depth.max={self.depth.max}, got "
@@ -156,11 +157,6 @@ def _made(name: str, kind: type, options) -> "Distance | Depth":
 
 def _is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _require_whole(name: str, value, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"`{name}`: expected a whole number of at least {least}, got {value!r}.")
 
 
 def _require_share(name: str, value, most: float) -> None:

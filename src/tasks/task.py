@@ -2,9 +2,13 @@
 
 import abc
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
-from tasks.examples import Examples
+import keras
+
+from tasks.examples import Examples, FreshExamples
+from tasks.metric import Metric
 
 
 @dataclass(frozen=True)
@@ -32,29 +36,41 @@ class MissingDataError(RuntimeError):
     """A data set that is not on this machine; the message names the ways out."""
 
 
+_IN_KERAS = {
+    "accuracy": keras.metrics.SparseCategoricalAccuracy,
+    "cross_entropy": partial(keras.metrics.SparseCategoricalCrossentropy, from_logits=True),
+    "mse": keras.metrics.MeanSquaredError,
+}
+
+
 class Task(abc.ABC):
     """One thing to learn: its examples, and what is reported of a model that learnt it.
 
-    A task is made with its options alone and touches no data until `load`.
+    A task is made with its options alone and touches no data until `load`. What is asked, and how
+    answers are judged, is known before.
 
     Attributes:
         name: as in conf/task.
-        classes: number of classes an answer chooses from.
+        features: where an input is a vector of real numbers at each step, how many; None where it
+            is a word number.
+        classes: number of classes an answer chooses from; None where it is a number.
         per_step: True where the question is asked at steps (many-to-many), False where it is asked
             once about the whole sequence (many-to-one).
-        learnt: the accuracy at which the task counts as learnt, whose price is compared.
-        vocabulary: after `load`, the words by their number; number 0 is padding.
-        training, validation, test: after `load`, the splits.
+        metric: how answers are judged. `evaluate` reports it under its key.
+        vocabulary: after `load`, the words by their number; number 0 is padding. None where inputs
+            are vectors.
+        training, validation, test: after `load`, the splits; training may be fresh in each epoch.
         fingerprint: after `load`, a hash of all data, equal exactly when the data are.
     """
 
     name: ClassVar[str]
-    classes: ClassVar[int]
+    features: ClassVar[int | None] = None
+    classes: int | None
     per_step: ClassVar[bool]
-    learnt: ClassVar[float]
+    metric: Metric
 
-    vocabulary: list[str]
-    training: Examples
+    vocabulary: list[str] | None = None
+    training: Examples | FreshExamples
     validation: Examples
     test: Examples
     fingerprint: str
@@ -66,6 +82,17 @@ class Task(abc.ABC):
         Raises:
             MissingDataError: if a data set is needed that is not here and cannot be fetched.
         """
+
+    def loss(self) -> keras.losses.Loss:
+        """What training makes small: the mean over all questions, wherever they are asked."""
+        reduction = "mean_with_sample_weight"
+        if self.classes is None:
+            return keras.losses.MeanSquaredError(reduction=reduction)
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+
+    def metric_in_keras(self) -> keras.metrics.Metric:
+        """`metric`, to be followed in training and on the validation split."""
+        return _IN_KERAS[self.metric.key](name=self.metric.key)
 
     @abc.abstractmethod
     def evaluate(self, model) -> Report:

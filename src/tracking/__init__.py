@@ -4,9 +4,10 @@ from tracking.abandoned import fail_abandoned_runs
 from tracking.addresses import how_to_browse, page
 from tracking.reading import NoSuchRunError, RunRecord, SweepRecord, latest_sweep, read_sweep
 from tracking.store import connect
-from tracking.writing import RunWriter, TrackedRun, start_sweep
+from tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
 
 __all__ = [
+    "REPORT",
     "NoSuchRunError",
     "RunRecord",
     "RunWriter",

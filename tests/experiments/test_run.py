@@ -129,6 +129,61 @@ def test_the_best_epoch_on_validation_is_the_one_kept(tmp_path):
     assert found["accuracy"] == pytest.approx(max(accuracy), abs=1e-6)
 
 
+LONG_LAG = {  # A tiny run of each, and what its test metric is called.
+    "adding": (["task=adding", "task.T=6"], "mse"),
+    "copying": (["task=copying", "task.T=2"], "cross_entropy"),
+    "temporal_order": (["task=temporal_order", "task.T=10", "task.symbols=3"], "accuracy"),
+}
+TINY = [
+    *("budget=quick", "budget.epochs=4", "model.units=8", "training.learning_rate=0.05"),
+    *("budget.train_examples=200", "budget.evaluation_examples=60"),
+]
+
+
+def long_lag(task, *overrides):
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        return compose("config", [*LONG_LAG[task][0], *TINY, *overrides])
+
+
+@pytest.mark.parametrize("task", LONG_LAG)
+def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, tmp_path):
+    config, key = long_lag(task), LONG_LAG[task][1]
+    result = run(config, tmp_path / "run")
+    values, losses = (result.history[f"validation/{name}"] for name in (key, "loss"))
+    sign = -1 if key == "accuracy" else 1
+    ranked = sorted(range(4), key=lambda epoch: (sign * values[epoch], losses[epoch]))
+    assert result.best_epoch == ranked[0] + 1
+    held = tracked(result.run_id).data.metrics
+    assert held[f"test/{key}"] == result.metrics[key]
+    metric = load_task(config).metric
+    assert (held["guessing"], held["learnt"]) == (metric.guessing, metric.learnt)
+    assert held["parameters"] == result.parameters
+    assert result.summary == f"test {metric.name} {metric.text(result.metrics[key])}"
+    model = keras.saving.load_model(result.model_file)
+    assert load_task(config).evaluate(model).metrics == result.metrics
+    validation = load_task(config).validation
+    batch = validation.batch(np.arange(len(validation)))
+    found = model.test_on_batch(*batch, return_dict=True)
+    assert found[key] == pytest.approx(values[result.best_epoch - 1], rel=1e-4)
+
+
+def test_a_run_trains_on_the_same_fresh_data_for_the_same_seed(tmp_path):
+    losses = [
+        run(long_lag("adding", f"seed={seed}", "budget.epochs=2"), tmp_path / name).history[
+            "train/loss"
+        ]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert not np.allclose(losses[0], losses[2], rtol=1e-3)
+
+
+def test_an_embedding_of_vectors_is_refused():
+    config = long_lag("adding", "model.embedding=8")
+    with pytest.raises(ValueError, match=r"`model.embedding`: expected null, .*adding.*, got 8"):
+        build(config, load_task(config))
+
+
 @pytest.fixture
 def _watched(monkeypatch):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import layers
-from models import MERGES, build_model, units_for_parameters
+from models import MERGES, build_model, trainable_parameters, units_for_parameters
 
 SHAPE = {"vocabulary_size": 11, "classes": 3, "per_step": True, "embedding": 5}
 WAYS = [("forward", "concat"), *[("bidirectional", merge) for merge in MERGES]]
@@ -89,6 +89,48 @@ def test_a_bidirectional_layer_is_two_layers_merged(merge, together, per_step):
         a, b = a[:, -1], b[:, 0]
     scores = model.get_layer("scores")(together(a, b))
     np.testing.assert_allclose(model(words), scores, atol=1e-6)
+
+
+VECTORS = {"features": 2, "classes": None, "per_step": False}
+
+
+@pytest.mark.parametrize("per_step", [True, False])
+def test_vectors_go_into_the_first_layer_as_they_are_and_one_number_comes_out(per_step):
+    model = build_model(layers.LSTM, units=4, layers=2, **{**VECTORS, "per_step": per_step})
+    lower = keras.layers.LSTM(4, return_sequences=True)
+    upper = keras.layers.LSTM(4, return_sequences=per_step)
+    reference = keras.Sequential([lower, upper, keras.layers.Dense(1)])
+    reference.build((None, None, 2))
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=w.shape) for w in model.weights]
+    for each in (model, reference):
+        each.set_weights(weights)
+    vectors = rng.normal(size=(3, 7, 2)).astype(np.float32)
+    vectors[:, 2:] = 0  # No padding: Keras's layers have no mask here.
+    found, expected = (answers_and_gradients(each, vectors) for each in (model, reference))
+    assert found[0].shape == ((3, 7, 1) if per_step else (3, 1))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_without_an_embedding_words_are_one_hot_vectors():
+    """W one-hot(x<t>) is a row of the kernel; padding is masked all the same."""
+    shape = {**SHAPE, "per_step": False, "embedding": None}
+    model = build_model(layers.SimpleRNN, units=4, **shape)
+    words = np.array([[3, 10, 5, 0]])
+    kernel, recurrent, bias = model.get_layer("recurrent_1").get_weights()
+    a = np.zeros(4)
+    for word in (3, 10, 5):
+        a = np.tanh(kernel[word] + a @ recurrent + bias)
+    np.testing.assert_allclose(model.get_layer("scores")(a[None]), model(words), atol=1e-6)
+    assert trainable_parameters(model) == 11 * 4 + 4 * 4 + 4 + 4 * 3 + 3
+    assert len(model.trainable_weights) == 5
+
+
+def test_inputs_are_words_or_vectors():
+    for both in ({"vocabulary_size": 11, "features": 2}, {}):
+        with pytest.raises(ValueError, match="`vocabulary_size`, `features`: expected one of them"):
+            build_model(layers.GRU, units=4, classes=3, per_step=True, **both)
 
 
 def ancestors(tensors):
@@ -213,6 +255,13 @@ def test_the_nearest_number_of_parameters_is_found(unit):
         for size in (units - 1, units, units + 1)
     ]
     assert missed[1] == min(missed)
+
+
+def test_a_model_of_vectors_is_matched_too():
+    wanted = trainable_parameters(build_model(layers.LSTM, units=20, **VECTORS))
+    units = units_for_parameters(layers.GRU, wanted, **VECTORS)
+    found = trainable_parameters(build_model(layers.GRU, units=units, **VECTORS))
+    assert abs(found - wanted) < 0.05 * wanted
 
 
 def test_at_least_one_unit_is_found():

@@ -1,0 +1,75 @@
+"""The number by which a task's answers are judged."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What chooses the best epoch, what a table compares, and from when on a task is learnt.
+
+    Attributes:
+        name: as people write it: "accuracy", "MSE".
+        guessing: what the best answer reaches that looks at no input.
+        learnt: from this value on the task counts as learnt, whose price is compared.
+        higher_is_better: whether a higher value is a better one.
+        share: whether its values are shares of a whole, shown in percent.
+        unit: of its values, where they have one.
+        is_loss: whether it is the loss, too.
+    """
+
+    name: str
+    guessing: float
+    learnt: float
+    higher_is_better: bool
+    share: bool = False
+    unit: str = ""
+    is_loss: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse"."""
+        return self.name.lower().replace("-", "_").replace(" ", "_")
+
+    @property
+    def label(self) -> str:
+        """Its name with its unit, for the axis of a figure."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def merit(self, value: float) -> float:
+        """The value, turned so that a better one is higher."""
+        return value if self.higher_is_better else -value
+
+    def worst(self, values: Iterable[float]) -> float:
+        """The value that no other is worse than."""
+        return min(values, key=self.merit)
+
+    def is_learnt(self, value: float) -> bool:
+        """Whether the task counts as learnt at this value."""
+        return self.merit(value) >= self.merit(self.learnt)
+
+    def text(self, value: float) -> str:
+        """A value as a table has it: shares to three places, others to three digits."""
+        return f"{value:.3f}" if self.share else f"{value:#.3g}"
+
+    @property
+    def learnt_text(self) -> str:
+        """The value of `learnt` as a table's heading has it."""
+        return f"{self.learnt:.0%}" if self.share else f"{self.learnt:.3g}"
+
+
+def accuracy(classes: int, learnt: float) -> Metric:
+    """The share of right answers, where `classes` classes are equally frequent."""
+    return Metric("accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
+
+
+def mean_squared_error(guessing: float, learnt: float) -> Metric:
+    """The mean squared error, for answers that are one number."""
+    return Metric("MSE", guessing, learnt, higher_is_better=False, is_loss=True)
+
+
+def cross_entropy(guessing: float, learnt: float) -> Metric:
+    """The cross-entropy in nats for each answer at a step."""
+    return Metric(
+        "cross-entropy", guessing, learnt, higher_is_better=False, unit="nats a step", is_loss=True
+    )

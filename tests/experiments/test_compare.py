@@ -1,0 +1,124 @@
+"""The comparison of runs whose metrics are made up."""
+
+import dataclasses
+import json
+
+import matplotlib.image
+import mlflow
+import pytest
+
+import tracking
+from experiments.compare import compare
+from tasks.metric import accuracy, cross_entropy, mean_squared_error
+
+MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    tracking.connect()
+
+
+def keep_run(parent, variant, seed, metric, validation, test, breakdowns):
+    """A run of as many epochs of 1,000 examples as there are values of `validation`."""
+    tags = {"variant": variant, "seed": seed}
+    with tracking.TrackedRun("e", f"{variant} {seed}", tags, {}, parent.run_id) as run:
+        epochs = range(1, len(validation) + 1)
+        series = {
+            f"validation/{metric.key}": validation,
+            "examples_seen": [1000 * epoch for epoch in epochs],
+            "seconds": [2 * epoch for epoch in epochs],
+            "seconds_per_epoch": [2] * len(validation),
+        }
+        run.log_series({k: list(zip(epochs, v, strict=True)) for k, v in series.items()})
+        run.log_metrics({f"test/{metric.key}": test, "parameters": 1234})
+        points = {
+            name: [{"at": at, "value": value, "count": 5} for at, value in enumerate(values)]
+            for name, values in breakdowns.items()
+        }
+        found = {"metrics": {metric.key: test}, "breakdowns": points}
+        run.log_report({"metric": dataclasses.asdict(metric), **found})
+
+
+def compared(*runs):
+    """The table by column, the numbers on the parent run, and the names of its pictures."""
+    parent = tracking.start_sweep("e", "made up", {})
+    for run in runs:
+        keep_run(parent, *run)
+    parent.finish()
+    compare(parent.run_id)
+    client = mlflow.MlflowClient()
+    table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/comparison.json"))
+    columns = dict(zip(table["columns"], zip(*table["data"], strict=True), strict=True))
+    folder = mlflow.artifacts.download_artifacts(run_id=parent.run_id)
+    names = [a.path for a in client.list_artifacts(parent.run_id) if a.path.endswith(".png")]
+    pictures = {name: matplotlib.image.imread(f"{folder}/{name}") for name in names}
+    assert all(picture[..., :3].std() > 0.05 for picture in pictures.values())
+    return columns, client.get_run(parent.run_id).data.metrics, set(names)
+
+
+def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(capsys):
+    lag = {"MSE by lag in steps": [0.1, 0.2]}
+    columns, metrics, pictures = compared(
+        ("gru", 1, MSE, [0.2, 0.012, 0.01, 0.02], 0.004, lag),
+        ("gru", 2, MSE, [0.009, 0.2, 0.2, 0.2], 0.002, lag),
+        ("lstm", 1, MSE, [0.2, 0.009, 0.1, 0.1], 0.005, lag),
+        ("lstm", 2, MSE, [0.2, 0.1, 0.1, 0.1], 0.1666, lag),
+        ("simple_rnn", 1, MSE, [0.2, 0.9, 0.2, 0.2], 0.1666, lag),
+    )
+    assert columns["variant"] == ("gru", "lstm", "simple_rnn")
+    assert columns["test MSE"] == ("0.00300 ± 0.00141", "0.0858 ± 0.114", "0.167")
+    assert columns["worst run"] == ("0.00400 of 2", "0.167 of 2", "0.167 of 1")
+    assert columns["to 0.01"] == ("2.0 ± 1.4 k", "in 1 of 2", "never")
+    assert metrics["test/mse/gru/mean"] == pytest.approx(0.003)
+    assert pictures == {
+        *("learning_by_examples_seen.png", "learning_by_seconds.png"),
+        "MSE_by_lag_in_steps.png",
+    }
+    assert "test MSE" in capsys.readouterr().out
+
+
+def test_where_high_is_good_it_is_the_other_way_round():
+    metric = accuracy(classes=2, learnt=0.9)
+    columns, _, _ = compared(
+        ("gru", 1, metric, [0.5, 0.9], 0.95, {}),
+        ("gru", 2, metric, [0.91, 0.5], 0.85, {}),
+    )
+    assert columns["test accuracy"] == ("0.900 ± 0.071",)
+    assert columns["worst run"] == ("0.850 of 2",)
+    assert columns["to 90%"] == ("1.5 ± 0.7 k",)
+
+
+def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
+    runs = [
+        ("gru task=agreement", 1, accuracy(2, 0.9), [0.5, 0.9], 0.95, {"accuracy by depth": [0.9]}),
+        ("gru task=adding", 1, MSE, [0.2, 0.1], 0.1, {}),
+        *[
+            (f"gru T={T}", 1, cross_entropy(10 / (T + 20), 1 / (T + 20)), [0.5, 0.01], 0.01, {})
+            for T in (20, 80)
+        ],
+    ]
+    columns, _, pictures = compared(*runs)
+    assert columns["test accuracy"] == ("0.950", "", "", "")
+    assert columns["test MSE"] == ("", "0.100", "", "")
+    assert columns["test cross-entropy"] == ("", "", "0.0100", "0.0100")
+    assert columns["to 0.025"] == ("", "", "2.0 k", "")
+    assert columns["to 0.01"] == ("", "never", "", "2.0 k")
+    assert pictures == {
+        f"learning_by_{cost}_{key}.png"
+        for cost in ("examples_seen", "seconds")
+        for key in ("accuracy", "mse", "cross_entropy")
+    } | {"accuracy_by_depth.png"}
+
+
+def test_runs_of_an_earlier_version_are_left_out_with_the_reason(capsys):
+    parent = tracking.start_sweep("e", "earlier", {})
+    with tracking.TrackedRun("e", "gru 1", {"variant": "gru"}, {}, parent.run_id) as run:
+        run.log_report({"metrics": {"accuracy": 0.9}, "breakdowns": {}})
+    keep_run(parent, "lstm", 1, MSE, [0.2, 0.009], 0.005, {})
+    compare(parent.run_id)
+    shown = capsys.readouterr().out
+    assert "lstm" in shown
+    assert "gru 1: report.json does not name the metric" in shown
+    assert "Run the sweep again" in shown
