@@ -208,7 +208,7 @@ class _Loop:
         x = tensors.inputs
         d_inputs = [chunks.array(x.dtype, x.shape[-1])] if x.dtype.is_floating else []
         weights = [*tensors.outer, *tensors.kernels, *tensors.peepholes]
-        d_weights = [tf.zeros(weight.shape, _dtype_of_sums(weight)) for weight in weights]
+        d_weights = [None if chunks.single else _start_of_sum(weight) for weight in weights]
         run = chunks.compiled(self.steps.back)
 
         def chunk(k, d_states, d_inputs, d_weights):
@@ -229,7 +229,7 @@ class _Loop:
             d_x, d_outer = self._pull_back(chunks.take(tensors.inputs, k), tensors.outer, dz)
             d_kernels = self._gradients_of_kernels(dz, sequences, other_v, length)
             more = [*d_outer, *d_kernels, *d_peepholes]
-            d_weights = [d + tf.cast(m, d.dtype) for d, m in zip(d_weights, more, strict=True)]
+            d_weights = [_added(d, m) for d, m in zip(d_weights, more, strict=True)]
             return d_states, [array.write(k, d_x) for array in d_inputs], d_weights
 
         d_states, d_inputs, d_weights = chunks.loop(
@@ -262,33 +262,36 @@ class _Chunks:
     """Cuts sequences into chunks, and runs them compiled where that pays."""
 
     def __init__(self, inputs):
-        self.steps = tf.shape(inputs)[0]
         known, self.batch = inputs.shape[:2]
         in_xla = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
         short = known is not None and known < FEWEST_STEPS_TO_COMPILE
+        self.steps = tf.shape(inputs)[0] if known is None else known
         self.whole = tf.executing_eagerly() or in_xla or short
         self.long = known is not None and not short
-        self.size = STEPS_A_CHUNK
         if self.whole:
-            self.size = self.steps
-        elif not self.long:
+            self.count, self.size = 1, self.steps
+        elif self.long:
+            self.count = -(-known // STEPS_A_CHUNK)
+            self.size = -(-known // self.count)  # Nothing to fill, or next to nothing.
+        else:
             short = self.steps < FEWEST_STEPS_TO_COMPILE
             self.size = tf.where(short, tf.maximum(self.steps, 1), STEPS_A_CHUNK)
-        self.count = 1 if self.whole else tf.maximum(1, -(-self.steps // self.size))
+            self.count = tf.maximum(1, -(-self.steps // self.size))
+        self.single = self.whole or (self.long and self.count == 1)
 
     def length(self, k):
         """How many steps of chunk k are real."""
-        return self.steps if self.whole else tf.minimum(self.steps - k * self.size, self.size)
+        return self.steps if self.single else tf.minimum(self.steps - k * self.size, self.size)
 
     def take(self, sequence, k):
         """The real steps of chunk k."""
-        if self.whole:
+        if self.single:
             return sequence
         return sequence[k * self.size : k * self.size + self.length(k)]
 
     def fill(self, part, k):
         """A chunk in its full length; what is past its real steps is never read."""
-        if self.whole:
+        if self.single:
             return part
         missing = self.size - self.length(k)
         ends = [(0, missing), *[(0, 0)] * (part.shape.rank - 1)]
@@ -302,7 +305,7 @@ class _Chunks:
 
     def array(self, dtype, width):
         """Room for a part of each chunk."""
-        if self.whole:
+        if self.single:
             return _Single()
         shape = (None, self.batch, width)
         return tf.TensorArray(dtype, self.count, infer_shape=False, element_shape=shape)
@@ -326,7 +329,7 @@ class _Chunks:
 
     def loop(self, chunk, *values, back=False):
         """`chunk(k, *values)` for every chunk, in order or from the last to the first."""
-        if self.whole:
+        if self.single:
             return chunk(0, *values)
 
         def body(n, *values):
@@ -349,9 +352,14 @@ class _Single:
         return self.value
 
 
-def _dtype_of_sums(weight):
-    """Sums over chunks would lose digits in half precision."""
-    return tf.float32 if weight.dtype.size < 4 else weight.dtype
+def _start_of_sum(weight):
+    """Zeros; sums over chunks would lose digits in half precision."""
+    return tf.zeros(weight.shape, tf.float32 if weight.dtype.size < 4 else weight.dtype)
+
+
+def _added(total, more):
+    """The sum; one chunk has none, and no room is taken for it."""
+    return more if total is None else total + tf.cast(more, total.dtype)
 
 
 def _product_over_steps(v, dz):
