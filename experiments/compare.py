@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import tracking
-from experiments import figures
-from experiments.tables import as_markdown, as_rich
+from experiments import figures, flow_comparison
+from experiments.tables import as_markdown, as_rich, blocks
 from experiments.terminal import QUICK, say
 from tasks.metric import Metric
 
@@ -37,6 +37,11 @@ class Variant:
     def all(self, metric: str) -> list[float]:
         """Every value of the metric, of all epochs of all runs."""
         return [value for run in self.runs for _, value in run.series[metric]]
+
+    @property
+    def cell(self) -> str:
+        """The name of its unit."""
+        return self.runs[0].tags["cell"]
 
     @property
     def metric(self) -> Metric:
@@ -68,7 +73,10 @@ def compare(run_id: str) -> None:
     if variants:
         heading = _heading(sweep)
         columns = _columns(variants)
-        say.print(as_rich(columns, heading, _CAPTION))
+        *parts, last = blocks(columns, 1, say.width)
+        for number, part in enumerate(parts):
+            say.print(as_rich(part, heading if number == 0 else None))
+        say.print(as_rich(last, None if parts else heading, _CAPTION))
         writer = tracking.RunWriter(run_id)
         writer.log_table(columns, "comparison.json")
         writer.describe(_description(heading, columns, left_out))
@@ -119,6 +127,7 @@ def _columns(variants: list[Variant]) -> dict[str, list[str]]:
                 f"test {metric.name}": _mean_and_spread(found, metric.text),
                 "worst run": f"{metric.text(metric.worst(found))} of {len(found)}",
                 f"to {metric.learnt_text}": variant.price(),
+                **flow_comparison.columns(variant.runs),
             }
         )
     names = dict.fromkeys(name for row in rows for name in row)
@@ -150,29 +159,67 @@ def _metrics(variants: list[Variant]) -> dict[str, float]:
 
 
 def _figures(sweep: tracking.SweepRecord, variants: list[Variant]) -> dict[str, Figure]:
-    heading, by_metric, by_breakdown = _heading(sweep), {}, {}
-    for variant in variants:
-        by_metric.setdefault(variant.metric.key, []).append(variant)
-        for name in variant.runs[0].report["breakdowns"]:
-            by_breakdown.setdefault(name, []).append(variant)
     drawn = {}
-    for key, judged_alike in by_metric.items():
-        ending = f"_{key}" if len(by_metric) > 1 else ""
-        for cost, xlabel in (
-            ("examples_seen", "training examples seen"),
-            ("seconds", "seconds of training, validation included"),
-        ):
-            curves = [_curve(variant, cost) for variant in judged_alike]
-            title = f"Learning by {xlabel}\n{heading}"
-            drawn[f"learning_by_{cost}{ending}.png"] = figures.with_bands(
-                curves, title, xlabel, f"validation {judged_alike[0].metric.label}"
-            )
-    for name, broken_down in by_breakdown.items():
-        curves = [_breakdown(variant, name) for variant in broken_down]
+    for scene, together in _scenes(variants).items():
+        heading = _heading(sweep) if not scene else f"{scene}, {_heading(sweep)}"
+        ending = f"_{scene}.png".replace(" ", "_") if scene else ".png"
+        pictures = _learning(together, heading) | _breakdowns(together, heading)
+        runs = {variant.name: variant.runs for variant in together}
+        pictures |= flow_comparison.pictures(runs, together[0].metric, heading)
+        drawn |= {f"{name}{ending}": picture for name, picture in pictures.items()}
+    return drawn
+
+
+def _scenes(variants: list[Variant]) -> dict[str, list[Variant]]:
+    """Which variants share pictures, by what to call these: those of one metric.
+
+    Where they are more than there are colours, those that differ in the unit alone, or else in
+    everything but the unit.
+    """
+    by_metric = _grouped(variants, lambda variant: variant.metric.name)
+    scenes = {}
+    for metric, together in by_metric.items():
+        parts = {"": together}
+        if len(together) > len(figures.COLOURS):
+            by_cell = _grouped(together, lambda variant: variant.cell)
+            by_rest = _grouped(together, lambda v: v.name.removeprefix(v.cell).strip())
+            parts = min(by_rest, by_cell, key=len)
+            parts = {"": together} if len(parts) == 1 else parts
+        several = metric if len(by_metric) > 1 else ""
+        scenes |= {f"{several} {part}".strip(): group for part, group in parts.items()}
+    return scenes
+
+
+def _grouped(variants: list[Variant], key: Callable[[Variant], str]) -> dict[str, list[Variant]]:
+    grouped = {}
+    for variant in variants:
+        grouped.setdefault(key(variant), []).append(variant)
+    return grouped
+
+
+def _learning(variants: list[Variant], heading: str) -> dict[str, Figure]:
+    drawn = {}
+    for cost, xlabel in (
+        ("examples_seen", "training examples seen"),
+        ("seconds", "seconds of training, validation included"),
+    ):
+        curves = [_curve(variant, cost) for variant in variants]
+        title = f"Learning by {xlabel}\n{heading}"
+        drawn[f"learning_by_{cost}"] = figures.with_bands(
+            curves, title, xlabel, f"validation {variants[0].metric.label}"
+        )
+    return drawn
+
+
+def _breakdowns(variants: list[Variant], heading: str) -> dict[str, Figure]:
+    drawn = {}
+    names = dict.fromkeys(name for v in variants for name in v.runs[0].report["breakdowns"])
+    for name in names:
+        there = [v for v in variants if name in v.runs[0].report["breakdowns"]]
         what, _, by = name.partition(" by ")
         title = f"{name[0].upper()}{name[1:]}\n{heading}"
-        drawn[f"{name}.png".replace(" ", "_")] = figures.with_bands(
-            curves, title, by, f"test {what}"
+        drawn[name.replace(" ", "_")] = figures.with_bands(
+            [_breakdown(variant, name) for variant in there], title, by, f"test {what}"
         )
     return drawn
 

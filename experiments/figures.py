@@ -15,7 +15,7 @@ from tasks.metric import Metric
 
 # Okabe & Ito's palette: told apart with any kind of colour vision. Line styles tell it in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", "--", "-.", ":")
+STYLES = ("-", "--", "-.", ":")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def learning_curves(
     epochs = np.arange(1, len(history["train/loss"]) + 1)
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, (key, label) in zip(panels, shown.items(), strict=True):
-        for style, split in zip(_STYLES, ("train", "validation"), strict=False):
+        for style, split in zip(STYLES, ("train", "validation"), strict=False):
             axes.plot(epochs, history[f"{split}/{key}"], style, label=split, marker=".")
         axes.axvline(best_epoch, color="grey", linewidth=0.8)
         axes.set(xlabel="epoch", ylabel=label, yscale=_scale(metric))
@@ -69,7 +69,7 @@ def with_bands(curves: Sequence[Curve], title: str, xlabel: str, ylabel: str) ->
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, curve in enumerate(curves):
-        colour, style = COLOURS[number % len(COLOURS)], _STYLES[number % len(_STYLES)]
+        colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
         mean = np.nanmean(curve.values, axis=0)
         spread = _standard_deviation(curve.values)
         lowest = np.nanmin(curve.values, axis=0) if scale == "log" else -np.inf

@@ -127,7 +127,7 @@ def _check_file(experiment: str, choices: dict[str, str]) -> None:
     )
     known = dotted_keys(without)
     for key in dotted_keys(with_it):
-        if key not in known and not key.startswith("hydra.") and key.partition(".")[0] != "cell":
+        if key not in known and key.partition(".")[0] not in ("hydra", "cell", "by_budget"):
             problem = unknown("value", key, near(key, known))
             raise RefusedError(f"conf/experiment/{experiment}.yaml: {problem}")
 
@@ -174,7 +174,25 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
         _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key))
     check_limits(config, _LIMITS)
     _check_merge(config.model)
+    _check_clipping(config.training)
+    _check_losses(config.diagnostics)
     return config
+
+
+def _check_clipping(training: DictConfig) -> None:
+    if training.clip_norm is not None and training.clip_value is not None:
+        raise RefusedError(
+            f"training.clip_value: got {training.clip_value}, with training.clip_norm="
+            f"{training.clip_norm}. Gradients are clipped by one of them; set the other to null."
+        )
+
+
+def _check_losses(diagnostics: DictConfig) -> None:
+    losses = diagnostics.get("losses", [])
+    if diagnostics.measurements and not (losses and set(losses) <= {"own", "late"}):
+        raise RefusedError(
+            f"diagnostics.losses: expected [late], [own] or [late,own], got {list(losses)}."
+        )
 
 
 def _check_merge(model: DictConfig) -> None:
@@ -242,6 +260,13 @@ _LIMITS = {
     "training.batch_size": at_least(1),
     "training.learning_rate": ((lambda value: value > 0), "more than 0"),
     "training.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
+    "training.clip_value": ((lambda value: value is None or value > 0), "more than 0, or null"),
+    "training.explosion": ((lambda value: value > 0), "more than 0"),
+    "diagnostics.measurements": (
+        (lambda value: value == 0 or value >= 2),
+        "0, or at least 2: before and after training",
+    ),
+    "diagnostics.examples": at_least(1),
     "budget.epochs": at_least(1),
     "budget.train_examples": at_least_or_null(1),
     "budget.evaluation_examples": at_least_or_null(1),

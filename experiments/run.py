@@ -15,11 +15,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import tracking
+from diagnostics import DivergedError
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
+from experiments.diagnosis import Diagnosis
 from experiments.figures import learning_curves
+from experiments.flow_figures import gate_histograms, gate_trace
 from experiments.sweep import Outcome, Progress, Sweep
-from experiments.training import compile_model, fit
+from experiments.training import compile_model, fit, training_steps
 from models import build_model, trainable_parameters, units_for_parameters
 from tasks.metric import Metric
 from tasks.task import Report, Task
@@ -105,10 +108,15 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
             }
         )
         best = directory / "model.keras"
-        history, best_epoch = fit(model, task, config, tracked, best, progress.report)
+        diagnosis = _diagnosis(model, task, config, tracked)
+        history, best_epoch = _fit(model, task, config, tracked, best, progress.report, diagnosis)
         model.load_weights(best)
         report = task.evaluate(model)
-        _log_result(tracked, task.metric, report, best_epoch)
+        found = {"metric": dataclasses.asdict(task.metric), **dataclasses.asdict(report)}
+        if diagnosis:
+            found["diagnosis"] = _log_diagnosis(tracked, diagnosis, history, task, name)
+        _log_result(tracked, report, best_epoch)
+        tracked.log_report(found)
         picture = learning_curves(name, history, best_epoch, task.metric)
         tracked.log_figure(picture, "learning_curves.png")
         tracked.log_file(best, "model")
@@ -124,9 +132,49 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     )
 
 
-def _log_result(
-    tracked: tracking.TrackedRun, metric: Metric, report: Report, best_epoch: int
-) -> None:
+def _diagnosis(
+    model: keras.Model, task: Task, config: DictConfig, tracked: tracking.TrackedRun
+) -> Diagnosis | None:
+    if not config.diagnostics.measurements:
+        return None
+    return Diagnosis(model, task, config.diagnostics, training_steps(task, config), tracked)
+
+
+def _fit(model, task, config, tracked, *rest) -> tuple[dict[str, list[float]], int]:
+    """`fit`, which leaves on the run where it diverged, if it does."""
+    try:
+        return fit(model, task, config, tracked, *rest)
+    except DivergedError as error:
+        tracked.set_tags(
+            {
+                "diverged_at_step": error.step,
+                "diverged_weight": error.weight,
+                "diverged_norm": f"{error.norm:.3g}",
+            }
+        )
+        raise
+
+
+def _log_diagnosis(
+    tracked: tracking.TrackedRun,
+    diagnosis: Diagnosis,
+    history: dict[str, list[float]],
+    task: Task,
+    name: str,
+) -> dict:
+    """What was measured in training and of the model that is kept, and pictures of the latter."""
+    share = diagnosis.seconds / sum(history["seconds_per_epoch"])
+    tracked.log_metrics({"diagnostics_share_of_time": share})
+    found = {"measured": diagnosis.measured, "kept": diagnosis.now(), "share_of_time": share}
+    if found["kept"]["gates"]:
+        before = diagnosis.measured[0]
+        tracked.log_figure(gate_histograms(name, before, found["kept"]), "gates.png")
+        trace = gate_trace(name, diagnosis.gates()[0], *diagnosis.longest(task))
+        tracked.log_figure(trace, "gate_trace.png")
+    return found
+
+
+def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -> None:
     found = {f"test/{name}": value for name, value in report.metrics.items()}
     tracked.log_metrics({**found, "best_epoch": best_epoch})
     breakdowns = {
@@ -134,7 +182,6 @@ def _log_result(
         for name, points in report.breakdowns.items()
     }
     tracked.log_series(breakdowns)
-    tracked.log_report({"metric": dataclasses.asdict(metric), **dataclasses.asdict(report)})
 
 
 def load_task(config: DictConfig) -> Task:

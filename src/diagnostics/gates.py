@@ -106,6 +106,10 @@ def _masked(mask, values):
     return np.where(mask[..., None], values, np.nan)
 
 
+class NoGatesError(ValueError):
+    """A model whose units have no gates."""
+
+
 class GateMeter:
     """Reads the gates of one model, as often as one likes, in float64 and in inference.
 
@@ -117,7 +121,8 @@ class GateMeter:
             `keras.layers.RNN` over one of their cells. Other recurrent layers are left out.
 
     Raises:
-        TypeError, ValueError: as `FlowMeter`, and for a model without gates.
+        TypeError, ValueError: as `FlowMeter`.
+        NoGatesError: for a model without gates.
 
     >>> model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4)])
     >>> (gates,) = GateMeter(model).measure(np.ones((2, 5, 3)))
@@ -131,7 +136,7 @@ class GateMeter:
         self._readers = {way: _Reader(cell) for way, cell in cells.items() if _has_gates(cell)}
         if not self._readers:
             found = sorted({type(cell).__name__ for cell in cells.values()})
-            raise ValueError(
+            raise NoGatesError(
                 "`model`: expected units with gates, that is Keras's LSTM or GRU or a cell that is "
                 f"a layers.gated.GatedCell; those of {model.name!r} are {', '.join(found)}."
             )

@@ -76,10 +76,12 @@ class WeightMeter:
         return gradient_norms(tape.gradient(loss, weights))
 
 
-def gradient_norms(gradients: Sequence) -> tf.Tensor:
+def gradient_norms(gradients: Sequence, exact: bool = True) -> tf.Tensor:
     """The Euclidean norm of each gradient, float64 `(gradients,)`, in any program of TensorFlow.
 
-    It is computed in float64, so that squares do not overflow. None, the gradient by a weight that
+    It is computed in float64, so that squares do not overflow; or if it need not be `exact`, in the
+    gradient's own precision, but at least float32, which costs a training step next to nothing and
+    calls norms beyond 10^19 infinite. None, the gradient by a weight that
     the loss does not depend on, counts as zero; of a gradient by rows, as that of a look-up, the
     rows that occur more than once are added up first.
 
@@ -87,10 +89,13 @@ def gradient_norms(gradients: Sequence) -> tf.Tensor:
     >>> gradient_norms([tf.constant([3e30, 4e30]), None, rows]).numpy().tolist()[1:]
     [0.0, 4.0]
     """
-    return tf.stack([_norm(gradient) for gradient in gradients])
+    return tf.stack([_norm(gradient, exact) for gradient in gradients])
 
 
-def _norm(gradient):
+def _norm(gradient, exact):
     if gradient is None:
         return tf.zeros((), tf.float64)
-    return tf.norm(tf.cast(tf.convert_to_tensor(gradient), tf.float64))
+    gradient = tf.convert_to_tensor(gradient)
+    if exact or gradient.dtype.size < 4:
+        gradient = tf.cast(gradient, tf.float64 if exact else tf.float32)
+    return tf.cast(tf.norm(gradient), tf.float64)

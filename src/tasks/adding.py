@@ -53,6 +53,10 @@ class Adding(LongLag):
         inputs[rows, first, MARKER] = inputs[rows, second, MARKER] = 1
         return Examples(inputs, inputs[rows, first, VALUE] + inputs[rows, second, VALUE])
 
+    def names_of_steps(self, inputs: np.ndarray) -> list[str]:
+        """The marked values."""
+        return [f"{step[VALUE]:.2f}" if step[MARKER] else "" for step in inputs]
+
     def evaluate(self, model) -> Report:
         """The mean squared error on the test split, beside that of the expected sum as a guess.
 

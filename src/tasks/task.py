@@ -6,8 +6,9 @@ from functools import partial
 from typing import ClassVar
 
 import keras
+import numpy as np
 
-from tasks.examples import Examples, FreshExamples
+from tasks.examples import PADDING, Examples, FreshExamples
 from tasks.metric import Metric
 
 
@@ -93,6 +94,16 @@ class Task(abc.ABC):
     def metric_in_keras(self) -> keras.metrics.Metric:
         """`metric`, to be followed in training and on the validation split."""
         return _IN_KERAS[self.metric.key](name=self.metric.key)
+
+    def names_of_steps(self, inputs: np.ndarray) -> list[str]:
+        """What to write under each step of one example in a picture: its words.
+
+        Args:
+            inputs: of the example, as in its `Examples`.
+        """
+        if self.vocabulary is None:
+            return [""] * len(inputs)
+        return [self.vocabulary[number] for number in inputs if number != PADDING]
 
     @abc.abstractmethod
     def evaluate(self, model) -> Report:

@@ -22,7 +22,7 @@ def _store(tmp_path, monkeypatch):
 
 def keep_run(parent, variant, seed, metric, validation, test, breakdowns):
     """A run of as many epochs of 1,000 examples as there are values of `validation`."""
-    tags = {"variant": variant, "seed": seed}
+    tags = {"variant": variant, "cell": variant.split()[0], "seed": seed}
     with tracking.TrackedRun("e", f"{variant} {seed}", tags, {}, parent.run_id) as run:
         epochs = range(1, len(validation) + 1)
         series = {

@@ -1,0 +1,198 @@
+"""Pictures of how far gradients flow back, and of what gates do."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from diagnostics import Gates
+from experiments.figures import COLOURS, STYLES
+from tasks.metric import Metric
+
+_GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
+_FAINTEST, _STRONGEST = -6.0, 2.0  # Powers of ten that a heat map tells apart.
+_RELATIVE = "norm of the gradient, that at the answer = 1"
+
+
+def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Figure:
+    """How much of the loss's gradient is left so many steps before the answer, by variant.
+
+    Args:
+        curves: by variant and lag log10 of the norm relative to lag 0, a value a run.
+        title: what is shown.
+    """
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for number, (label, by_lag) in enumerate(curves.items()):
+        colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+        lags = np.array(sorted(by_lag))
+        mean = np.array([np.mean(by_lag[lag]) for lag in lags])
+        low = np.array([np.min(by_lag[lag]) for lag in lags])
+        high = np.array([np.max(by_lag[lag]) for lag in lags])
+        axes.plot(lags, mean, style, color=colour, label=label)
+        axes.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.axhline(-2, color="grey", linewidth=0.8)
+    axes.annotate("1%", (1, -2), (-20, 3), ("axes fraction", "data"), "offset points")
+    axes.set(title=title, xlabel="lag: steps before the answer", ylabel=_RELATIVE)
+    axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(
+        title="|dL/dc⟨t⟩|, of a basic RNN |dL/da⟨t⟩|\nband: from the lowest run to the highest"
+    )
+    return figure
+
+
+def flow_through_training(
+    maps: Mapping[str, tuple[Sequence[int], Sequence[int], np.ndarray]], title: str
+) -> Figure:
+    """The same at every measurement: lag across, training upwards, a panel a variant.
+
+    Args:
+        maps: by variant training steps, lags, and `(training steps, lags)` log10 of the norm
+            relative to lag 0.
+        title: what is shown.
+    """
+    columns = min(3, len(maps))
+    rows = -(-len(maps) // columns)
+    size = (3.6 * columns + 1.2, 2.6 * rows + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes, (label, (steps, lags, values)) in zip(panels, maps.items(), strict=False):
+        shown = axes.pcolormesh(
+            -np.asarray(lags),
+            np.arange(len(steps)),
+            np.clip(values, _FAINTEST, _STRONGEST),
+            cmap="cividis",
+            vmin=_FAINTEST,
+            vmax=_STRONGEST,
+            shading="nearest",
+        )
+        axes.set_title(label, fontsize="medium")
+        axes.set_yticks(np.arange(len(steps)), [f"{step:,}" for step in steps], fontsize="x-small")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    for axes in panels[len(maps) :]:
+        axes.set_axis_off()
+    bar = figure.colorbar(shown, ax=list(panels), extend="both", label=_RELATIVE)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    figure.suptitle(title)
+    figure.supxlabel("time step, from the answer (0) back")
+    figure.supylabel("training step")
+    return figure
+
+
+def success_by_memory(
+    dots: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], title: str, metric: Metric
+) -> Figure:
+    """A dot a run: how far its gradient reaches, and how well it does in the test.
+
+    Args:
+        dots: by variant the effective memory in steps, the test metric, and whether the memory is
+            longer than could be measured, a value a run each.
+        title: what is shown.
+        metric: of the task.
+    """
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    markers = "osD^vP*X<>hp"
+    for number, (label, (memory, found, longer)) in enumerate(dots.items()):
+        colour, marker = COLOURS[number % len(COLOURS)], markers[number % len(markers)]
+        axes.scatter(memory, found, c=colour, marker=marker, label=label, alpha=0.8, zorder=3)
+        for x, y in zip(memory[longer], found[longer], strict=True):
+            axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
+    axes.axhline(metric.guessing, color="grey", linewidth=0.8)
+    place = ("axes fraction", "data")
+    axes.annotate("guessing", (0, metric.guessing), (4, 3), place, "offset points")
+    axes.axhline(metric.learnt, color="grey", linewidth=0.8, linestyle=":")
+    axes.annotate("learnt", (0, metric.learnt), (4, 3), place, "offset points")
+    axes.set(
+        title=title,
+        xlabel="effective memory of the trained model, in steps (→: longer than the examples)",
+        ylabel=f"test {metric.label}",
+        yscale="linear" if metric.higher_is_better else "log",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def gate_histograms(name: str, before: dict, after: dict) -> Figure:
+    """How far open the gates of one run are, before training and of the model that is kept.
+
+    Args:
+        name: of the run.
+        before, after: measurements, as `experiments.diagnosis` gives them.
+    """
+    parts = [
+        (part, gate)
+        for part in range(len(after["gates"]))
+        for gate in after["gates"][part]["gates"]
+    ]
+    columns = min(4, len(parts))
+    rows = -(-len(parts) // columns)
+    size = (3.0 * columns, 2.4 * rows + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes, (part, gate) in zip(panels, parts, strict=False):
+        gates = after["gates"][part]
+        for label, found, colour, style in (
+            ("before training", before, COLOURS[5], "--"),
+            ("after", after, COLOURS[0], "-"),
+        ):
+            use = found["gates"][part]["gates"][gate]
+            shares = use["histogram"]
+            edges = np.linspace(0, 1, len(shares) + 1)
+            text = f"{label}: mean {use['mean']:.2f}"
+            axes.stairs(shares, edges, color=colour, label=text, linestyle=style, linewidth=1.5)
+        title = f"{_GATES[gate]}, {gates['layer']} {gates['direction']}"
+        axes.set_title(title, fontsize="small")
+        axes.legend(fontsize="x-small")
+    for axes in panels[len(parts) :]:
+        axes.set_axis_off()
+    figure.suptitle(f"{name}: how far open the gates are")
+    figure.supxlabel("value of the gate: 0 shut, 1 open")
+    figure.supylabel("share of values")
+    return figure
+
+
+def gate_trace(name: str, gates: Gates, example: int, words: Sequence[str], answer: int) -> Figure:
+    """What the memory of one run's units keeps over one example, word by word.
+
+    Above, how much of c<t-1> a step keeps; below, how much of what was in memory after a step is
+    left at the answer, as far as the gates alone decide it.
+
+    Args:
+        name: of the run.
+        gates: of a layer.
+        example: its number among those measured.
+        words: what to call the steps.
+        answer: the step of the answer.
+    """
+    steps = answer + 1
+    keep = np.clip(gates.keep[example, :steps], 0, 1).T
+    left = np.ones_like(keep)
+    left[:, :-1] = np.cumprod(keep[:, :0:-1], axis=1)[:, ::-1]
+    order = np.argsort(-keep.mean(axis=1), kind="stable")
+    width = max(7.0, 0.19 * steps + 2.5)
+    figure = Figure(figsize=(width, 5.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes, values, label in (
+        (upper, keep, "share of c⟨t-1⟩ kept"),
+        (lower, left, "share of c⟨t⟩ left at the answer"),
+    ):
+        shown = axes.imshow(
+            values[order], aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_ylabel("unit, by what it keeps")
+        figure.colorbar(shown, ax=axes, label=label)
+    if any(words[:steps]):
+        lower.set_xticks(range(steps), words[:steps], rotation=90, fontsize="small")
+    lower.set_xlabel("what is read at each step; the answer comes at the last")
+    figure.suptitle(f"{name}: what memory keeps ({gates.layer}, {gates.direction})")
+    return figure
+
+
+def _power_of_ten(value: float, _=None) -> str:
+    return f"$10^{{{value:g}}}$"
