@@ -162,12 +162,16 @@ def _figures(sweep: tracking.SweepRecord, variants: list[Variant]) -> dict[str, 
     drawn = {}
     for scene, together in _scenes(variants).items():
         heading = _heading(sweep) if not scene else f"{scene}, {_heading(sweep)}"
-        ending = f"_{scene}.png".replace(" ", "_") if scene else ".png"
-        pictures = _learning(together, heading) | _breakdowns(together, heading)
         runs = {variant.name: variant.runs for variant in together}
+        pictures = _learning(together, heading) | _breakdowns(together, heading)
         pictures |= flow_comparison.pictures(runs, together[0].metric, heading)
-        drawn |= {f"{name}{ending}": picture for name, picture in pictures.items()}
-    return drawn
+        for name, picture in pictures.items():
+            drawn.setdefault(name, {})[scene] = picture
+    return {
+        f"{name}_{scene}.png".replace(" ", "_") if len(by_scene) > 1 else f"{name}.png": picture
+        for name, by_scene in drawn.items()
+        for scene, picture in by_scene.items()
+    }
 
 
 def _scenes(variants: list[Variant]) -> dict[str, list[Variant]]:
@@ -176,7 +180,7 @@ def _scenes(variants: list[Variant]) -> dict[str, list[Variant]]:
     Where they are more than there are colours, those that differ in the unit alone, or else in
     everything but the unit.
     """
-    by_metric = _grouped(variants, lambda variant: variant.metric.name)
+    by_metric = _grouped(variants, lambda variant: variant.metric.key)
     scenes = {}
     for metric, together in by_metric.items():
         parts = {"": together}

@@ -188,8 +188,8 @@ def _check_clipping(training: DictConfig) -> None:
 
 
 def _check_losses(diagnostics: DictConfig) -> None:
-    losses = diagnostics.get("losses", [])
-    if diagnostics.measurements and not (losses and set(losses) <= {"own", "late"}):
+    losses = diagnostics.losses
+    if not losses or not set(losses) <= {"own", "late"}:
         raise RefusedError(
             f"diagnostics.losses: expected [late], [own] or [late,own], got {list(losses)}."
         )

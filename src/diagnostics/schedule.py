@@ -13,5 +13,6 @@ def logarithmic(steps: int, measurements: int) -> list[int]:
     >>> logarithmic(1000, 5)
     [0, 1, 10, 100, 1000]
     """
-    spaced = np.geomspace(1, steps, measurements - 1) if steps else []
+    between = measurements > 2 and steps > 0
+    spaced = np.geomspace(1, steps, measurements - 1) if between else np.array([])
     return sorted({0, *np.round(spaced).astype(int).tolist(), steps})

@@ -112,6 +112,16 @@ def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
     } | {"accuracy_by_depth.png"}
 
 
+def test_more_variants_than_colours_are_drawn_apart_by_what_they_have_in_common():
+    cells = ("simple_rnn", "gru", "lstm", "lstm_peephole")
+    _, _, pictures = compared(
+        *((f"{cell} T={T}", 1, MSE, [0.2, 0.1], 0.1, {}) for cell in cells for T in (50, 100))
+    )
+    assert pictures == {
+        f"learning_by_{cost}_T={T}.png" for cost in ("examples_seen", "seconds") for T in (50, 100)
+    }
+
+
 def test_runs_of_an_earlier_version_are_left_out_with_the_reason(capsys):
     parent = tracking.start_sweep("e", "earlier", {})
     with tracking.TrackedRun("e", "gru 1", {"variant": "gru"}, {}, parent.run_id) as run:
