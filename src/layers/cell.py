@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
@@ -53,7 +54,7 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
             it comes through.
         unbiased: the sites without a bias.
         peephole_sites: the sites that also see a state element by element, through the weight
-            `peephole`, `(peephole_sites, units)`.
+            `peephole`, `(peephole_sites, units)`, which starts as Glorot & Bengio's uniform.
         states: names of the states in the lecture; the first is the unit's output.
         refused: options that have no meaning for the unit, and why.
 
@@ -92,6 +93,8 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
     ):
         if isinstance(units, bool) or not isinstance(units, Integral) or units < 1:
             raise ValueError(f"`units`: expected a positive integer, got {units!r}.")
+        if not isinstance(use_bias, bool | np.bool_):
+            raise ValueError(f"`use_bias`: expected True or False, got {use_bias!r}.")
         super().__init__(**kwargs)
         self.units = int(units)
         self.activation = keras.activations.get(activation)
@@ -124,6 +127,9 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
 
         Returns:
             The states of step t, a tuple in the order of `states`.
+
+        A layer runs them on the way back once more. So they may not draw random numbers, and use no
+        weights but those of sites and peepholes; `keras.layers.RNN` over the cell takes any.
         """
         raise NotImplementedError
 
@@ -134,6 +140,10 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
     @property
     def state_size(self):
         return [self.units] * len(self.states)
+
+    def get_initial_state(self, batch_size=None):
+        """Zeros: before the first step nothing is remembered."""
+        return [ops.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
 
     @property
     def recurrent_sites(self):
@@ -211,7 +221,20 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         return z + b[site] if site in b else z
 
     def call(self, inputs, states, training=False):
-        """One step: `(batch, input_dim)` and the states to the output and the new states."""
+        """One step: `(batch, input_dim)` and the states to the output and the new states.
+
+        A unit with one state takes it with or without a list around it, and gives it back so.
+
+        Raises:
+            ValueError: for another number of states than the unit has.
+        """
+        in_list = isinstance(states, list | tuple)
+        states = list(states) if in_list else [states]
+        if len(states) != len(self.states):
+            raise ValueError(
+                f"`states`: expected {len(self.states)} ({', '.join(self.states)}), got "
+                f"{len(states)}."
+            )
         x = self.by_site(self.project(inputs, self.input_mask(inputs, training)))
         U = self.by_site(self.recurrent_kernel, self.recurrent_sites)
         masks = self.state_masks(states[0], training)
@@ -225,7 +248,7 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
             return z
 
         states = self.equations(recurrent, *states)
-        return states[0], list(states)
+        return states[0], list(states) if in_list else states[0]
 
     def by_site(self, columns, sites=None):
         """`(..., sites * units)` taken apart; all sites unless told which."""
@@ -269,7 +292,7 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
             for base in reversed(cls.__mro__)
             if issubclass(base, Cell)
             for name, parameter in inspect.signature(base.__init__).parameters.items()
-            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
             and name not in {"self", "units", *cls.refused}
         }
 
@@ -309,16 +332,25 @@ class Projected:
 def _product(inputs, kernel, bias=None):
     """`inputs @ kernel + bias` over all leading axes at once, which makes its gradients so too."""
     rows = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), kernel)
-    if bias is not None:
+    if bias is not None and rows.dtype.size < 4:
+        rows = rows + bias  # The gradient of bias_add would be summed in half precision, and stop.
+    elif bias is not None:
         rows = tf.nn.bias_add(rows, bias)  # TensorFlow makes one operation of the two.
     return tf.reshape(rows, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
 
 
 def _written(name, value):
     """An option as a configuration file can hold it."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return _WRITTEN_BY[name.rsplit("_", 1)[-1]].serialize(value)
+    kind = name.rsplit("_", 1)[-1]
+    write = _WRITTEN_BY[kind].serialize if kind in _WRITTEN_BY else _write
+    return write(value)
+
+
+_write = keras.saving.serialize_keras_object
 
 
 def _share(name, value):

@@ -40,6 +40,7 @@ class GatedCell(Cell):
     def __init__(
         self,
         units,
+        *,
         recurrent_activation="sigmoid",
         longest_lag=None,
         implementation=2,
@@ -49,6 +50,14 @@ class GatedCell(Cell):
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.longest_lag = longest_lag
         self.implementation = implementation
+
+    def build(self, input_shape):
+        self.check_options()  # A unit of one's own may not have done it.
+        if self.longest_lag is not None and not {"u", "f"} & set(self.sites):
+            raise ValueError(
+                f"`longest_lag`: {type(self).__name__} has no site 'u' or 'f', whose bias it sets."
+            )
+        super().build(input_shape)
 
     def gates(self, z):
         """The gates Γ of a step, as the equations use them, by their letters: u, f, o and r.

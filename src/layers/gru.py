@@ -67,14 +67,17 @@ class GRUCell(GatedCell):
 
         gamma_u = sigma(recurrent("u", self._seen_by_update_gate(c)))
         gamma_r = sigma(recurrent("r", c)) if self.relevance_gate is True else gamma_u
-        if not self.relevance_gate:
-            c_tilde = g(recurrent("c", c))
-        elif self.reset_after:
-            c_tilde = g(recurrent("c") + gamma_r * recurrent("m", c))
-        else:
-            c_tilde = g(recurrent("c", gamma_r * c))
+        c_tilde = g(self._candidate(recurrent, gamma_r, c))
         c = gamma_u * c_tilde + (1 - gamma_u) * c
         return (c,)
+
+    def _candidate(self, recurrent, gamma_r, c):
+        """W_c [Γ_r * c<t-1>, x<t>] + b_c, or what the options make of it."""
+        if not self.relevance_gate:
+            return recurrent("c", c)
+        if self.reset_after:
+            return recurrent("c") + gamma_r * recurrent("m", c)
+        return recurrent("c", gamma_r * c)
 
     def gates(self, z):
         gammas = super().gates(z)
@@ -89,6 +92,7 @@ class GRUCell(GatedCell):
     def __init__(
         self,
         units,
+        *,
         update_bias=0.0,
         relevance_gate=True,
         reset_after=False,
@@ -147,7 +151,7 @@ class SimplifiedGRUCell(GRUCell):
     TensorShape([2, 4])
     """
 
-    def __init__(self, units, relevance_gate=False, **kwargs):
+    def __init__(self, units, *, relevance_gate=False, **kwargs):
         super().__init__(units, relevance_gate=relevance_gate, **kwargs)
 
 

@@ -25,7 +25,9 @@ class LSTMCell(GatedCell):
 
     Source: the lecture; Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; the forget gate is
     from Gers et al. 2000, "Learning to Forget". The options, with the names in brackets, are from
-    Greff et al. 2017, "LSTM: A Search Space Odyssey". A gate that is left out has no weights.
+    Greff et al. 2017, "LSTM: A Search Space Odyssey". A gate that is left out has no weights. They
+    take them off an LSTM with peepholes, `peepholes="gers"`, their V; here each is off the plain
+    one, their NP, unless `peepholes` says otherwise.
 
     Args:
         units: size of a<t> and c<t>.
@@ -94,6 +96,7 @@ class LSTMCell(GatedCell):
     def __init__(
         self,
         units,
+        *,
         forget_bias=1.0,
         unit_forget_bias=True,
         update_gate=True,
@@ -190,7 +193,7 @@ class PeepholeLSTMCell(LSTMCell):
     TensorShape([2, 4])
     """
 
-    def __init__(self, units, peepholes="lecture", **kwargs):
+    def __init__(self, units, *, peepholes="lecture", **kwargs):
         super().__init__(units, peepholes=peepholes, **kwargs)
 
 

@@ -36,7 +36,7 @@ class LinearCell(GatedCell):
         """keep<t> and new<t>; `recurrent("u")` gives `W_u x<t> + b_u`."""
         raise NotImplementedError
 
-    def __init__(self, units, activation=None, **kwargs):
+    def __init__(self, units, *, activation=None, **kwargs):
         for name in sorted(kwargs.keys() & self.refused.keys()):
             raise ValueError(f"`{name}` has no meaning here: {self.refused[name]}. Leave it out.")
         super().__init__(units, activation=activation, **kwargs)
@@ -74,7 +74,7 @@ class MinGRUCell(LinearCell):
         gamma_u = sigma(recurrent("u"))
         return 1 - gamma_u, gamma_u * c_tilde
 
-    def __init__(self, units, update_bias=0.0, **kwargs):
+    def __init__(self, units, *, update_bias=0.0, **kwargs):
         super().__init__(units, **kwargs)
         self.update_bias = update_bias
         self.check_options()
@@ -123,7 +123,7 @@ class MinLSTMCell(LinearCell):
         log_ratio = log_sigmoid(z["f"]) - log_sigmoid(z["u"])
         return {"f": sigmoid(log_ratio), "u": sigmoid(-log_ratio)}
 
-    def __init__(self, units, forget_bias=0.0, **kwargs):
+    def __init__(self, units, *, forget_bias=0.0, **kwargs):
         super().__init__(units, **kwargs)
         self.forget_bias = forget_bias
         self.check_options()

@@ -43,13 +43,14 @@ class Recurrent(keras.layers.RNN):
     Attributes:
         cell_class: the cell.
         in_place_of: the layer of Keras that this one replaces; gives the order of its arguments.
+            Without one, all but `units` go by their names.
 
     Raises:
         TypeError: for an option that neither knows; the message lists those there are.
     """
 
     cell_class: type
-    in_place_of: type = keras.layers.RNN
+    in_place_of: type | None = None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -74,7 +75,7 @@ class Recurrent(keras.layers.RNN):
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
         # Keras may have XLA compile a whole training step, for each length anew. The scan has its
-        # loops compiled itself, once a batch size.
+        # loops compiled itself, once a batch size where lengths are open.
         self.supports_jit = False
 
     @classmethod
@@ -84,6 +85,13 @@ class Recurrent(keras.layers.RNN):
         Raises:
             TypeError: for more of them than Keras's layer has, or one that is given twice.
         """
+        if cls.in_place_of is None:
+            if in_order:
+                raise TypeError(
+                    f"{cls.__name__}: expected options by name after `units`, such as "
+                    f"`return_sequences=True`, got {', '.join(map(repr, in_order))}."
+                )
+            return options
         signature = inspect.signature(cls.in_place_of.__init__)
         bound = signature.bind_partial("self", "units", *in_order, **options)
         _, _, *named = bound.arguments.items()

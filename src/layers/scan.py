@@ -9,10 +9,11 @@ loop over steps, which is in `layers.steps`:
    gradient dz<t> of each site; then dU = Vᵀ dZ, where v<t> is what met the site's weights at t.
 
 Why chunks: XLA compiles for fixed shapes, and a chunk has one whatever the number of steps (the
-last one just stops early), so a layer compiles once a batch size. A chunk's tensors stay in the
-processor's caches. And while the loop of one chunk runs on one core, the products of its neighbours
-run on the others. Inference has next to no such products beside a wide layer's loop, so there the
-halves of a batch run side by side.
+last one just stops early), so a layer compiles once a batch size. Where the number of steps is
+known, a trace is of that number alone, and its chunks are of one length. A chunk's tensors stay in
+the processor's caches. And while the loop of one chunk runs on one core, the products of its
+neighbours run on the others. Inference has next to no such products beside a wide layer's loop, so
+there the halves of a batch run side by side.
 """
 
 from functools import partial
@@ -21,9 +22,12 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-from layers.steps import Steps
+from layers.steps import Steps, start_of_sum
 
 STEPS_A_CHUNK = 40
+COMPILED = True
+"""Set to False, no loop is compiled: for operations and tools that XLA does not know, such as
+`tf.debugging.enable_check_numerics`."""
 FEWEST_STEPS_TO_COMPILE = 16
 """Shorter sequences run uncompiled: they would not make up for a second of compilation."""
 LEAST_STATE_TO_HALVE = 2000
@@ -52,6 +56,9 @@ def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, t
         ValueError: if the cell's equations do not keep to what `Cell.equations` asks of them.
         NotImplementedError: for a derivative of a derivative.
     """
+    # Either may know a batch size that the other does not, and the loop keeps to both.
+    batch = tf.TensorShape([inputs.shape[1]]).merge_with(states[0].shape[:1])[0]
+    inputs = tf.ensure_shape(inputs, (inputs.shape[0], batch, *inputs.shape[2:]))
     loop = _Loop(cell, projection, mask, kept or {}, outputs)
     tensors = loop.tensors(inputs, states)
 
@@ -208,7 +215,7 @@ class _Loop:
         x = tensors.inputs
         d_inputs = [chunks.array(x.dtype, x.shape[-1])] if x.dtype.is_floating else []
         weights = [*tensors.outer, *tensors.kernels, *tensors.peepholes]
-        d_weights = [None if chunks.single else _start_of_sum(weight) for weight in weights]
+        d_weights = [None if chunks.single else start_of_sum(weight) for weight in weights]
         run = chunks.compiled(self.steps.back)
 
         def chunk(k, d_states, d_inputs, d_weights):
@@ -312,6 +319,8 @@ class _Chunks:
 
     def compiled(self, function):
         """A function of one chunk, and the same compiled, for `call`."""
+        if not COMPILED:
+            return function, function
         return function, tf.function(function, jit_compile=True, autograph=False)
 
     def call(self, run, *arguments):
@@ -350,11 +359,6 @@ class _Single:
 
     def concat(self):
         return self.value
-
-
-def _start_of_sum(weight):
-    """Zeros; sums over chunks would lose digits in half precision."""
-    return tf.zeros(weight.shape, tf.float32 if weight.dtype.size < 4 else weight.dtype)
 
 
 def _added(total, more):

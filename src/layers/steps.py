@@ -7,6 +7,7 @@ equations for their vector-Jacobian product, step by step, so no cell writes a d
 
 import tensorflow as tf
 
+_READ = {"ReadVariableOp", "VarHandleOp"}
 _COSTLY = {"Erf", "Exp", "Expm1", "Log", "Log1p", "Pow", "Sigmoid", "Softplus", "Tanh"}
 
 
@@ -33,8 +34,11 @@ class Steps:
         """Run the equations once, to see which tensors the sites see, and what is costly."""
         cell = self.cell
         operands, groups = [], []
+        without_state, looking = [], []
 
         def recurrent(site, v=None, peephole=None):
+            without_state.extend([site] if v is None else [])
+            looking.extend([] if peephole is None else [site])
             for operand, group in zip(operands, groups, strict=True):
                 if operand is v and not (apart and v is not None):
                     group.append(site)
@@ -45,10 +49,18 @@ class Steps:
             z = states[0] if v is None else v
             return z if peephole is None else z + peephole
 
-        with tf.Graph().as_default():
-            states = [tf.zeros((1, size), cell.compute_dtype) for size in cell.state_size]
+        @tf.function(autograph=False)
+        def once():
+            nonlocal states, new
+            # Two examples, so that what is the same for all can be told from what is not.
+            states = [tf.zeros((2, size), cell.compute_dtype) for size in cell.state_size]
             new = cell.equations(recurrent, *states)
-            self._costly = len(self._costly_so_far())
+            found = _costly_so_far()
+            self._steps_costly = len(found)
+            self._carried = [n for n, r in enumerate(found) if _is_like(r, states[0])]
+
+        states = new = None
+        _check_operations(cell, once.get_concrete_function().graph)
         _require(
             cell,
             isinstance(new, tuple) and len(new) == len(states),
@@ -59,6 +71,18 @@ class Steps:
             cell,
             used == sorted(cell.sites),
             f"`recurrent` to be called once for each of the sites {sorted(cell.sites)}; got {used}",
+        )
+        _require(
+            cell,
+            sorted(without_state) == sorted(cell.input_only),
+            "`recurrent` to be called without a state for the sites of `input_only` alone, "
+            f"{sorted(cell.input_only)}; got {sorted(without_state)}",
+        )
+        _require(
+            cell,
+            sorted(looking) == sorted(cell.peephole_sites),
+            "`recurrent` to be called with a peephole for the sites of `peephole_sites`, "
+            f"{sorted(cell.peephole_sites)}; got {sorted(looking)}",
         )
         # Those that no state meets come last.
         found = sorted(zip(operands, groups, strict=True), key=lambda pair: pair[0] is None)
@@ -133,7 +157,7 @@ class Steps:
         kept_dz = _room(size, z[0])
         kept_v = [_room(size, d_states[0]) for state in self.met if state is None]
         z, mask, d_outputs = (_as_array(part) for part in (z, mask, d_outputs))
-        d_peepholes = [tf.zeros_like(weight) for weight in weights[1]]
+        d_peepholes = [start_of_sum(weight) for weight in weights[1]]
 
         def step(t, d_states, kept_dz, kept_v, d_peepholes, _):
             if d_outputs is not None:
@@ -148,7 +172,9 @@ class Steps:
             d_before, dz, d_weights, costly = self._pull_back(sites, before, d_states)
             if passed_on is not None:
                 d_before = [d + p for d, p in zip(d_before, passed_on, strict=True)]
-            d_peepholes = [d + w for d, w in zip(d_peepholes, d_weights, strict=True)]
+            d_peepholes = [
+                d + tf.cast(w, d.dtype) for d, w in zip(d_peepholes, d_weights, strict=True)
+            ]
             new_v = [v for v, state in zip(sites.v, self.met, strict=True) if state is None]
             kept_v = [k.write(t, v) for k, v in zip(kept_v, new_v, strict=True)]
             kept_dz = kept_dz.write(t, tf.concat(dz, axis=-1))
@@ -182,16 +208,39 @@ class Steps:
         """
         if tf.executing_eagerly():
             return []
-        results = self._costly_so_far()
-        return results[len(results) - self._costly :]
-
-    def _costly_so_far(self):
-        operations = tf.compat.v1.get_default_graph().get_operations()
-        results = [op.outputs[0] for op in operations if op.type in _COSTLY]
-        return [r for r in results if r.shape.rank == 2 and r.shape[-1] == self.cell.units]
+        found = _costly_so_far()
+        of_step = found[len(found) - self._steps_costly :]
+        return [of_step[number] for number in self._carried]
 
     def _spare(self, state):
-        return [] if tf.executing_eagerly() else [tf.zeros_like(state)] * self._costly
+        return [] if tf.executing_eagerly() else [tf.zeros_like(state)] * len(self._carried)
+
+
+def _costly_so_far():
+    operations = tf.compat.v1.get_default_graph().get_operations()
+    return [op.outputs[0] for op in operations if op.type in _COSTLY]
+
+
+def _is_like(result, state):
+    return result.dtype == state.dtype and result.shape == state.shape
+
+
+def _check_operations(cell, graph):
+    """Refuse what a gradient would silently be wrong of, or could not be taken."""
+    drawn = sorted({op.type for op in graph.get_operations() if op.op_def.is_stateful} - _READ)
+    own = [variable.name for variable in graph.variables]
+    hint = (
+        "They run once more on the way back. Take keras.layers.RNN over the cell, which is slower"
+    )
+    _require(cell, not drawn, f"no random numbers and nothing that acts, got {drawn}. {hint}")
+    _require(
+        cell, not own, f"no weights but those of sites and peepholes, got {', '.join(own)}. {hint}"
+    )
+
+
+def start_of_sum(weight):
+    """Zeros; long sums would lose digits in half precision."""
+    return tf.zeros(weight.shape, tf.float32 if weight.dtype.size < 4 else weight.dtype)
 
 
 def _require(cell, met, expected):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import layers
+
 INPUTS = 3
 LONG = 45
 """Steps enough for a scan that treats long sequences in its own way."""
@@ -95,6 +97,47 @@ def test_mixed_precision_is_as_precise_as_its_numbers(unit, in_keras, policy, sp
         assert_close([tf.cast(outputs, "float32")], [tf.cast(close, "float32")], atol=3 * spacing)
     for found, close in zip(gradients, expected_gradients, strict=True):
         assert_close([found], [close], atol=8 * spacing * np.abs(close).max())
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM", "GRU", "MinGRU"])
+def test_sums_over_many_steps_keep_their_digits_in_half_precision(name, jit_compile):
+    layer, exact = (
+        getattr(layers, name)(16, return_sequences=True, dtype=dtype)
+        for dtype in ("mixed_bfloat16", "float64")
+    )
+    x = tf.constant(np.random.default_rng(0).normal(size=(32, 200, 8)), tf.float32)
+    for each in (layer, exact):
+        each.build(x.shape)
+    exact.set_weights(layer.get_weights())
+
+    @tf.function(jit_compile=jit_compile)
+    def gradients(layer, x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(tf.cast(layer(x, training=True), tf.float64)))
+        return tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+
+    expected = gradients(exact, tf.cast(x, tf.float64))
+    for ours, close in zip(gradients(layer, x), expected, strict=True):
+        error = tf.norm(tf.cast(ours, tf.float64) - close) / tf.norm(close)
+        assert error < 0.015
+
+
+@pytest.mark.parametrize("unit", ["LSTM", "GRU", "SimpleRNN", "MinGRU"])
+def test_the_batch_size_may_be_known_of_the_states_alone(unit):
+    layer = getattr(layers, unit)(4, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(2, None, 3)), layer, keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(4, LONG, 3)).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x, x[:, 0, :1])).batch(2)  # Of unknown batch size.
+    model.fit(data, verbose=0)
+    layer.reset_state()
+    states = [tf.ones((2, 4))] * len(layer.cell.states)
+    opened = tf.function(
+        lambda x: layer(x, initial_state=states),
+        input_signature=[tf.TensorSpec((None, None, 3))],
+    )
+    np.testing.assert_allclose(opened(x[:2]), layer(x[:2], initial_state=states), atol=1e-5)
 
 
 def test_a_model_learns_under_the_policy_mixed_bfloat16(units):

@@ -1,0 +1,195 @@
+"""Units that are not of this project: what their equations may do, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+import layers
+from layers import scan
+from layers.cell import Cell
+from layers.gated import GatedCell
+from layers.recurrent import Recurrent
+
+X = np.random.default_rng(0).normal(size=(2, 20, 3)).astype("float32")
+
+
+def layer_of(cell, *args, **options):
+    """A layer of 4 units over a class of cells."""
+    return type("Own", (Recurrent,), {"cell_class": cell})(4, *args, **options)
+
+
+class Scaled(Cell):
+    """Uses a constant tensor, and an option that is neither a number nor a word."""
+
+    sites = states = ("a",)
+
+    def __init__(self, units, *, scales=(0.5, 1.0), **kwargs):
+        super().__init__(units, **kwargs)
+        self.scales = scales
+        self.scale = ops.ones((units,)) * scales[0]
+
+    def equations(self, recurrent, a):
+        return (self.activation(recurrent("a", a)) * self.scale,)
+
+
+class WithAGain(Cell):
+    sites = states = ("a",)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gain = self.add_weight(name="gain", shape=(self.units,), initializer="ones")
+
+    def equations(self, recurrent, a):
+        return (self.activation(recurrent("a", a) * self.gain),)
+
+
+class WithoutState(Cell):
+    sites, states = ("u", "a"), ("a",)
+
+    def equations(self, recurrent, a):
+        return (self.activation(recurrent("a", a)) * recurrent("u"),)
+
+
+class Looking(Cell):
+    sites = states = ("a",)
+
+    def equations(self, recurrent, a):
+        return (self.activation(recurrent("a", a, peephole=a)),)
+
+
+class Ungated(GatedCell):
+    sites = states = ("a",)
+
+    def equations(self, recurrent, a):
+        return (self.activation(recurrent("a", a)),)
+
+
+def noisy(z):
+    return z * tf.cast(tf.random.uniform(tf.shape(z)) < 0.5, z.dtype)
+
+
+def square_and_gradient(layer, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(tf.square(layer(x, training=True)))
+    return tape.gradient(loss, [x, *layer.trainable_variables])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_equations_may_use_constants(compiled):
+    layer = layer_of(Scaled, return_sequences=True)
+    reference = keras.layers.RNN(layer.cell, return_sequences=True)
+    run = tf.function(square_and_gradient) if compiled else square_and_gradient
+    found, expected = run(layer, tf.constant(X)), square_and_gradient(reference, tf.constant(X))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_an_option_of_any_kind_is_kept_in_the_configuration():
+    layer = layer_of(Scaled, scales=(0.25, 2.0))
+    again = type(layer).from_config(layer.get_config())
+    assert tuple(again.cell.scales) == (0.25, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("seed", np.int64(3)),
+        ("dropout", np.float32(0.5)),
+        ("forget_bias", np.float32(2)),
+        ("use_bias", np.True_),
+        ("longest_lag", np.int64(100)),
+    ],
+)
+def test_numbers_of_numpy_are_written_as_those_of_python(option, value):
+    written = layers.LSTM(4, **{option: value}).get_config()[option]
+    assert type(written) in (int, float, bool)
+    assert written == value
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: layer_of(WithAGain), "no weights but those of sites and peepholes, got .*gain"),
+        (lambda: layers.LSTM(4, activation=keras.layers.PReLU()), "no weights but .*alpha"),
+        (lambda: layers.SimpleRNN(4, activation=noisy), r"no random numbers.*'RandomUniform'"),
+        (lambda: layer_of(WithoutState), r"without a state .*`input_only` alone, \[\]; got \['u'"),
+        (lambda: layer_of(Looking), r"`peephole_sites`, \[\]; got \['a'\]"),
+    ],
+)
+def test_what_the_way_back_would_get_wrong_is_refused(layer, message, graph):
+    layer = layer()
+    with pytest.raises(ValueError, match=message):
+        (tf.function(layer) if graph else layer)(X)
+
+
+def test_what_is_refused_runs_in_keras():
+    layer = layer_of(WithAGain)
+    layer.cell.build((None, 3))
+    assert keras.layers.RNN(layer.cell)(X).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"longest_lag": -5}, "`longest_lag`: expected a number of steps above 2, got -5"),
+        ({"implementation": 7}, "`implementation`: expected 1 or 2, got 7"),
+        ({"longest_lag": 50}, "Ungated has no site 'u' or 'f'"),
+    ],
+)
+def test_options_are_checked_though_the_unit_forgets_to(options, message):
+    with pytest.raises(ValueError, match=message):
+        layer_of(Ungated, **options).build((None, None, 3))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: layers.MinGRU(4, "tanh"), lambda: layer_of(Scaled, "relu")]
+)
+def test_options_of_units_that_keras_lacks_go_by_name(make):
+    with pytest.raises(TypeError, match="expected options by name after `units`"):
+        make()
+
+
+def test_a_cell_takes_its_only_state_bare_and_refuses_another_number_of_them():
+    cell = layers.GRUCell(4)
+    output, state = cell(X[:, 0], ops.ones((2, 4)))
+    in_a_list, (same,) = cell(X[:, 0], [ops.ones((2, 4))])
+    np.testing.assert_array_equal(state, same)
+    np.testing.assert_array_equal(output, in_a_list)
+    with pytest.raises(ValueError, match=r"`states`: expected 2 \(a, c\), got 1"):
+        layers.LSTMCell(4)(X[:, 0], ops.ones((2, 4)))
+
+
+def test_a_cell_starts_from_zeros():
+    for cell in (layers.LSTMCell(4), keras.layers.LSTMCell(4)):
+        states = cell.get_initial_state(3)
+        assert [tuple(state.shape) for state in states] == [(3, 4), (3, 4)]
+        assert not np.any(states)
+
+
+def test_an_activation_may_compute_in_another_precision():
+    def tanh(z):
+        return tf.cast(tf.tanh(tf.cast(z, "float32")), z.dtype)
+
+    layer = layers.LSTM(4, dtype="mixed_bfloat16", activation=tanh)
+    plain = layers.LSTM(4, dtype="mixed_bfloat16")
+    plain.build(X.shape)
+    layer.build(X.shape)
+    layer.set_weights(plain.get_weights())
+    found, expected = tf.function(layer)(X), tf.function(plain)(X)
+    np.testing.assert_allclose(tf.cast(found, "float32"), tf.cast(expected, "float32"), atol=0.02)
+
+
+def test_without_compilation_the_numbers_are_the_same(monkeypatch):
+    layer = layers.LSTM(4, return_sequences=True)
+    x = tf.constant(np.random.default_rng(1).normal(size=(3, 90, 2)), tf.float32)
+    compiled = tf.function(square_and_gradient)(layer, x)
+    monkeypatch.setattr(scan, "COMPILED", False)
+    function = tf.function(square_and_gradient)
+    operations = function.get_concrete_function(layer, x).graph.as_graph_def().library.function
+    assert not any(f.attr["_XlaMustCompile"].b for f in operations)
+    for ours, theirs in zip(function(layer, x), compiled, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
