@@ -4,7 +4,8 @@ python -m experiments.compare RUN_ID    (or nothing, for the latest sweep)
 """
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from experiments.tables import as_markdown, as_rich, blocks
 from experiments.terminal import QUICK, say
 from tasks.metric import Metric
 
+_NORM = "gradient_norm/all"
 _CAPTION = (
     "Mean ± standard deviation over the seeds, which decide initial weights and which training "
     "example comes when. s/epoch: median, validation included. To ...: training examples, in "
@@ -65,14 +67,14 @@ def compare(run_id: str) -> None:
     """Show the comparison of a sweep and keep it on its parent run.
 
     Runs that failed, never ended or kept no report that can be compared are named and left out of
-    all numbers.
+    all numbers; those whose gradients exploded are counted beside them.
     """
     sweep = tracking.read_sweep(run_id)
-    variants = _variants(sweep)
+    variants, diverged = _variants(sweep), _diverged(sweep)
     left_out = [(run, _why_left_out(run)) for run in sweep.runs if _why_left_out(run)]
-    if variants:
+    if variants or diverged:
         heading = _heading(sweep)
-        columns = _columns(variants)
+        columns = _columns(variants, diverged)
         *parts, last = blocks(columns, 1, say.width)
         for number, part in enumerate(parts):
             say.print(as_rich(part, heading if number == 0 else None))
@@ -97,6 +99,11 @@ def _variants(sweep: tracking.SweepRecord) -> list[Variant]:
     return [Variant(name, runs) for name, runs in grouped.items()]
 
 
+def _diverged(sweep: tracking.SweepRecord) -> dict[str, int]:
+    """How many runs of each variant ended because their gradients exploded."""
+    return Counter(run.tags["variant"] for run in sweep.runs if "diverged_at_step" in run.tags)
+
+
 def _why_left_out(run: tracking.RunRecord) -> str:
     """Why a run cannot be compared; empty if it can."""
     if run.status != "FINISHED":
@@ -113,7 +120,7 @@ def _heading(sweep: tracking.SweepRecord) -> str:
     return f"{sweep.name}\n{QUICK}" if sweep.tags.get("budget") == "quick" else sweep.name
 
 
-def _columns(variants: list[Variant]) -> dict[str, list[str]]:
+def _columns(variants: list[Variant], diverged: Mapping[str, int]) -> dict[str, list[str]]:
     """The table of a comparison, column by column; variants of several tasks leave some empty."""
     rows = []
     for variant in variants:
@@ -130,6 +137,12 @@ def _columns(variants: list[Variant]) -> dict[str, list[str]]:
                 **flow_comparison.columns(variant.runs),
             }
         )
+    if diverged:
+        ended = {variant.name: len(variant.runs) for variant in variants}
+        rows += [{"variant": name} for name in diverged if name not in ended]
+        for row in rows:
+            count = diverged.get(row["variant"], 0)
+            row["diverged"] = f"{count} of {count + ended.get(row['variant'], 0)}"
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name, "") for row in rows] for name in names}
 
@@ -212,6 +225,15 @@ def _learning(variants: list[Variant], heading: str) -> dict[str, Figure]:
         drawn[f"learning_by_{cost}"] = figures.with_bands(
             curves, title, xlabel, f"validation {variants[0].metric.label}"
         )
+    watched = [v for v in variants if all(_NORM in run.series for run in v.runs)]
+    if watched:
+        drawn["gradient_norm"] = figures.with_bands(
+            [_curve(variant, "examples_seen", _NORM) for variant in watched],
+            f"Norm of all weights' gradients before clipping, mean of each epoch\n{heading}",
+            "training examples seen",
+            "norm of the gradient",
+            logarithmic=True,
+        )
     return drawn
 
 
@@ -228,12 +250,15 @@ def _breakdowns(variants: list[Variant], heading: str) -> dict[str, Figure]:
     return drawn
 
 
-def _curve(variant: Variant, over: str) -> figures.Curve:
-    """The metric of all runs of a variant after each epoch, over the mean of another metric."""
-    judged = f"validation/{variant.metric.key}"
-    values = np.array([[value for _, value in run.series[judged]] for run in variant.runs])
+def _curve(variant: Variant, over: str, what: str | None = None) -> figures.Curve:
+    """Something of all runs of a variant after each epoch, over the mean of another metric.
+
+    Unless told otherwise it is the metric by which answers are judged.
+    """
+    key = what or f"validation/{variant.metric.key}"
+    values = np.array([[value for _, value in run.series[key]] for run in variant.runs])
     x = np.mean([[value for _, value in run.series[over]] for run in variant.runs], axis=0)
-    return figures.Curve(variant.name, x, values, variant.metric)
+    return figures.Curve(variant.name, x, values, None if what else variant.metric)
 
 
 def _breakdown(variant: Variant, name: str) -> figures.Curve:

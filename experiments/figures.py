@@ -53,7 +53,9 @@ def learning_curves(
     return figure
 
 
-def with_bands(curves: Sequence[Curve], title: str, xlabel: str, ylabel: str) -> Figure:
+def with_bands(
+    curves: Sequence[Curve], title: str, xlabel: str, ylabel: str, logarithmic: bool = False
+) -> Figure:
     """Curves of several variants: a line at the mean over runs, a band of one standard deviation.
 
     What guessing reaches is a line of its own. Shares are shown in percent; a metric that is to
@@ -63,9 +65,10 @@ def with_bands(curves: Sequence[Curve], title: str, xlabel: str, ylabel: str) ->
         curves: one a variant, all of metrics of one name or all of none.
         title: what is shown.
         xlabel, ylabel: with their units.
+        logarithmic: whether the axis is, though no metric asks for it.
     """
     metric = curves[0].metric
-    scale = _scale(metric)
+    scale = "log" if logarithmic else _scale(metric)
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, curve in enumerate(curves):

@@ -112,6 +112,30 @@ def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
     } | {"accuracy_by_depth.png"}
 
 
+def test_runs_whose_gradients_exploded_are_counted():
+    parent = tracking.start_sweep("e", "exploding", {})
+    for variant, exploded in (("gru", 1), ("lstm", 0), ("simple_rnn", 2)):
+        if variant != "simple_rnn":
+            keep_run(parent, variant, 1, MSE, [0.2, 0.1], 0.1, {})
+        for _ in range(exploded):
+            tags = {"variant": variant, "cell": variant}
+            with (
+                pytest.raises(FloatingPointError),
+                tracking.TrackedRun("e", f"{variant} 2", tags, {}, parent.run_id) as run,
+            ):
+                run.set_tags({"diverged_at_step": 7})
+                raise FloatingPointError("training step 7")
+    compare(parent.run_id)
+    table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/comparison.json"))
+    rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["data"]}
+    assert {name: row["diverged"] for name, row in rows.items()} == {
+        **{"gru": "1 of 2", "lstm": "0 of 1", "simple_rnn": "2 of 2"}
+    }
+    assert rows["simple_rnn"]["test MSE"] == ""
+    note = mlflow.MlflowClient().get_run(parent.run_id).data.tags["mlflow.note.content"]
+    assert "training step 7" in note
+
+
 def test_more_variants_than_colours_are_drawn_apart_by_what_they_have_in_common():
     cells = ("simple_rnn", "gru", "lstm", "lstm_peephole")
     _, _, pictures = compared(

@@ -173,6 +173,27 @@ def test_what_makes_no_sense_is_refused(arguments, message):
         make_plan(["diagnostics=gradients", *arguments])
 
 
+@pytest.mark.parametrize(
+    ("training", "clipping"),
+    [
+        ("adam", {"global_clipnorm": 1.0, "clipvalue": None}),
+        ("sgd", {"global_clipnorm": 1.0, "clipvalue": None}),
+        ("sgd_unclipped", {"global_clipnorm": None, "clipvalue": None}),
+        ("sgd_norm_01", {"global_clipnorm": 0.1, "clipvalue": None}),
+        ("sgd_norm_10", {"global_clipnorm": 10.0, "clipvalue": None}),
+        ("sgd_value_01", {"global_clipnorm": None, "clipvalue": 0.1}),
+        ("sgd_value_1", {"global_clipnorm": None, "clipvalue": 1.0}),
+    ],
+)
+def test_a_training_is_the_optimiser_that_its_name_says(training, clipping):
+    (config,) = make_plan([f"training={training}", "task=adding"]).configurations
+    task = load_task(config)
+    model = build(config, task)
+    compile_model(model, task, config.training)
+    assert type(model.optimizer).__name__.lower() == training.partition("_")[0]
+    assert {name: getattr(model.optimizer, name) for name in clipping} == clipping
+
+
 def test_an_experiment_can_take_its_sweep_from_the_budget():
     lags = {
         budget: make_plan(["experiment=vanishing_gradients", f"budget={budget}"]).axes["task.T"]
