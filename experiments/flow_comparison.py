@@ -45,7 +45,7 @@ def columns(runs: Sequence[RunRecord]) -> dict[str, str]:
 
 
 def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
-    """Lag curves before and after training, heat maps through it, success by memory.
+    """Lag curves before and after training, heat maps through it, success by memory, half-lives.
 
     Args:
         runs: of variants of one metric; those not measured are left out.
@@ -75,7 +75,25 @@ def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
         f"Success and effective memory, a dot a run\n{heading}",
         metric,
     )
+    gated = {name: group for name, group in runs.items() if _diagnosis(group[0])["kept"]["gates"]}
+    if gated:
+        drawn["half_life_by_gates"] = flow_figures.half_life_by_gates(
+            {name: _half_lives(group) for name, group in gated.items()},
+            f"Does the gradient decay as the gates say? A dot a run\n{heading}",
+        )
     return drawn
+
+
+def _half_lives(runs: Sequence[RunRecord]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Before and after training, the half-life that the gates imply and the one measured."""
+    pairs = {"before": [], "after": []}
+    for run in runs:
+        found = _diagnosis(run)
+        for when, at in (("before", found["measured"][0]), ("after", found["kept"])):
+            constants = at["gates"][0]["time_constants"]
+            median = constants[len(constants) // 2]
+            pairs[when].append((np.log(2) * median, _memory(at)["half_life"]))
+    return {when: tuple(np.array(values, float).T) for when, values in pairs.items()}
 
 
 def _diagnosis(run: RunRecord) -> dict | None:

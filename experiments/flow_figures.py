@@ -11,6 +11,7 @@ from experiments.figures import COLOURS, STYLES
 from tasks.metric import Metric
 
 _GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
+_MARKERS = "osD^vP*X<>hp"
 _FAINTEST, _STRONGEST = -6.0, 2.0  # Powers of ten that a heat map tells apart.
 _RELATIVE = "norm of the gradient, that at the answer = 1"
 
@@ -96,9 +97,8 @@ def success_by_memory(
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    markers = "osD^vP*X<>hp"
     for number, (label, (memory, found, longer)) in enumerate(dots.items()):
-        colour, marker = COLOURS[number % len(COLOURS)], markers[number % len(markers)]
+        colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
         axes.scatter(memory, found, c=colour, marker=marker, label=label, alpha=0.8, zorder=3)
         for x, y in zip(memory[longer], found[longer], strict=True):
             axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
@@ -115,6 +115,49 @@ def success_by_memory(
     )
     axes.grid(alpha=0.3)
     axes.legend()
+    return figure
+
+
+def half_life_by_gates(
+    dots: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], title: str
+) -> Figure:
+    """The half-life of the gradient, and the one that the gates alone would give memory.
+
+    Args:
+        dots: by variant, and then "before" and "after" training, the half-life in steps that the
+            gates imply and the one measured, a value a run each; infinite where nothing decays.
+        title: what is shown.
+    """
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    found = np.concatenate(
+        [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
+    )
+    finite = found[np.isfinite(found) & (found > 0)]
+    low, high = (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
+    for number, (label, by_time) in enumerate(dots.items()):
+        colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+        for when, (implied, measured) in by_time.items():
+            face = "none" if when == "before" else colour
+            shown = [np.minimum(values, high / 1.3) for values in (implied, measured)]
+            name = f"{label}, {when} training"
+            axes.scatter(
+                *shown, edgecolors=colour, facecolors=face, marker=marker, label=name, zorder=3
+            )
+            for x, y in zip(*(s[np.isinf(measured)] for s in shown), strict=True):
+                axes.annotate("↑", (x, y), (-4, 5), textcoords="offset points", color=colour)
+    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    axes.set(
+        title=title,
+        xlabel="half-life that the gates imply, in steps: median unit, log 2 / -log γ",
+        ylabel="half-life of the gradient, in steps (↑: no decay)",
+        xscale="log",
+        yscale="log",
+        xlim=(low, high),
+        ylim=(low, high),
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
     return figure
 
 

@@ -152,6 +152,7 @@ def test_a_sweep_compares_how_far_gradients_reach(tmp_path, capsys):
     pictures = {
         *(f"gradient_flow_{when}_training.png" for when in ("before", "through", "after")),
         "success_by_memory.png",
+        "half_life_by_gates.png",
     }
     assert pictures <= artifacts_of(parent.run_id)
     folder = mlflow.artifacts.download_artifacts(run_id=parent.run_id)
