@@ -98,7 +98,12 @@ _LIMITS = {
     "imdb.train_examples": at_least_or_null(1),
     "imdb.test_examples": at_least_or_null(1),
     "imdb.batch_size": at_least(1),
+    "imdb.optimizer": (
+        (lambda value: isinstance(value, str) and value.startswith("keras.optimizers.")),
+        "a class of keras.optimizers, such as keras.optimizers.Adam",
+    ),
     "imdb.learning_rate": ((lambda value: value > 0), "more than 0"),
     "imdb.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
+    "imdb.clip_value": ((lambda value: value is None or value > 0), "more than 0, or null"),
     "imdb.jit_compile": ((lambda value: isinstance(value, bool)), "true or false"),
 }

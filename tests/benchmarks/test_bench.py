@@ -236,7 +236,12 @@ def test_interrupted_what_is_done_is_kept(capsys, monkeypatch):
         return os.kill(os.getpid(), signal.SIGINT) if SECOND in line else None
 
     monkeypatch.setattr(run, "_say_line", lambda name, *_: interrupted(name))
-    assert main(["parts=[steps]", "units=[lstm]", *SMALL]) == 130
+    # A worker of pytest-xdist ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["parts=[steps]", "units=[lstm]", *SMALL]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     held = latest()
     assert held.info.status == "FAILED"
     assert held.data.tags["error"] == "stopped by the user"
