@@ -90,9 +90,9 @@ def _half_lives(runs: Sequence[RunRecord]) -> dict[str, tuple[np.ndarray, np.nda
     for run in runs:
         found = _diagnosis(run)
         for when, at in (("before", found["measured"][0]), ("after", found["kept"])):
-            constants = at["gates"][0]["time_constants"]
-            median = constants[len(constants) // 2]
-            pairs[when].append((np.log(2) * median, _memory(at)["half_life"]))
+            # The gradient goes back through whichever units hold it, so not through the median one.
+            *_, slowest = at["gates"][0]["time_constants"]
+            pairs[when].append((np.log(2) * slowest, _memory(at)["half_life"]))
     return {when: tuple(np.array(values, float).T) for when, values in pairs.items()}
 
 

@@ -149,7 +149,7 @@ def half_life_by_gates(
     axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
     axes.set(
         title=title,
-        xlabel="half-life that the gates imply, in steps: median unit, log 2 / -log γ",
+        xlabel="half-life that the gates imply, in steps: log 2 / -log γ, slowest tenth of units",
         ylabel="half-life of the gradient, in steps (↑: no decay)",
         xscale="log",
         yscale="log",
