@@ -114,6 +114,8 @@ def _start_parent(plan: Plan, arguments: list[str], started: datetime):
         "git_commit": git_commit(),
         "overrides": " ".join(arguments),
     }
+    if first.baseline is not None:
+        tags["baseline"] = first.baseline
     return start_sweep(plan.name, title, tags)
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import tracking
 from experiments import figures, flow_comparison
+from experiments.findings import Findings
 from experiments.tables import as_markdown, as_rich, blocks
 from experiments.terminal import QUICK, say
 from tasks.metric import Metric
@@ -79,9 +80,12 @@ def compare(run_id: str) -> None:
         for number, part in enumerate(parts):
             say.print(as_rich(part, heading if number == 0 else None))
         say.print(as_rich(last, None if parts else heading, _CAPTION))
+        findings = Findings(sweep, {v.name: v.runs for v in variants}, heading)
+        findings.show()
         writer = tracking.RunWriter(run_id)
         writer.log_table(columns, "comparison.json")
-        writer.describe(_description(heading, columns, left_out))
+        writer.describe(_description(heading, columns, findings.markdown(), left_out))
+        findings.keep(writer)
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():
             writer.log_figure(figure, name)
@@ -152,8 +156,8 @@ def _mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {text(values.std(ddof=1))}"
 
 
-def _description(heading: str, columns: dict[str, list[str]], left_out: list) -> str:
-    parts = [heading, as_markdown(columns), _CAPTION + " Pictures: under Artifacts."]
+def _description(heading: str, columns: dict[str, list[str]], findings: str, left_out: list) -> str:
+    parts = [heading, as_markdown(columns), _CAPTION + " Pictures: under Artifacts.", findings]
     failures = [f"- {run.name}: {why}" for run, why in left_out]
     return "\n\n".join([*parts, "\n".join(failures)])
 

@@ -25,7 +25,7 @@ from experiments.checks import (
     one_of,
     parse_overrides,
 )
-from experiments.sweep import SINGLE, Sweep
+from experiments.sweep import SINGLE, Sweep, parts
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ def make_plan(arguments: list[str]) -> Plan:
             _checked({**first, **options})
         if experiment is not None:
             _check_file(experiment, {k: v for k, v in first.items() if _is_choice(k)})
+        if "baseline" in typed or not typed.keys() & _axes_of_file(typed).keys():
+            _check_baseline(configurations, list(axes))
     return Plan(experiment, axes, configurations, _directory(typed))
 
 
@@ -114,6 +116,10 @@ def _directory(typed: dict[str, list[str]]) -> Path | None:
 
 
 def _check_hydra(values: dict[str, list[str]]) -> None:
+    if len(values.get("baseline", [])) > 1:
+        raise RefusedError(
+            "baseline: expected one name, that of whom the others are compared with."
+        )
     if "hydra.sweep.subdir" in values:
         raise RefusedError("hydra.sweep.subdir: stays the number of the run; the bar looks there.")
 
@@ -142,6 +148,21 @@ def _check_names(
             f"{key}: {', '.join(options)} make runs of the same name, {names[0]!r}. "
             "Is a value there twice, or has a copied file of conf/ kept the other's name?"
         )
+
+
+def _check_baseline(configurations: list[DictConfig], axes: list[str]) -> None:
+    """What a baseline's name sets must be set so in some variant.
+
+    Not asked where the command line takes other axes than the experiment's file and says nothing of
+    the baseline: then it may be missing, and the comparison says so.
+    """
+    baseline = configurations[0].baseline
+    if baseline is None:
+        return
+    variants = list(dict.fromkeys(Sweep(axes=axes).variant(each) for each in configurations))
+    known = {part for variant in variants for part in parts(variant).items()}
+    if not parts(baseline).items() <= known:
+        raise RefusedError(f"baseline: {unknown('variant', baseline, variants)}")
 
 
 def _experiment_of(typed: dict[str, list[str]]) -> str | None:
@@ -245,6 +266,10 @@ _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 _LIMITS = {
+    "baseline": (
+        (lambda value: value is None or isinstance(value, str)),
+        "the name of a variant, such as lstm, or null",
+    ),
     "seed": at_least(0),
     "model.units": at_least(1),
     "model.layers": at_least(1),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -40,15 +41,27 @@ class Sweep:
 
     def variant(self, config: DictConfig) -> str:
         """What sets a run apart from those of the sweep that differ by more than their seed."""
-        parts = [config.cell.name]
+        words = [config.cell.name]
         for key in self.axes:
             if key in ("cell", "seed"):
                 continue
             value = OmegaConf.select(config, key)
             if OmegaConf.is_config(value):  # a choice of a configuration group
                 value = value.name
-            parts.append(f"{key.rpartition('.')[2]}={value}")
-        return " ".join(parts)
+            words.append(f"{key.rpartition('.')[2]}={value}")
+        return " ".join(words)
+
+
+def parts(variant: str) -> dict[str, str]:
+    """A variant's or a baseline's name by what it sets: "lstm T=50" is {"cell": "lstm", "T": "50"}.
+
+    >>> parts("lstm T=50 match=units")
+    {'cell': 'lstm', 'T': '50', 'match': 'units'}
+    >>> parts("layers=1")
+    {'layers': '1'}
+    """
+    words = re.split(r" (?=\w+=)", variant)
+    return dict(word.split("=", 1) if "=" in word else ("cell", word) for word in words)
 
 
 @dataclass(frozen=True)
