@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import tracking
 from experiments import figures, flow_comparison
-from experiments.findings import Findings
+from experiments.findings import Findings, Searched, main_stage
 from experiments.tables import as_markdown, as_rich, blocks
 from experiments.terminal import QUICK, say
 from tasks.metric import Metric
@@ -70,7 +70,9 @@ def compare(run_id: str) -> None:
     Runs that failed, never ended or kept no report that can be compared are named and left out of
     all numbers; those whose gradients exploded are counted beside them.
     """
-    sweep = tracking.read_sweep(run_id)
+    everything = tracking.read_sweep(run_id)
+    searched, sweep = Searched(everything), main_stage(everything)
+    searched.report(tracking.RunWriter(run_id))
     variants, diverged = _variants(sweep), _diverged(sweep)
     left_out = [(run, _why_left_out(run)) for run in sweep.runs if _why_left_out(run)]
     if variants or diverged:
@@ -84,7 +86,8 @@ def compare(run_id: str) -> None:
         findings.show()
         writer = tracking.RunWriter(run_id)
         writer.log_table(columns, "comparison.json")
-        writer.describe(_description(heading, columns, findings.markdown(), left_out))
+        said = f"{findings.markdown()}\n\n{searched.markdown()}"
+        writer.describe(_description(heading, columns, said, left_out))
         findings.keep(writer)
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():

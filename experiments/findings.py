@@ -1,13 +1,14 @@
-"""What a comparison says beyond its table: differences with their tests, and the verdict."""
+"""What a comparison says beyond its table: differences, the verdict, what was searched for."""
 
+import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from experiments import statistics
+from experiments import search, statistics
 from experiments.forest import forest
-from experiments.tables import as_markdown, as_rich, blocks
+from experiments.tables import Columns, as_markdown, as_rich, blocks
 from experiments.terminal import say
 from experiments.verdict import verdict
 from tracking import RunWriter, SweepRecord
@@ -45,11 +46,8 @@ class Findings:
     def show(self) -> None:
         """On the terminal."""
         for group in self._by_metric.values():
-            caption, title = statistics.caption(group[0].metric), "Differences from the baseline"
-            *parts, last = blocks(statistics.table(group), 1, say.width)
-            for part in parts:
-                say.print(as_rich(part, title))
-            say.print(as_rich(last, title, caption))
+            _show("Differences from the baseline", statistics.table(group))
+            say.print(statistics.caption(group[0].metric) + "\n")
         if self._baseline and not self._by_metric:
             say.print(self._nothing_to_compare)
         for sentence in self.verdict:
@@ -82,6 +80,53 @@ class Findings:
             f"No differences to show: of the baseline {self._baseline}, or of what it would be "
             "compared with, no run ended well."
         )
+
+
+class Searched:
+    """What the stage found that chose a key's value for each variant; nothing where there was none.
+
+    Args:
+        sweep: as it was read, with the runs of all stages.
+    """
+
+    def __init__(self, sweep: SweepRecord):
+        asked = json.loads(sweep.tags.get("search", "{}"))
+        self._key = asked.get("key")
+        self._choices = search.choices(sweep.runs, self._key, asked["values"]) if asked else []
+
+    def report(self, writer: RunWriter) -> None:
+        """On the terminal, and on the parent run; its page says so until there is more to say."""
+        if not self._choices:
+            return
+        _show(self._title, search.table(self._choices, self._key))
+        say.print(search.caption(self._choices, self._key))
+        for sentence in search.sentences(self._choices, self._key):
+            say.print(sentence)
+        writer.log_table(search.as_columns(self._choices, self._key), "search.json")
+        writer.describe(self.markdown())
+
+    def markdown(self) -> str:
+        """For the parent's page."""
+        if not self._choices:
+            return ""
+        table = as_markdown(search.table(self._choices, self._key))
+        said = search.sentences(self._choices, self._key)
+        return "\n\n".join([self._title, table, search.caption(self._choices, self._key), *said])
+
+    @property
+    def _title(self) -> str:
+        return f"The search for {self._key}"
+
+
+def _show(title: str, columns: Columns) -> None:
+    """A table on the terminal, in parts where it is too wide."""
+    for number, part in enumerate(blocks(columns, 1, say.width)):
+        say.print(as_rich(part, title if number == 0 else None))
+
+
+def main_stage(sweep: SweepRecord) -> SweepRecord:
+    """The sweep without the runs that chose values for the others."""
+    return replace(sweep, runs=[run for run in sweep.runs if not search.is_search(run)])
 
 
 def failures(sweep: SweepRecord) -> Counter:
