@@ -13,8 +13,6 @@ from experiments.terminal import say
 from experiments.verdict import verdict
 from tracking import RunWriter, SweepRecord
 
-_NOT_ITS_OWN = ("KeyboardInterrupt", "its process ended")  # A run so ended says nothing of a unit.
-
 
 class Findings:
     """The differences and the verdict of a sweep.
@@ -92,6 +90,7 @@ class Searched:
     def __init__(self, sweep: SweepRecord):
         asked = json.loads(sweep.tags.get("search", "{}"))
         self._key = asked.get("key")
+        self._seeds = len(asked.get("seeds", []))
         self._choices = search.choices(sweep.runs, self._key, asked["values"]) if asked else []
 
     def report(self, writer: RunWriter) -> None:
@@ -100,7 +99,7 @@ class Searched:
             return
         _show(self._title, search.table(self._choices, self._key))
         say.print(search.caption(self._choices, self._key))
-        for sentence in search.sentences(self._choices, self._key):
+        for sentence in search.sentences(self._choices, self._key, self._seeds):
             say.print(sentence)
         writer.log_table(search.as_columns(self._choices, self._key), "search.json")
         writer.describe(self.markdown())
@@ -110,7 +109,7 @@ class Searched:
         if not self._choices:
             return ""
         table = as_markdown(search.table(self._choices, self._key))
-        said = search.sentences(self._choices, self._key)
+        said = search.sentences(self._choices, self._key, self._seeds)
         return "\n\n".join([self._title, table, search.caption(self._choices, self._key), *said])
 
     @property
@@ -131,11 +130,7 @@ def main_stage(sweep: SweepRecord) -> SweepRecord:
 
 def failures(sweep: SweepRecord) -> Counter:
     """How many runs of each variant failed by themselves; those stopped or killed did not."""
-    return Counter(
-        run.tags["variant"]
-        for run in sweep.runs
-        if run.status == "FAILED" and not run.tags.get("error", "").startswith(_NOT_ITS_OWN)
-    )
+    return Counter(run.tags["variant"] for run in sweep.runs if statistics.failed_by_itself(run))
 
 
 def _columns(found: list[statistics.Difference]) -> dict[str, list]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.statistics import failed_by_itself
 from experiments.sweep import STAGE
 from tasks.metric import Metric
 from tracking import RunRecord
@@ -67,10 +68,13 @@ def choices(runs: Sequence[RunRecord], key: str, values: Sequence[Any]) -> list[
     """What the runs of this stage say, a choice a variant.
 
     Best is the highest mean merit over the seeds. A run that failed counts as worst: a value with
-    fewer of them goes first, whatever the others of its runs reached.
+    fewer of them goes first, whatever the others of its runs reached. One that was stopped does not
+    count.
     """
     grouped = {}
     for run in filter(is_search, runs):
+        if run.status != "FINISHED" and not failed_by_itself(run):
+            continue
         grouped.setdefault(run.tags["variant"], {}).setdefault(run.params[key], []).append(run)
     return [_choice(variant, by_value, values) for variant, by_value in grouped.items()]
 
@@ -119,15 +123,24 @@ def _cell(trial: Trial) -> str:
     return ", ".join(part for part in (mean, failed) if part)
 
 
-def sentences(found: Sequence[Choice], key: str) -> list[str]:
-    """What to beware of."""
-    at_edge = [f"{choice.variant} ({choice.value})" for choice in found if choice.at_the_edge]
-    if not at_edge:
-        return []
-    return [
-        f"The best {key} is the lowest or the highest tried for {', '.join(at_edge)}: a better one "
-        "may lie beyond it."
+def sentences(found: Sequence[Choice], key: str, seeds: int) -> list[str]:
+    """What to beware of, where every value was to be tried with so many seeds."""
+    said = []
+    values = {trial.value for choice in found for trial in choice.trials}
+    cut = [
+        choice.variant
+        for choice in found
+        if sum(trial.runs + trial.failed for trial in choice.trials) < seeds * len(values)
     ]
+    if cut:
+        said.append(f"The search was stopped before its end for {', '.join(cut)}.")
+    at_edge = [f"{choice.variant} ({choice.value})" for choice in found if choice.at_the_edge]
+    if at_edge:
+        said.append(
+            f"The best {key} is the lowest or the highest tried for {', '.join(at_edge)}: a better "
+            "one may lie beyond it."
+        )
+    return said
 
 
 def caption(found: Sequence[Choice], key: str) -> str:

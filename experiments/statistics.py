@@ -155,6 +155,14 @@ def on_scale(metric: Metric, values: Sequence[float]) -> np.ndarray:
         return np.log10(values)
 
 
+_NOT_ITS_OWN = ("KeyboardInterrupt", "its process ended")
+
+
+def failed_by_itself(run: RunRecord) -> bool:
+    """Whether a run failed, other than by being stopped or killed, which says nothing of a unit."""
+    return run.status == "FAILED" and not run.tags.get("error", "").startswith(_NOT_ITS_OWN)
+
+
 def metric_of(runs: Sequence[RunRecord]) -> Metric:
     """By what the answers of a variant are judged."""
     return Metric(**runs[0].report["metric"])

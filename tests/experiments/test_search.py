@@ -110,7 +110,7 @@ def test_the_best_mean_of_the_best_epochs_is_chosen():
         assert choice.value == best
         assert choice.trials[1].mean == pytest.approx(0.15 if metric is MSE else 0.65)
         assert choice.at_the_edge == (best == 0.1)
-        assert bool(search.sentences([choice], KEY)) == choice.at_the_edge
+        assert bool(search.sentences([choice], KEY, 2)) == choice.at_the_edge
     assert search.chosen([choice]) == {"gru": 0.1}
 
 
@@ -130,6 +130,15 @@ def test_a_run_that_failed_counts_as_worst():
     columns = search.table([gru, lstm], KEY)
     assert columns["learning_rate=0.01"] == ["0.000100, 1 failed", "1 failed"]
     assert columns["kept"] == ["0.001", "its own: all failed"]
+
+
+def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_cut():
+    stopped = tried("gru", 0.01, [], status="FAILED")
+    stopped.tags["error"] = "KeyboardInterrupt: "
+    runs = [tried("gru", 0.001, [0.16]), tried("gru", 0.01, [0.1]), tried("gru", 0.001, [0.16])]
+    (choice,) = search.choices([*runs, stopped], KEY, [0.001, 0.01])
+    assert [(trial.runs, trial.failed) for trial in choice.trials] == [(2, 0), (1, 0)]
+    assert "stopped before its end for gru" in search.sentences([choice], KEY, 2)[0]
 
 
 def test_a_run_gets_the_value_of_its_variant_and_no_other_does():
