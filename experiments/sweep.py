@@ -84,9 +84,16 @@ def parts(variant: str) -> dict[str, str]:
     {'cell': 'lstm', 'T': '50', 'match': 'units'}
     >>> parts("layers=1")
     {'layers': '1'}
+    >>> parts("gru max=60 max=4")
+    {'cell': 'gru', 'max': '60', "max'": '4'}
     """
-    words = re.split(r" (?=\w+=)", variant)
-    return dict(word.split("=", 1) if "=" in word else ("cell", word) for word in words)
+    found = {}
+    for word in re.split(r" (?=\w+=)", variant):
+        key, value = word.split("=", 1) if "=" in word else ("cell", word)
+        while key in found:  # Two keys may end in the same word.
+            key += "'"
+        found[key] = value
+    return found
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def verdict(
         quick: whether the budget was.
     """
     broken = _failures(runs, failed, diverged)
-    seeds = max((len(group) + failed.get(name, 0) for name, group in runs.items()), default=0)
+    names = {**runs, **failed}
+    seeds = max((len(runs.get(name, [])) + failed.get(name, 0) for name in names), default=0)
     if quick:
         return ["Nothing can be concluded from budget=quick.", *broken]
     if seeds < _FEWEST:
@@ -170,10 +171,11 @@ def _memories(field: _Field) -> list[str]:
     followed = flow_comparison.followed(field.runs)
     memory = {name: flow_comparison.memories(group) for name, group in followed.items()}
     memory = {name: steps for name, steps in memory.items() if np.all(steps > 0)}
-    if len(memory) < 2:
+    if len(memory) < 2 or len({tuple(steps) for steps in memory.values()}) < 2:
         return []
     means = {name: float(np.exp(np.log(steps).mean())) for name, steps in memory.items()}
-    longest, shortest = max(means, key=means.get), min(means, key=means.get)
+    *_, longest = ranked = sorted(means, key=means.get)
+    shortest = ranked[0]
     longer = {name: flow_comparison.longer(followed[name]).any() for name in (longest, shortest)}
     reach = f"{means[shortest]:.0f} steps ({shortest})"
     if longer[shortest]:

@@ -98,3 +98,18 @@ def test_a_perfect_score_everywhere_is_no_difference():
     best, learnt = said(runs)
     assert "is open (no spread)" in best
     assert learnt == "learnt (test accuracy 90% or more) in all seeds by lstm, gru."
+
+
+def test_equal_memories_are_nobodys_victory():
+    runs = {
+        name: group(name, [0.1, 0.2, 0.3], memories=(20, 20, 20)) for name in ("lstm", "gru", "x")
+    }
+    assert len(said(runs)) == 2
+    runs["x"] = group("x", [0.1, 0.2, 0.3], memories=(25, 20, 16))
+    assert "is open" in said(runs)[2]
+
+
+def test_where_every_run_failed_that_is_all_there_is_to_say():
+    assert said({}, failed={"x": 3}, diverged={"x": 3}) == [
+        "3 of 3 runs failed, 3 of them by gradients that exploded: x (3 of 3)."
+    ]
