@@ -2,9 +2,10 @@
 
 A process's peak is the most memory that it has resident during a step (VmHWM, which Linux lets one
 reset) above what it has before its first step. That counts the gradients returned, not inputs or
-weights; but also what tracing leaves behind, and XLA's compilation. So the peak for one example of
-as many steps and a tiny layer, in another process, is taken away: the programs are the same, the
-data next to none. What was taken away is told apart.
+weights; but also what tracing leaves behind, and XLA's compilation. So the peak for a few examples
+of as many steps and a tiny layer, in another process, is taken away: the programs are of the same
+kind, which they are not for one example, and the data next to none. What was taken away is told
+apart.
 
 What a step adds to the process just before it would be less work to measure, and wrong: XLA's
 allocator keeps the memory of a step for the next, which then seems to need none.
@@ -27,7 +28,7 @@ from experiments.catalogue import CONFIGURATION
 _RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _MIB = 2**20
 _WARM_UP = 2
-_TINY = 8  # inputs and units
+_TINY = 8  # examples, inputs and units
 # With an arena for each thread glibc keeps several MiB of free memory that nothing can make it give
 # back, and a step that is served from there seems to need none.
 _GLIBC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
@@ -102,7 +103,7 @@ def measure_memory(unit: str, shape: Shape, masked: bool, *, repeats: int, seed:
     asked = {"unit": unit, "masked": masked, "repeats": repeats, "seed": seed}
     found = []
     for who in Two._fields:
-        tiny = replace(shape, batch=1, inputs=_TINY, units=_TINY)
+        tiny = replace(shape, batch=_TINY, inputs=_TINY, units=_TINY)
         programs = _in_a_process({**asked, "who": who, "shape": asdict(tiny)})
         data = _in_a_process({**asked, "who": who, "shape": asdict(shape)})
         constant = median(programs["peaks"])

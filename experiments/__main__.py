@@ -4,18 +4,21 @@ Checks what is asked for, runs the sweep through Hydra, and compares its runs. O
 Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra as it is.
 """
 
+import json
 import os
 import sys
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
-from experiments.plan import Plan, make_plan, overrides_of_make, quoted
-from experiments.sweep import Sweep
+from experiments.plan import Plan, Search, make_plan, overrides_of_make, quoted
+from experiments.sweep import STAGE, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
 _FROM_MAKE = "--from-make"  # More arguments are in the variable MAKE_OVERRIDES, as make has them.
@@ -58,10 +61,9 @@ def _sweep(plan: Plan, arguments: list[str]) -> int:
     directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
     directory.mkdir(parents=True, exist_ok=True)
     parent = _start_parent(plan, arguments, started)
-    Sweep(plan.name, parent.run_id, list(plan.axes)).hand_over()
     try:
         with interruption.kept():
-            reason = _run_all(plan, arguments, directory)
+            reason = _run_all(plan, arguments, directory, parent.run_id)
     except KeyboardInterrupt:
         reason = _STOPPED
     except BaseException as error:
@@ -114,19 +116,51 @@ def _start_parent(plan: Plan, arguments: list[str], started: datetime):
         "git_commit": git_commit(),
         "overrides": " ".join(arguments),
     }
+    if first.baseline is not None:
+        tags["baseline"] = first.baseline
+    if plan.search is not None:
+        tags["search"] = json.dumps(asdict(plan.search))
+        say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")
     return start_sweep(plan.name, title, tags)
 
 
-def _run_all(plan: Plan, arguments: list[str], directory: Path) -> str | None:
-    """Launch the runs; returns why the sweep is not whole, None if it is."""
+def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: str) -> str | None:
+    """Launch the runs; returns why the sweep is not whole, None if it is.
+
+    A run that fails in the search for a key's values is part of what the search finds.
+    """
+    sweep = Sweep(plan.name, parent_run_id, list(plan.axes))
+    folders = [directory / STAGE / str(number) for number in range(plan.search_runs)]
+    folders += [directory / str(number) for number in range(plan.runs)]
+    with SweepBar(folders) as bar:
+        if plan.search is not None:
+            sweep = replace(sweep, searched=plan.search.key)
+            overrides = [*arguments, *plan.search.overrides]
+            _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE)
+            sweep = replace(sweep, chosen=_chosen(plan.search, parent_run_id))
+        _launch(sweep, arguments, directory)
+    ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(folders))]
+    good = sum(outcome is not None and outcome.error is None for outcome in ended)
+    return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
+
+
+def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:
+    """The runs of one stage, in folders 0, 1, ... of `directory`."""
     from experiments.run import job
 
-    given = [a for a in arguments if not a.startswith("hydra.sweep.dir=")]
+    sweep.hand_over(directory)
+    given = [each for each in overrides if not each.startswith("hydra.sweep.dir=")]
     sys.argv = ["unrolled", "--multirun", *given, f"hydra.sweep.dir={quoted(str(directory))}"]
-    with SweepBar(directory, plan.runs) as bar:
-        job()
-    good = sum(outcome.error is None for outcome in bar.outcomes.values())
-    return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
+    job()
+    interruption.check()
+
+
+def _chosen(asked: Search, parent_run_id: str) -> dict[str, Any]:
+    """The value of each variant that did best in the stage that has ended."""
+    from experiments.search import choices, chosen
+    from tracking import read_sweep
+
+    return chosen(choices(read_sweep(parent_run_id).runs, asked.key, asked.values))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import tracking
 from experiments import figures, flow_comparison
+from experiments.findings import Findings, Searched, main_stage
 from experiments.tables import as_markdown, as_rich, blocks
 from experiments.terminal import QUICK, say
 from tasks.metric import Metric
@@ -69,7 +70,9 @@ def compare(run_id: str) -> None:
     Runs that failed, never ended or kept no report that can be compared are named and left out of
     all numbers; those whose gradients exploded are counted beside them.
     """
-    sweep = tracking.read_sweep(run_id)
+    everything = tracking.read_sweep(run_id)
+    searched, sweep = Searched(everything), main_stage(everything)
+    searched.report(tracking.RunWriter(run_id))
     variants, diverged = _variants(sweep), _diverged(sweep)
     left_out = [(run, _why_left_out(run)) for run in sweep.runs if _why_left_out(run)]
     if variants or diverged:
@@ -79,9 +82,13 @@ def compare(run_id: str) -> None:
         for number, part in enumerate(parts):
             say.print(as_rich(part, heading if number == 0 else None))
         say.print(as_rich(last, None if parts else heading, _CAPTION))
+        findings = Findings(sweep, {v.name: v.runs for v in variants}, heading)
+        findings.show()
         writer = tracking.RunWriter(run_id)
         writer.log_table(columns, "comparison.json")
-        writer.describe(_description(heading, columns, left_out))
+        said = f"{findings.markdown()}\n\n{searched.markdown()}"
+        writer.describe(_description(heading, columns, said, left_out))
+        findings.keep(writer)
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():
             writer.log_figure(figure, name)
@@ -152,8 +159,8 @@ def _mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {text(values.std(ddof=1))}"
 
 
-def _description(heading: str, columns: dict[str, list[str]], left_out: list) -> str:
-    parts = [heading, as_markdown(columns), _CAPTION + " Pictures: under Artifacts."]
+def _description(heading: str, columns: dict[str, list[str]], findings: str, left_out: list) -> str:
+    parts = [heading, as_markdown(columns), _CAPTION + " Pictures: under Artifacts.", findings]
     failures = [f"- {run.name}: {why}" for run, why in left_out]
     return "\n\n".join([*parts, "\n".join(failures)])
 

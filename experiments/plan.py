@@ -1,5 +1,6 @@
 """What a command line asks for, checked in full before anything slow is imported."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,11 +22,33 @@ from experiments.checks import (
     check_key,
     check_limits,
     dotted_keys,
+    is_whole,
     near,
     one_of,
     parse_overrides,
 )
-from experiments.sweep import SINGLE, Sweep
+from experiments.sweep import SINGLE, Sweep, parts
+
+
+@dataclass(frozen=True)
+class Search:
+    """A stage before the sweep that finds the best value of one key for each variant.
+
+    Attributes:
+        key: of the configuration.
+        values: tried of it.
+        seeds: of its runs, none of which the sweep has.
+    """
+
+    key: str
+    values: list[Any]
+    seeds: list[int]
+
+    @property
+    def overrides(self) -> list[str]:
+        """What makes the sweep's command line that of this stage."""
+        values = ",".join(map(_typed, self.values))
+        return [f"{self.key}={values}", f"seed={','.join(map(str, self.seeds))}"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +60,14 @@ class Plan:
         axes: what is varied: the values of each key, as typed.
         configurations: composed configurations in which every value of every axis occurs.
         directory: where the runs keep their files, if the command line says so.
+        search: the stage before it, if there is one.
     """
 
     experiment: str | None
     axes: dict[str, list[str]]
     configurations: list[DictConfig]
     directory: Path | None = None
+    search: Search | None = None
 
     @property
     def name(self) -> str:
@@ -53,6 +78,14 @@ class Plan:
     def runs(self) -> int:
         """How many runs the sweep has."""
         return prod(map(len, self.axes.values()))
+
+    @property
+    def search_runs(self) -> int:
+        """How many runs the stage before it has."""
+        if self.search is None:
+            return 0
+        variants = prod(len(options) for key, options in self.axes.items() if key != "seed")
+        return variants * len(self.search.values) * len(self.search.seeds)
 
 
 def make_plan(arguments: list[str]) -> Plan:
@@ -79,7 +112,72 @@ def make_plan(arguments: list[str]) -> Plan:
             _checked({**first, **options})
         if experiment is not None:
             _check_file(experiment, {k: v for k, v in first.items() if _is_choice(k)})
-    return Plan(experiment, axes, configurations, _directory(typed))
+        if "baseline" in typed or not typed.keys() & _axes_of_file(typed).keys():
+            _check_baseline(configurations, list(axes))
+        search = _search_of(configurations[0], values)
+        if search is not None:
+            configurations += [
+                _checked({**first, search.key: _typed(value)}) for value in search.values
+            ]
+    return Plan(experiment, axes, configurations, _directory(typed), search)
+
+
+def _search_of(config: DictConfig, values: dict[str, list[str]]) -> Search | None:
+    """The section `search`, if there is one.
+
+    Args:
+        config: a configuration of the sweep.
+        values: what the experiment's file and the command line say of each key.
+    """
+    if config.search is None:
+        return None
+    try:
+        section = OmegaConf.to_container(config.search, resolve=True)
+    except (OmegaConfBaseException, ValueError) as error:  # ValueError: it is no section.
+        raise RefusedError(f"search: {str(error).strip()}") from error
+    if not isinstance(section, dict) or set(section) != {"key", "values", "seeds"}:
+        raise RefusedError(f"search: expected key, values and seeds, or null; got {section}.")
+    search = Search(**section)
+    _check_searched(search.key, config, values)
+    if not _are_different(search.values) or len(search.values) < 2:
+        raise RefusedError(
+            f"search.values: expected two different values at least, such as [0.001,0.003]; "
+            f"got {search.values!r}."
+        )
+    seeds = search.seeds
+    if not _are_different(seeds) or not seeds or not all(is_whole(s) and s >= 0 for s in seeds):
+        raise RefusedError(f"search.seeds: expected whole numbers, such as [101]; got {seeds!r}.")
+    shared = set(seeds) & {int(seed) for seed in values.get("seed", [config.seed])}
+    if shared:
+        raise RefusedError(
+            f"search.seeds: {', '.join(map(str, sorted(shared)))} would be judged by what they "
+            "chose; expected none of the seeds of the sweep."
+        )
+    return search
+
+
+def _check_searched(key: Any, config: DictConfig, values: dict[str, list[str]]) -> None:
+    if not isinstance(key, str):
+        raise RefusedError(
+            f"search.key: expected a key such as training.learning_rate, got {key!r}."
+        )
+    if key not in (known := dotted_keys(config)):
+        raise RefusedError(f"search.key: {unknown('value', key, near(key, known))}")
+    if key.partition(".")[0] in ("seed", "search", "baseline", "by_budget", "tracking"):
+        raise RefusedError(f"search.key: {key} is nothing that a variant could be best at.")
+    if key in (each.lstrip("+") for each in values):
+        raise RefusedError(
+            f"search.key: {key} is set or swept as well; leave that out, or say search=null."
+        )
+
+
+def _are_different(values: Any) -> bool:
+    return isinstance(values, list) and len(set(map(str, values))) == len(values)
+
+
+def _typed(value: Any) -> str:
+    """A value as a command line has it."""
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _judged_together(values: dict[str, list[str]]) -> list[dict[str, str]]:
@@ -114,6 +212,13 @@ def _directory(typed: dict[str, list[str]]) -> Path | None:
 
 
 def _check_hydra(values: dict[str, list[str]]) -> None:
+    if len(values.get("baseline", [])) > 1:
+        raise RefusedError(
+            "baseline: expected one name, that of whom the others are compared with."
+        )
+    for key, options in values.items():
+        if key.partition(".")[0] == "search" and len(options) > 1:
+            raise RefusedError(f"{key}: expected one search; several values of a key are [a,b].")
     if "hydra.sweep.subdir" in values:
         raise RefusedError("hydra.sweep.subdir: stays the number of the run; the bar looks there.")
 
@@ -127,9 +232,12 @@ def _check_file(experiment: str, choices: dict[str, str]) -> None:
     )
     known = dotted_keys(without)
     for key in dotted_keys(with_it):
-        if key not in known and key.partition(".")[0] not in ("hydra", "cell", "by_budget"):
+        if key not in known and key.partition(".")[0] not in _FREE:
             problem = unknown("value", key, near(key, known))
             raise RefusedError(f"conf/experiment/{experiment}.yaml: {problem}")
+
+
+_FREE = ("hydra", "cell", "by_budget", "search")  # Sections whose keys are known elsewhere.
 
 
 def _check_names(
@@ -142,6 +250,21 @@ def _check_names(
             f"{key}: {', '.join(options)} make runs of the same name, {names[0]!r}. "
             "Is a value there twice, or has a copied file of conf/ kept the other's name?"
         )
+
+
+def _check_baseline(configurations: list[DictConfig], axes: list[str]) -> None:
+    """What a baseline's name sets must be set so in some variant.
+
+    Not asked where the command line takes other axes than the experiment's file and says nothing of
+    the baseline: then it may be missing, and the comparison says so.
+    """
+    baseline = configurations[0].baseline
+    if baseline is None:
+        return
+    variants = list(dict.fromkeys(Sweep(axes=axes).variant(each) for each in configurations))
+    known = {part for variant in variants for part in parts(variant).items()}
+    if not parts(baseline).items() <= known:
+        raise RefusedError(f"baseline: {unknown('variant', baseline, variants)}")
 
 
 def _experiment_of(typed: dict[str, list[str]]) -> str | None:
@@ -227,6 +350,8 @@ def _check_choices(choices: dict[str, str]) -> None:
 
 
 def _check_type(key: str, value: Any, default: Any) -> None:
+    if key == "search":  # A section or null, whatever it was; `_search_of` looks into it.
+        return
     if OmegaConf.is_config(default) != OmegaConf.is_config(value):
         raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
     if default is None or OmegaConf.is_config(default) or (value is None and key in _LIMITS):
@@ -245,6 +370,10 @@ _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 _LIMITS = {
+    "baseline": (
+        (lambda value: value is None or isinstance(value, str)),
+        "the name of a variant, such as lstm, or null",
+    ),
     "seed": at_least(0),
     "model.units": at_least(1),
     "model.layers": at_least(1),

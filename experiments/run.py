@@ -59,8 +59,12 @@ def job(config: DictConfig) -> None:
     An error here must not take the other runs of the sweep with it.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
-    sweep = Sweep.handed_over()
+    sweep = Sweep.handed_over(directory.parent)
     start = time.perf_counter()
+    tuned = sweep.tuned(config)
+    if tuned is not config:  # Hydra has kept the one from before.
+        OmegaConf.save(tuned, directory / HydraConfig.get().output_subdir / "config.yaml")
+    config = tuned
     name = sweep.run_name(config)
     try:
         summary = run(config, directory, sweep).summary
@@ -261,6 +265,7 @@ def _tags(config: DictConfig, sweep: Sweep) -> dict[str, str]:
         "budget": config.budget.name,
         "experiment": sweep.experiment,
         "git_commit": git_commit(),
+        **({} if sweep.stage is None else {"stage": sweep.stage}),
     }
 
 

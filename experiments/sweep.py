@@ -1,14 +1,17 @@
 """What the runs of one sweep share, and the small files by which they tell how far they are."""
 
+import copy
 import json
-import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 SINGLE = "single_runs"  # The experiment of runs that belong to none.
-_VARIABLE = "UNROLLED_SWEEP"
+STAGE = "search"  # The tag `stage` of runs that find a key's values, and the folder they are in.
+_FILE = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -19,36 +22,78 @@ class Sweep:
         experiment: its name in MLflow.
         parent_run_id: the MLflow run that holds the comparison; None for a single run.
         axes: the keys that are varied.
+        searched: the key of which each variant has a value of its own, if there is one.
+        stage: STAGE for the runs that find it.
+        chosen: for the runs after them its value by variant.
     """
 
     experiment: str = SINGLE
     parent_run_id: str | None = None
     axes: list[str] = field(default_factory=list)
+    searched: str | None = None
+    stage: str | None = None
+    chosen: dict[str, Any] = field(default_factory=dict)
 
-    def hand_over(self) -> None:
-        """Leave it to the processes that launchers start from this one."""
-        os.environ[_VARIABLE] = json.dumps(asdict(self))
+    def hand_over(self, directory: Path) -> None:
+        """Leave it to the processes of the runs that keep their files in folders in `directory`.
+
+        Not in the environment: a launcher's processes may be older than this stage of the sweep.
+        """
+        _write_at_once(directory / _FILE, json.dumps(asdict(self)))
 
     @classmethod
-    def handed_over(cls) -> "Sweep":
-        """The sweep that this process or the one above handed over; else that of a single run."""
-        return cls(**json.loads(os.environ.get(_VARIABLE, "{}")))
+    def handed_over(cls, directory: Path) -> "Sweep":
+        """The sweep that was left there; else that of a single run."""
+        path = directory / _FILE
+        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+
+    def tuned(self, config: DictConfig) -> DictConfig:
+        """The configuration with the value that was chosen for its variant, if one was."""
+        variant = self.variant(config)
+        if variant not in self.chosen:
+            return config
+        config = copy.deepcopy(config)
+        OmegaConf.update(config, self.searched, self.chosen[variant])
+        return config
 
     def run_name(self, config: DictConfig) -> str:
         """The run's name in the UI, which no other run of the sweep has."""
-        return f"{self.variant(config)} seed={config.seed}"
+        words = [self.variant(config)]
+        if self.stage is not None:
+            value = OmegaConf.select(config, self.searched)
+            words.append(f"{self.searched.rpartition('.')[2]}={value}")
+        return " ".join([*words, f"seed={config.seed}"])
 
     def variant(self, config: DictConfig) -> str:
         """What sets a run apart from those of the sweep that differ by more than their seed."""
-        parts = [config.cell.name]
+        words = [config.cell.name]
         for key in self.axes:
             if key in ("cell", "seed"):
                 continue
             value = OmegaConf.select(config, key)
             if OmegaConf.is_config(value):  # a choice of a configuration group
                 value = value.name
-            parts.append(f"{key.rpartition('.')[2]}={value}")
-        return " ".join(parts)
+            words.append(f"{key.rpartition('.')[2]}={value}")
+        return " ".join(words)
+
+
+def parts(variant: str) -> dict[str, str]:
+    """A variant's or a baseline's name by what it sets: "lstm T=50" is {"cell": "lstm", "T": "50"}.
+
+    >>> parts("lstm T=50 match=units")
+    {'cell': 'lstm', 'T': '50', 'match': 'units'}
+    >>> parts("layers=1")
+    {'layers': '1'}
+    >>> parts("gru max=60 max=4")
+    {'cell': 'gru', 'max': '60', "max'": '4'}
+    """
+    found = {}
+    for word in re.split(r" (?=\w+=)", variant):
+        key, value = word.split("=", 1) if "=" in word else ("cell", word)
+        while key in found:  # Two keys may end in the same word.
+            key += "'"
+        found[key] = value
+    return found
 
 
 @dataclass(frozen=True)

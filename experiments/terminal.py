@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -67,17 +68,16 @@ class SweepBar:
     in this process or, with one of Hydra's launchers, in others.
 
     Args:
-        directory: the sweep's folder; run i keeps its files in the folder i in it.
-        runs: how many there are.
+        folders: of each run, where it keeps its files.
     """
 
-    def __init__(self, directory: Path, runs: int):
-        self._runs = [Progress(directory / str(number)) for number in range(runs)]
+    def __init__(self, folders: Sequence[Path]):
+        self._runs = [Progress(folder) for folder in folders]
         self.outcomes = {}
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._bar = progress_bar()
-        self._task = self._bar.add_task("", total=runs)
+        self._task = self._bar.add_task("", total=len(folders))
 
     def __enter__(self) -> "SweepBar":
         self._bar.start()

@@ -98,6 +98,9 @@ class RunWriter:
     def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
         """Keep a table as the artifact `name`, a .json file that the UI shows as a table."""
         self._client.log_table(self.run_id, dict(columns), name)
+        # MLflow would add to a table that an earlier comparison has left.
+        rows = list(zip(*columns.values(), strict=True))
+        self.log_text(json.dumps({"columns": list(columns), "data": rows}), name)
 
     def describe(self, markdown: str) -> None:
         """The text at the top of the run's page."""

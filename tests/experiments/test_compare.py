@@ -152,3 +152,34 @@ def test_runs_of_an_earlier_version_are_left_out_with_the_reason(capsys):
     assert "lstm" in shown
     assert "gru 1: report.json does not name the metric" in shown
     assert "Run the sweep again" in shown
+
+
+def test_with_a_baseline_there_are_differences_a_forest_and_a_verdict(capsys):
+    parent = tracking.start_sweep("e", "with a baseline", {"baseline": "lstm"})
+    for variant, values in (("lstm", (0.01, 0.012, 0.009)), ("gru", (0.001, 0.0012, 0.0009))):
+        for seed, value in enumerate(values):
+            keep_run(parent, variant, seed, MSE, [0.2, value], value, {})
+    compare(parent.run_id)
+    table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/differences.json"))
+    (row,) = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert (row["variant"], row["baseline"], row["outcome"]) == ("gru", "lstm", "better")
+    assert row["difference"] == pytest.approx(-1)
+    assert row["low"] < -1 < row["high"] < 0
+    folder = mlflow.artifacts.download_artifacts(run_id=parent.run_id)
+    assert matplotlib.image.imread(f"{folder}/forest.png")[..., :3].std() > 0.05
+    note = mlflow.MlflowClient().get_run(parent.run_id).data.tags["mlflow.note.content"]
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in ("gru does best", "log10 MSE", "-1.000", "learnt (test MSE"):
+        assert words in note
+        assert words in shown
+    assert "| gru | lstm | 3 : 3 | -1.000 |" in note
+
+
+def test_a_baseline_that_never_ran_is_said_to_be_missing(capsys):
+    parent = tracking.start_sweep("e", "without its baseline", {"baseline": "lstm"})
+    keep_run(parent, "gru", 1, MSE, [0.2, 0.1], 0.1, {})
+    compare(parent.run_id)
+    assert "No differences to show: of the baseline lstm" in capsys.readouterr().out
+    kept = {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(parent.run_id)}
+    assert "comparison.json" in kept
+    assert not kept & {"differences.json", "forest.png"}

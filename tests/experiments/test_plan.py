@@ -58,6 +58,16 @@ REFUSED = [
     (["task.distance=5"], "task.distance: got 5, but it has values below it"),
     (["+model.unit=5"], "no value 'model.unit'"),
     (["experiment=gru_vs_lstm,gru_vs_lstm"], "experiment: expected one name"),
+    (
+        ["experiment=gru_vs_lstm", "baseline=gruu"],
+        "baseline: There is no variant 'gruu'. Did you m",
+    ),
+    (["cell=gru,lstm", "baseline=gru,lstm"], "baseline: expected one name"),
+    (["cell=gru,lstm", "baseline=3"], "baseline: expected the name of a variant"),
+    (
+        ["task=adding", "cell=gru,lstm", "task.T=5,6", "baseline='lstm T=7'"],
+        "no variant 'lstm T=7'",
+    ),
 ]
 
 
@@ -99,6 +109,13 @@ def test_an_experiment_brings_its_axes_and_the_command_line_replaces_them():
     assert {c.model.units for c in plan.configurations} == {8, 16, 32}
     assert {c.cell.name for c in plan.configurations} == set(plan.axes["cell"])
     assert {c.task.name for c in plan.configurations} == {"imdb"}
+
+
+def test_other_axes_may_leave_the_baseline_of_an_experiment_out():
+    plan = make_plan(["experiment=gru_vs_lstm", "cell=gru,simple_rnn"])
+    assert plan.configurations[0].baseline == "lstm"
+    typed = ["task=adding", "cell=gru,lstm", "task.T=5,6", "baseline='lstm T=6'"]
+    assert make_plan(typed).configurations[0].baseline == "lstm T=6"
 
 
 def test_the_words_for_a_model_are_those_that_models_take():
@@ -147,6 +164,14 @@ def test_what_an_experiment_file_sets_is_set(experiment_file):
     assert (config.seed, config.model.units, config.training.learning_rate) == (7, 99, 0.5)
     assert config.budget.epochs == 3
     assert make_plan(["experiment=of_a_test", "budget=quick"]).configurations[0].budget.epochs == 2
+
+
+def test_a_baseline_that_an_experiment_file_does_not_run_is_refused(experiment_file):
+    experiment_file.write_text(
+        "# @package _global_\nbaseline: lstm\nhydra: {sweeper: {params: {cell: 'gru,min_gru'}}}\n"
+    )
+    with pytest.raises(RefusedError, match=r"no variant 'lstm'.* There are: gru, min_gru"):
+        make_plan(["experiment=of_a_test"])
 
 
 def test_a_word_in_an_experiment_file_that_does_not_exist_is_refused(experiment_file):

@@ -1,0 +1,159 @@
+"""What a comparison says beyond its table: differences, the verdict, what was searched for."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from experiments import search, statistics
+from experiments.forest import forest
+from experiments.tables import Columns, as_markdown, as_rich, blocks
+from experiments.terminal import say
+from experiments.verdict import verdict
+from tracking import RunWriter, SweepRecord
+
+
+class Findings:
+    """The differences and the verdict of a sweep.
+
+    Args:
+        sweep: as it was read.
+        runs: of each variant those that can be compared.
+        heading: what stands above tables and below titles.
+    """
+
+    def __init__(self, sweep: SweepRecord, runs: statistics.Runs, heading: str):
+        self._heading = heading
+        self._baseline = sweep.tags.get("baseline")
+        failed = failures(sweep)
+        diverged = Counter(r.tags["variant"] for r in sweep.runs if "diverged_at_step" in r.tags)
+        found = statistics.differences(runs, self._baseline, failed) if self._baseline else []
+        self._by_metric = {}
+        for each in found:
+            self._by_metric.setdefault(each.metric.key, []).append(each)
+        self.verdict = verdict(
+            runs,
+            found,
+            failed,
+            diverged,
+            baseline=self._baseline,
+            quick=sweep.tags.get("budget") == "quick",
+        )
+
+    def show(self) -> None:
+        """On the terminal."""
+        for group in self._by_metric.values():
+            _show("Differences from the baseline", statistics.table(group))
+            say.print(statistics.caption(group[0].metric) + "\n")
+        if self._baseline and not self._by_metric:
+            say.print(self._nothing_to_compare)
+        for sentence in self.verdict:
+            say.print(sentence)
+
+    def markdown(self) -> str:
+        """For the parent's page."""
+        parts = ["\n".join(f"- {sentence}" for sentence in self.verdict)]
+        for group in self._by_metric.values():
+            caption = statistics.caption(group[0].metric)
+            parts += [as_markdown(statistics.table(group)), caption]
+        if self._baseline and not self._by_metric:
+            parts.append(self._nothing_to_compare)
+        return "\n\n".join(parts)
+
+    def keep(self, writer: RunWriter) -> None:
+        """On the parent run, as artifacts."""
+        if not self._by_metric:
+            return
+        found = [each for group in self._by_metric.values() for each in group]
+        writer.log_table(_columns(found), "differences.json")
+        for key, group in self._by_metric.items():
+            if any(np.isfinite(each.interval.value) for each in group):
+                several = f"_{key}" if len(self._by_metric) > 1 else ""
+                writer.log_figure(forest(group, self._heading), f"forest{several}.png")
+
+    @property
+    def _nothing_to_compare(self) -> str:
+        return (
+            f"No differences to show: of the baseline {self._baseline}, or of what it would be "
+            "compared with, no run ended well."
+        )
+
+
+class Searched:
+    """What the stage found that chose a key's value for each variant; nothing where there was none.
+
+    Args:
+        sweep: as it was read, with the runs of all stages.
+    """
+
+    def __init__(self, sweep: SweepRecord):
+        asked = json.loads(sweep.tags.get("search", "{}"))
+        self._key = asked.get("key")
+        self._seeds = len(asked.get("seeds", []))
+        self._choices = search.choices(sweep.runs, self._key, asked["values"]) if asked else []
+
+    def report(self, writer: RunWriter) -> None:
+        """On the terminal, and on the parent run; its page says so until there is more to say."""
+        if not self._choices:
+            return
+        _show(self._title, search.table(self._choices, self._key))
+        say.print(search.caption(self._choices, self._key))
+        for sentence in search.sentences(self._choices, self._key, self._seeds):
+            say.print(sentence)
+        writer.log_table(search.as_columns(self._choices, self._key), "search.json")
+        writer.describe(self.markdown())
+
+    def markdown(self) -> str:
+        """For the parent's page."""
+        if not self._choices:
+            return ""
+        table = as_markdown(search.table(self._choices, self._key))
+        said = search.sentences(self._choices, self._key, self._seeds)
+        return "\n\n".join([self._title, table, search.caption(self._choices, self._key), *said])
+
+    @property
+    def _title(self) -> str:
+        return f"The search for {self._key}"
+
+
+def _show(title: str, columns: Columns) -> None:
+    """A table on the terminal, in parts where it is too wide."""
+    for number, part in enumerate(blocks(columns, 1, say.width)):
+        say.print(as_rich(part, title if number == 0 else None))
+
+
+def main_stage(sweep: SweepRecord) -> SweepRecord:
+    """The sweep without the runs that chose values for the others."""
+    return replace(sweep, runs=[run for run in sweep.runs if not search.is_search(run)])
+
+
+def failures(sweep: SweepRecord) -> Counter:
+    """How many runs of each variant failed by themselves; those stopped or killed did not."""
+    return Counter(run.tags["variant"] for run in sweep.runs if statistics.failed_by_itself(run))
+
+
+def _columns(found: list[statistics.Difference]) -> dict[str, list]:
+    """All numbers in full, a row a difference; null where there is no number."""
+    rows = [
+        {
+            "variant": each.variant,
+            "baseline": each.baseline,
+            "metric": each.metric.name,
+            "scale": "as it is" if each.metric.higher_is_better else "log10",
+            "runs": each.runs,
+            "baseline_runs": each.baseline_runs,
+            **{
+                {"value": "difference", "p": "p_uncorrected"}.get(name, name): value
+                for name, value in asdict(each.interval).items()
+            },
+            "p_holm": each.p,
+            "outcome": each.flag,
+        }
+        for each in found
+    ]
+    return {name: [_or_null(row[name]) for row in rows] for name in rows[0]}
+
+
+def _or_null(value):
+    return None if isinstance(value, float) and not np.isfinite(value) else value
