@@ -197,21 +197,28 @@ def _figures(sweep: tracking.SweepRecord, variants: list[Variant]) -> dict[str, 
 def _scenes(variants: list[Variant]) -> dict[str, list[Variant]]:
     """Which variants share pictures, by what to call these: those of one metric.
 
-    Where they are more than there are colours, those that differ in the unit alone, or else in
-    everything but the unit.
+    Where they are more than there are colours, those that have one of the things varied in common.
     """
     by_metric = _grouped(variants, lambda variant: variant.metric.key)
     scenes = {}
     for metric, together in by_metric.items():
-        parts = {"": together}
-        if len(together) > len(figures.COLOURS):
-            by_cell = _grouped(together, lambda variant: variant.cell)
-            by_rest = _grouped(together, lambda v: v.name.removeprefix(v.cell).strip())
-            parts = min(by_rest, by_cell, key=len)
-            parts = {"": together} if len(parts) == 1 else parts
+        parts = {"": together} if len(together) <= len(figures.COLOURS) else _apart(together)
         several = metric if len(by_metric) > 1 else ""
         scenes |= {f"{several} {part}".strip(): group for part, group in parts.items()}
     return scenes
+
+
+def _apart(variants: list[Variant]) -> dict[str, list[Variant]]:
+    """Groups with one word of their names in common, "lstm" or "T=50": the fewest that fit."""
+    fewest = min(len(variant.name.split()) for variant in variants)
+    options = [_grouped(variants, lambda v, n=n: v.name.split()[n]) for n in range(fewest)]
+    fit = [
+        groups
+        for groups in options
+        if 1 < len(groups) < len(variants)
+        and max(map(len, groups.values())) <= len(figures.COLOURS)
+    ]
+    return min(fit, key=len, default={"": variants})
 
 
 def _grouped(variants: list[Variant], key: Callable[[Variant], str]) -> dict[str, list[Variant]]:
