@@ -18,11 +18,9 @@ from benchmarks.memory import measure_memory, why_not
 from benchmarks.peers import Shape
 from benchmarks.plan import PARTS
 from benchmarks.results import Results
-from benchmarks.tables import Table
 from experiments.checks import RefusedError
 from experiments.run import flat, git_commit
-from experiments.tables import as_rich, blocks
-from experiments.terminal import progress_bar, say
+from experiments.terminal import progress_bar, say, show_table
 from tasks.imdb import Imdb
 from tasks.task import MissingDataError
 
@@ -113,7 +111,7 @@ def _finish(tracked, results: Results, config: DictConfig, left_out: dict, task)
         tracked.fail(f"{type(error).__name__}: {error}")
         raise
     for table in results.conclude():
-        _show(table)
+        show_table(table.columns, table.title, table.note, table.names)
     _say_remarks(results)
     if reason is None:
         tracked.finish()
@@ -212,11 +210,3 @@ def _say_line(name: str, text: str, style: str = "") -> None:
 def _say_remarks(results: Results) -> None:
     for remark in results.remarks:
         say.print(Text(remark, style="bold red"), soft_wrap=True)
-
-
-def _show(table: Table) -> None:
-    parts = blocks(table.columns, table.names, say.width)
-    for part in parts:
-        title = table.title if part is parts[0] else None
-        note = table.note if part is parts[-1] else None
-        say.print(as_rich(part, title, note, table.names))

@@ -4,7 +4,6 @@ python -m experiments.compare RUN_ID    (or nothing, for the latest sweep)
 """
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,9 +12,11 @@ from matplotlib.figure import Figure
 
 import tracking
 from experiments import figures, flow_comparison
-from experiments.findings import Findings, Searched, main_stage
-from experiments.tables import as_markdown, as_rich, blocks
-from experiments.terminal import QUICK, say
+from experiments.findings import Findings, Searched, diverged, main_stage
+from experiments.statistics import metric_of
+from experiments.sweep import parts
+from experiments.tables import as_markdown
+from experiments.terminal import QUICK, say, show_table
 from tasks.metric import Metric
 
 _NORM = "gradient_norm/all"
@@ -49,7 +50,7 @@ class Variant:
     @property
     def metric(self) -> Metric:
         """By what the answers are judged."""
-        return Metric(**self.runs[0].report["metric"])
+        return metric_of(self.runs)
 
     def price(self) -> str:
         """Examples seen until the task was learnt, the mean if every run got there."""
@@ -73,15 +74,12 @@ def compare(run_id: str) -> None:
     everything = tracking.read_sweep(run_id)
     searched, sweep = Searched(everything), main_stage(everything)
     searched.report(tracking.RunWriter(run_id))
-    variants, diverged = _variants(sweep), _diverged(sweep)
-    left_out = [(run, _why_left_out(run)) for run in sweep.runs if _why_left_out(run)]
-    if variants or diverged:
+    variants, exploded = _variants(sweep), diverged(sweep)
+    left_out = [(run, why) for run in sweep.runs if (why := _why_left_out(run))]
+    if variants or exploded:
         heading = _heading(sweep)
-        columns = _columns(variants, diverged)
-        *parts, last = blocks(columns, 1, say.width)
-        for number, part in enumerate(parts):
-            say.print(as_rich(part, heading if number == 0 else None))
-        say.print(as_rich(last, None if parts else heading, _CAPTION))
+        columns = _columns(variants, exploded)
+        show_table(columns, heading, _CAPTION)
         findings = Findings(sweep, {v.name: v.runs for v in variants}, heading)
         findings.show()
         writer = tracking.RunWriter(run_id)
@@ -106,11 +104,6 @@ def _variants(sweep: tracking.SweepRecord) -> list[Variant]:
     return [Variant(name, runs) for name, runs in grouped.items()]
 
 
-def _diverged(sweep: tracking.SweepRecord) -> dict[str, int]:
-    """How many runs of each variant ended because their gradients exploded."""
-    return Counter(run.tags["variant"] for run in sweep.runs if "diverged_at_step" in run.tags)
-
-
 def _why_left_out(run: tracking.RunRecord) -> str:
     """Why a run cannot be compared; empty if it can."""
     if run.status != "FINISHED":
@@ -127,7 +120,7 @@ def _heading(sweep: tracking.SweepRecord) -> str:
     return f"{sweep.name}\n{QUICK}" if sweep.tags.get("budget") == "quick" else sweep.name
 
 
-def _columns(variants: list[Variant], diverged: Mapping[str, int]) -> dict[str, list[str]]:
+def _columns(variants: list[Variant], exploded: Mapping[str, int]) -> dict[str, list[str]]:
     """The table of a comparison, column by column; variants of several tasks leave some empty."""
     rows = []
     for variant in variants:
@@ -144,11 +137,11 @@ def _columns(variants: list[Variant], diverged: Mapping[str, int]) -> dict[str, 
                 **flow_comparison.columns(variant.runs),
             }
         )
-    if diverged:
+    if exploded:
         ended = {variant.name: len(variant.runs) for variant in variants}
-        rows += [{"variant": name} for name in diverged if name not in ended]
+        rows += [{"variant": name} for name in exploded if name not in ended]
         for row in rows:
-            count = diverged.get(row["variant"], 0)
+            count = exploded.get(row["variant"], 0)
             row["diverged"] = f"{count} of {count + ended.get(row['variant'], 0)}"
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name, "") for row in rows] for name in names}
@@ -209,9 +202,10 @@ def _scenes(variants: list[Variant]) -> dict[str, list[Variant]]:
 
 
 def _apart(variants: list[Variant]) -> dict[str, list[Variant]]:
-    """Groups with one word of their names in common, "lstm" or "T=50": the fewest that fit."""
-    fewest = min(len(variant.name.split()) for variant in variants)
-    options = [_grouped(variants, lambda v, n=n: v.name.split()[n]) for n in range(fewest)]
+    """Groups with one part of their names in common, "lstm" or "T=50": the fewest that fit."""
+    named = {variant.name: parts(variant.name) for variant in variants}
+    keys = [key for key in parts(variants[0].name) if all(key in each for each in named.values())]
+    options = [_grouped(variants, lambda v, k=key: _part(k, named[v.name][k])) for key in keys]
     fit = [
         groups
         for groups in options
@@ -219,6 +213,10 @@ def _apart(variants: list[Variant]) -> dict[str, list[Variant]]:
         and max(map(len, groups.values())) <= len(figures.COLOURS)
     ]
     return min(fit, key=len, default={"": variants})
+
+
+def _part(key: str, value: str) -> str:
+    return value if key == "cell" else f"{key}={value}"
 
 
 def _grouped(variants: list[Variant], key: Callable[[Variant], str]) -> dict[str, list[Variant]]:

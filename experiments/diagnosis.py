@@ -37,7 +37,7 @@ class Diagnosis(keras.callbacks.Callback):
         tracked: the run that gets the numbers, each at its training step.
 
     Attributes:
-        measured: what `report` gives, in the order of training.
+        measured: what `now` gave, with the training step, in the order of training.
         seconds: that measurements took after the first training step and before the end.
     """
 
@@ -50,9 +50,9 @@ class Diagnosis(keras.callbacks.Callback):
         self.measured = []
         self.seconds = 0.0
         self._losses = list(config.losses)
-        self._batch = task.validation.first(config.examples).batch(
-            np.arange(min(config.examples, len(task.validation)))
-        )
+        self._task = task
+        self._examples = task.validation.first(config.examples)
+        self._batch = self._examples.batch(np.arange(len(self._examples)))
         self._flow = FlowMeter(model)
         try:
             self._gates = GateMeter(model)
@@ -72,33 +72,33 @@ class Diagnosis(keras.callbacks.Callback):
             self._measure()
             self.seconds += time.perf_counter() - start
 
-    def now(self) -> dict:
-        """The model as it is: what `report` says of it."""
+    def now(self, gates: list[Gates]) -> dict:
+        """The model as it is, whose gates have been read: what is kept of a measurement."""
         flows = [
             _flow(flow)
             for loss in self._losses
             for flow in self._flow.measure(*self._batch, loss=loss)
         ]
-        return {"flows": flows, "gates": [_gates(each) for each in self.gates()]}
+        return {"flows": flows, "gates": [_gates(each) for each in gates]}
 
     def gates(self) -> list[Gates]:
         """The gates on the examples, of a unit that has any."""
         return self._gates.measure(self._batch[0]) if self._gates else []
 
-    def longest(self, task: Task) -> tuple[int, list[str], int]:
+    def longest(self) -> tuple[int, list[str], int]:
         """The longest of the examples: its number, what to call its steps, the step of its answer.
 
         Where several steps are asked it is the last of them.
         """
-        examples = task.validation.first(len(self._batch[0]))
+        examples = self._examples
         number = int(examples.lengths.argmax())
         last = int(examples.lengths[number]) - 1
         if examples.asked is not None:
             last = int(np.flatnonzero(examples.asked[number])[-1])
-        return number, task.names_of_steps(examples.inputs[number]), last
+        return number, self._task.names_of_steps(examples.inputs[number]), last
 
     def _measure(self):
-        found = {"step": self._step, **self.now()}
+        found = {"step": self._step, **self.now(self.gates())}
         self.measured.append(found)
         self._tracked.log_metrics(_metrics(found), step=self._step)
 

@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("Agg")  # Figures go to files; a display is neither needed nor looked for.
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -47,7 +48,7 @@ def learning_curves(
         for style, split in zip(STYLES, ("train", "validation"), strict=False):
             axes.plot(epochs, history[f"{split}/{key}"], style, label=split, marker=".")
         axes.axvline(best_epoch, color="grey", linewidth=0.8)
-        axes.set(xlabel="epoch", ylabel=label, yscale=_scale(metric))
+        axes.set(xlabel="epoch", ylabel=label, yscale=scale_of(metric))
         axes.annotate("kept", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
         axes.legend()
     return figure
@@ -68,7 +69,7 @@ def with_bands(
         logarithmic: whether the axis is, though no metric asks for it.
     """
     metric = curves[0].metric
-    scale = "log" if logarithmic else _scale(metric)
+    scale = "log" if logarithmic else scale_of(metric)
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, curve in enumerate(curves):
@@ -80,8 +81,7 @@ def with_bands(
         axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
         axes.fill_between(curve.x, below, mean + spread, color=colour, alpha=0.15, linewidth=0)
     for guessing in {curve.metric.guessing for curve in curves if curve.metric is not None}:
-        axes.axhline(guessing, color="grey", linewidth=0.8)
-        axes.annotate("guessing", (0, guessing), (4, 3), ("axes fraction", "data"), "offset points")
+        mark_level(axes, guessing, "guessing")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
     if metric is not None and metric.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -92,7 +92,13 @@ def with_bands(
     return figure
 
 
-def _scale(metric: Metric | None) -> str:
+def mark_level(axes: Axes, value: float, name: str, style: str = "-") -> None:
+    """A line across, with its name at the left."""
+    axes.axhline(value, color="grey", linewidth=0.8, linestyle=style)
+    axes.annotate(name, (0, value), (4, 3), ("axes fraction", "data"), "offset points")
+
+
+def scale_of(metric: Metric | None) -> str:
     """The axis on which a metric can be read from guessing to nearly perfect."""
     return "linear" if metric is None or metric.higher_is_better else "log"
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments import search, statistics
 from experiments.forest import forest
-from experiments.tables import Columns, as_markdown, as_rich, blocks
-from experiments.terminal import say
+from experiments.tables import as_markdown
+from experiments.terminal import say, show_table
 from experiments.verdict import verdict
 from tracking import RunWriter, SweepRecord
 
@@ -27,7 +27,6 @@ class Findings:
         self._heading = heading
         self._baseline = sweep.tags.get("baseline")
         failed = failures(sweep)
-        diverged = Counter(r.tags["variant"] for r in sweep.runs if "diverged_at_step" in r.tags)
         found = statistics.differences(runs, self._baseline, failed) if self._baseline else []
         self._by_metric = {}
         for each in found:
@@ -36,7 +35,7 @@ class Findings:
             runs,
             found,
             failed,
-            diverged,
+            diverged(sweep),
             baseline=self._baseline,
             quick=sweep.tags.get("budget") == "quick",
         )
@@ -44,7 +43,7 @@ class Findings:
     def show(self) -> None:
         """On the terminal."""
         for group in self._by_metric.values():
-            _show("Differences from the baseline", statistics.table(group))
+            show_table(statistics.table(group), "Differences from the baseline")
             say.print(statistics.caption(group[0].metric) + "\n")
         if self._baseline and not self._by_metric:
             say.print(self._nothing_to_compare)
@@ -97,7 +96,7 @@ class Searched:
         """On the terminal, and on the parent run; its page says so until there is more to say."""
         if not self._choices:
             return
-        _show(self._title, search.table(self._choices, self._key))
+        show_table(search.table(self._choices, self._key), self._title)
         say.print(search.caption(self._choices, self._key))
         for sentence in search.sentences(self._choices, self._key, self._seeds):
             say.print(sentence)
@@ -117,12 +116,6 @@ class Searched:
         return f"The search for {self._key}"
 
 
-def _show(title: str, columns: Columns) -> None:
-    """A table on the terminal, in parts where it is too wide."""
-    for number, part in enumerate(blocks(columns, 1, say.width)):
-        say.print(as_rich(part, title if number == 0 else None))
-
-
 def main_stage(sweep: SweepRecord) -> SweepRecord:
     """The sweep without the runs that chose values for the others."""
     return replace(sweep, runs=[run for run in sweep.runs if not search.is_search(run)])
@@ -131,6 +124,11 @@ def main_stage(sweep: SweepRecord) -> SweepRecord:
 def failures(sweep: SweepRecord) -> Counter:
     """How many runs of each variant failed by themselves; those stopped or killed did not."""
     return Counter(run.tags["variant"] for run in sweep.runs if statistics.failed_by_itself(run))
+
+
+def diverged(sweep: SweepRecord) -> Counter:
+    """How many runs of each variant ended because their gradients exploded."""
+    return Counter(run.tags["variant"] for run in sweep.runs if "diverged_at_step" in run.tags)
 
 
 def _columns(found: list[statistics.Difference]) -> dict[str, list]:

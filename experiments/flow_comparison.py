@@ -4,17 +4,15 @@ Compared is the first recurrent layer's forward direction, whose gradient passes
 and of its states the memory: c where the unit has one, else a.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import flow_figures
+from experiments.statistics import Runs, results
 from tasks.metric import Metric
 from tracking import RunRecord
-
-Runs = Mapping[str, Sequence[RunRecord]]
-"""The runs of each variant."""
 
 
 def followed(runs: Runs) -> Runs:
@@ -69,7 +67,7 @@ def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
     )
     drawn["success_by_memory"] = flow_figures.success_by_memory(
         {
-            name: (memories(group), _found(group, metric), longer(group))
+            name: (memories(group), np.array(results(group)), longer(group))
             for name, group in runs.items()
         },
         f"Success and effective memory, a dot a run\n{heading}",
@@ -115,10 +113,6 @@ def _memory(found: dict) -> dict:
 
 def _loss(runs: Runs) -> str:
     return _kept(next(iter(runs.values()))[0])["loss"]
-
-
-def _found(runs: Sequence[RunRecord], metric: Metric) -> np.ndarray:
-    return np.array([run.metrics[f"test/{metric.key}"] for run in runs])
 
 
 def _relative(flow: dict) -> dict[int, float]:

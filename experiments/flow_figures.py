@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from diagnostics import Gates
-from experiments.figures import COLOURS, STYLES
+from experiments.figures import COLOURS, STYLES, mark_level, scale_of
 from tasks.metric import Metric
 
 _GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
@@ -102,16 +102,13 @@ def success_by_memory(
         axes.scatter(memory, found, c=colour, marker=marker, label=label, alpha=0.8, zorder=3)
         for x, y in zip(memory[longer], found[longer], strict=True):
             axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
-    axes.axhline(metric.guessing, color="grey", linewidth=0.8)
-    place = ("axes fraction", "data")
-    axes.annotate("guessing", (0, metric.guessing), (4, 3), place, "offset points")
-    axes.axhline(metric.learnt, color="grey", linewidth=0.8, linestyle=":")
-    axes.annotate("learnt", (0, metric.learnt), (4, 3), place, "offset points")
+    mark_level(axes, metric.guessing, "guessing")
+    mark_level(axes, metric.learnt, "learnt", ":")
     axes.set(
         title=title,
         xlabel="effective memory of the trained model, in steps (→: longer than the examples)",
         ylabel=f"test {metric.label}",
-        yscale="linear" if metric.higher_is_better else "log",
+        yscale=scale_of(metric),
     )
     axes.grid(alpha=0.3)
     axes.legend()

@@ -298,7 +298,6 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     check_limits(config, _LIMITS)
     _check_merge(config.model)
     _check_clipping(config.training)
-    _check_losses(config.diagnostics)
     return config
 
 
@@ -307,14 +306,6 @@ def _check_clipping(training: DictConfig) -> None:
         raise RefusedError(
             f"training.clip_value: got {training.clip_value}, with training.clip_norm="
             f"{training.clip_norm}. Gradients are clipped by one of them; set the other to null."
-        )
-
-
-def _check_losses(diagnostics: DictConfig) -> None:
-    losses = diagnostics.losses
-    if not losses or not set(losses) <= {"own", "late"}:
-        raise RefusedError(
-            f"diagnostics.losses: expected [late], [own] or [late,own], got {list(losses)}."
         )
 
 
@@ -396,6 +387,10 @@ _LIMITS = {
         "0, or at least 2: before and after training",
     ),
     "diagnostics.examples": at_least(1),
+    "diagnostics.losses": (
+        (lambda losses: losses and set(losses) <= {"own", "late"}),
+        "[late], [own] or [late,own]",
+    ),
     "budget.epochs": at_least(1),
     "budget.train_examples": at_least_or_null(1),
     "budget.evaluation_examples": at_least_or_null(1),

@@ -118,7 +118,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         report = task.evaluate(model)
         found = {"metric": dataclasses.asdict(task.metric), **dataclasses.asdict(report)}
         if diagnosis:
-            found["diagnosis"] = _log_diagnosis(tracked, diagnosis, history, task, name)
+            found["diagnosis"] = _log_diagnosis(tracked, diagnosis, history, name)
         _log_result(tracked, report, best_epoch)
         tracked.log_report(found)
         picture = learning_curves(name, history, best_epoch, task.metric)
@@ -163,19 +163,19 @@ def _log_diagnosis(
     tracked: tracking.TrackedRun,
     diagnosis: Diagnosis,
     history: dict[str, list[float]],
-    task: Task,
     name: str,
 ) -> dict:
     """What was measured in training and of the model that is kept, and pictures of the latter."""
     share = diagnosis.seconds / sum(history["seconds_per_epoch"])
     tracked.log_metrics({"diagnostics_share_of_time": share})
-    found = {"measured": diagnosis.measured, "kept": diagnosis.now(), "share_of_time": share}
-    if found["kept"]["gates"]:
+    gates = diagnosis.gates()
+    kept = diagnosis.now(gates)
+    if gates:
         before = diagnosis.measured[0]
-        tracked.log_figure(gate_histograms(name, before, found["kept"]), "gates.png")
-        trace = gate_trace(name, diagnosis.gates()[0], *diagnosis.longest(task))
+        tracked.log_figure(gate_histograms(name, before, kept), "gates.png")
+        trace = gate_trace(name, gates[0], *diagnosis.longest())
         tracked.log_figure(trace, "gate_trace.png")
-    return found
+    return {"measured": diagnosis.measured, "kept": kept, "share_of_time": share}
 
 
 def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -> None:

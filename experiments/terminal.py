@@ -15,10 +15,22 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from experiments.sweep import Outcome, Progress
+from experiments.tables import Columns, as_rich, blocks
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 say = Console(highlight=False)
 QUICK = "budget=quick: this shows that it works, and nothing else."
+
+
+def show_table(
+    columns: Columns, title: str | None, caption: str | None = None, names: int = 1
+) -> None:
+    """Print a table, in parts where it is too wide; see `tables.as_rich` for the arguments."""
+    parts = blocks(columns, names, say.width)
+    for part in parts:
+        above = title if part is parts[0] else None
+        below = caption if part is parts[-1] else None
+        say.print(as_rich(part, above, below, names))
 
 
 @contextlib.contextmanager

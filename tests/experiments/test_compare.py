@@ -14,10 +14,7 @@ from tasks.metric import accuracy, cross_entropy, mean_squared_error
 MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
 
 
-@pytest.fixture(autouse=True)
-def _store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
-    tracking.connect()
+pytestmark = pytest.mark.usefixtures("store")
 
 
 def keep_run(parent, variant, seed, metric, validation, test, breakdowns):

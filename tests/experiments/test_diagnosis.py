@@ -6,18 +6,17 @@ import matplotlib.image
 import mlflow
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 import tracking
 from diagnostics import DivergedError, FlowMeter, GateMeter, decay
 from experiments import diagnosis
-from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
 from experiments.compare import compare
 from experiments.plan import make_plan
 from experiments.run import build, load_task, run
 from experiments.sweep import Sweep
 from experiments.training import compile_model
+from tests.experiments.conftest import composed
 
 SMALL = [
     "budget=quick",
@@ -39,16 +38,11 @@ AGREEMENT = [
 ]
 
 
+pytestmark = pytest.mark.usefixtures("store")
+
+
 def configuration(*overrides):
-    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-        return compose("config", [*SMALL, *overrides])
-
-
-@pytest.fixture(autouse=True)
-def _store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
-    monkeypatch.chdir(tmp_path)
-    tracking.connect()
+    return composed(*SMALL, *overrides)
 
 
 def report_of(run_id):

@@ -9,16 +9,15 @@ import matplotlib.image
 import mlflow
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import experiments.run
 import layers  # noqa: F401  (loading a model needs its layers)
-import tracking
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.run import build, load_task, run
 from experiments.sweep import Progress, Sweep
+from tests.experiments.conftest import composed
 
 SMALL = [
     "task=agreement",
@@ -33,16 +32,11 @@ SMALL = [
 ]
 
 
+pytestmark = pytest.mark.usefixtures("store")
+
+
 def configuration(*overrides):
-    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-        return compose("config", [*SMALL, *overrides])
-
-
-@pytest.fixture(autouse=True)
-def _store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
-    monkeypatch.chdir(tmp_path)
-    tracking.connect()
+    return composed(*SMALL, *overrides)
 
 
 def tracked(run_id):
@@ -141,8 +135,7 @@ TINY = [
 
 
 def long_lag(task, *overrides):
-    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-        return compose("config", [*LONG_LAG[task][0], *TINY, *overrides])
+    return composed(*LONG_LAG[task][0], *TINY, *overrides)
 
 
 @pytest.mark.parametrize("task", LONG_LAG)
