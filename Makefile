@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: setup experiment compare list bench ui test lint help
+.PHONY: setup experiment resume compare list bench ui test lint help
 .SILENT:
 
 PYTHON ?= python3.11
@@ -24,6 +24,9 @@ experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb s
 	$(PYTHON) experiments/catalogue.py check "$(name)"
 	$(MAKE) --no-print-directory $(READY)
 	$(HAND_OVER) $(RUN) -m experiments --from-make experiment=$(name)
+
+resume: $(READY)  ## Go on with a sweep that was interrupted: make resume [run=<id of its parent run>]
+	$(RUN) -m experiments --resume $(run)
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run>]
 	$(RUN) -m experiments.compare $(run)

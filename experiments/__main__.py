@@ -7,7 +7,7 @@ Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra 
 import json
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
 from experiments.plan import Plan, Search, make_plan, overrides_of_make, quoted
-from experiments.sweep import STAGE, Sweep
+from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
+_RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
 _FROM_MAKE = "--from-make"  # More arguments are in the variable MAKE_OVERRIDES, as make has them.
 _OUTPUTS = CONFIGURATION.parent / "outputs"
 _FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
@@ -29,6 +30,8 @@ _STOPPED = "stopped by the user"
 
 def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
+    if arguments[:1] == [_RESUME]:
+        return _resume(*arguments[1:2])
     if arguments[:1] == [_FROM_MAKE]:
         arguments = [*arguments[1:], *overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))]
     for_hydra = any(argument.startswith("-") for argument in arguments)
@@ -46,7 +49,67 @@ def main(arguments: list[str]) -> int:
     return _sweep(plan, arguments)
 
 
-def _sweep(plan: Plan, arguments: list[str]) -> int:
+def _resume(run_id: str | None = None) -> int:
+    """Go on with a sweep that did not end: with its runs that did not, from their last epochs."""
+    with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
+        import experiments.run  # noqa: F401
+    from tracking import NoSuchRunError, connect, fail_abandoned_runs, latest_sweep, read_sweep
+
+    interruption.watch()
+    connect()
+    fail_abandoned_runs()
+    try:
+        run_id = run_id or latest_sweep()
+        if run_id is None:
+            raise NoSuchRunError("There is no sweep yet; make one: make experiment name=...")
+        old = read_sweep(run_id)
+        left = _Left.by(old)
+        plan = make_plan(left.arguments)
+    except (NoSuchRunError, RefusedError, ConnectionError) as problem:
+        print(problem, file=sys.stderr)
+        return _REFUSED
+    return _sweep(plan, left.arguments, left)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What an interrupted sweep has left behind.
+
+    Attributes:
+        run_id: of its parent run.
+        name: of its parent run.
+        arguments: its command line.
+        directory: where its runs keep their files.
+    """
+
+    run_id: str
+    name: str
+    arguments: list[str]
+    directory: Path
+
+    @classmethod
+    def by(cls, sweep) -> "_Left":
+        """Of a `tracking.SweepRecord`.
+
+        Raises:
+            RefusedError: if it has ended, or nothing of it is left on this machine.
+        """
+        if sweep.status == "FINISHED":
+            raise RefusedError(f"{sweep.name}: has ended; all its runs are there (make compare).")
+        if sweep.status == "RUNNING":
+            raise RefusedError(f"{sweep.name}: is still running.")
+        directory = Path(sweep.tags.get("directory", ""))
+        if "directory" not in sweep.tags or not directory.is_dir():
+            raise RefusedError(
+                f"{sweep.name}: expected what its runs have kept in {str(directory)!r}, and found "
+                "no such folder. Start it anew: make experiment name=..."
+            )
+        arguments = json.loads(sweep.tags["arguments"])
+        arguments = [each for each in arguments if not each.startswith("hydra.sweep.dir=")]
+        return cls(sweep.run_id, sweep.name, arguments, directory)
+
+
+def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
     from experiments.compare import compare
     from tracking import connect, fail_abandoned_runs
 
@@ -58,9 +121,12 @@ def _sweep(plan: Plan, arguments: list[str]) -> int:
         return _REFUSED
     fail_abandoned_runs()
     started = datetime.now()
-    directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
-    directory.mkdir(parents=True, exist_ok=True)
-    parent = _start_parent(plan, arguments, started)
+    if left is None:
+        directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
+        directory.mkdir(parents=True, exist_ok=True)
+    else:
+        directory = left.directory
+    parent = _start_parent(plan, arguments, started, directory, left)
     try:
         with interruption.kept():
             reason = _run_all(plan, arguments, directory, parent.run_id)
@@ -74,6 +140,8 @@ def _sweep(plan: Plan, arguments: list[str]) -> int:
     else:
         parent.fail(reason)
     compare(parent.run_id)
+    if reason is not None:
+        say.print(f"Go on where it was left: make resume run={parent.run_id}", soft_wrap=True)
     return {None: 0, _STOPPED: _INTERRUPTED}.get(reason, _FAILED)
 
 
@@ -100,13 +168,16 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
     return list(built.values())
 
 
-def _start_parent(plan: Plan, arguments: list[str], started: datetime):
+def _start_parent(
+    plan: Plan, arguments: list[str], started: datetime, directory: Path, left: _Left | None
+):
     from experiments.run import git_commit
     from tracking import start_sweep
 
     first = plan.configurations[0]
-    title = f"{plan.name} {first.task.name} {started:%d %b %H:%M}"
-    say.print(f"{title}: {plan.runs} runs of {first.budget.epochs} epochs")
+    title = left.name if left else f"{plan.name} {first.task.name} {started:%d %b %H:%M}"
+    again = ", gone on with" if left else ""
+    say.print(f"{title}: {plan.runs} runs of {first.budget.epochs} epochs{again}")
     if first.budget.name == "quick":
         say.print(QUICK)
     tags = {
@@ -115,13 +186,15 @@ def _start_parent(plan: Plan, arguments: list[str], started: datetime):
         "budget": first.budget.name,
         "git_commit": git_commit(),
         "overrides": " ".join(arguments),
+        "arguments": json.dumps(arguments),
+        "directory": str(directory),
     }
     if first.baseline is not None:
         tags["baseline"] = first.baseline
     if plan.search is not None:
         tags["search"] = json.dumps(asdict(plan.search))
         say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")
-    return start_sweep(plan.name, title, tags)
+    return start_sweep(plan.name, title, tags, left and left.run_id)
 
 
 def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: str) -> str | None:
@@ -132,6 +205,8 @@ def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: s
     sweep = Sweep(plan.name, parent_run_id, list(plan.axes))
     folders = [directory / STAGE / str(number) for number in range(plan.search_runs)]
     folders += [directory / str(number) for number in range(plan.runs)]
+    for folder in folders:
+        Progress(folder).forget_failure()
     with SweepBar(folders) as bar:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)

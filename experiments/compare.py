@@ -133,7 +133,7 @@ def _columns(variants: list[Variant], exploded: Mapping[str, int]) -> dict[str, 
                 "s/epoch": f"{np.median(variant.all('seconds_per_epoch')):.1f}",
                 f"test {metric.name}": _mean_and_spread(found, metric.text),
                 "worst run": f"{metric.text(metric.worst(found))} of {len(found)}",
-                f"to {metric.learnt_text}": variant.price(),
+                **({} if metric.learnt is None else {f"to {metric.learnt_text}": variant.price()}),
                 **flow_comparison.columns(variant.runs),
             }
         )

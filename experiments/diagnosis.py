@@ -51,7 +51,7 @@ class Diagnosis(keras.callbacks.Callback):
         self.seconds = 0.0
         self._losses = list(config.losses)
         self._task = task
-        self._examples = task.validation.first(config.examples)
+        self._examples = task.examples_to_look_into(config.examples)
         self._batch = self._examples.batch(np.arange(len(self._examples)))
         self._flow = FlowMeter(model)
         try:
@@ -63,7 +63,17 @@ class Diagnosis(keras.callbacks.Callback):
         self._step = 0
 
     def on_train_begin(self, logs=None):  # noqa: ARG002
-        self._measure()
+        if not self.measured:
+            self._measure()
+
+    def state(self) -> dict:
+        """What to `resume` from."""
+        return {"measured": self.measured, "seconds": self.seconds, "step": self._step}
+
+    def resume(self, state: dict) -> None:
+        """Go on from the `state` of another."""
+        self.measured, self.seconds = state["measured"], state["seconds"]
+        self._step = state["step"]
 
     def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
         self._step += 1

@@ -103,7 +103,8 @@ def success_by_memory(
         for x, y in zip(memory[longer], found[longer], strict=True):
             axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
     mark_level(axes, metric.guessing, "guessing")
-    mark_level(axes, metric.learnt, "learnt", ":")
+    if metric.learnt is not None:
+        mark_level(axes, metric.learnt, "learnt", ":")
     axes.set(
         title=title,
         xlabel="effective memory of the trained model, in steps (→: longer than the examples)",

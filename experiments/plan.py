@@ -293,9 +293,11 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
         if key not in choices and not key.startswith(("+cell.", "++cell.", "~cell.")):
             check_key(key.lstrip("+~"), defaults)
     config = _composed(overrides)
+    limits = {**_LIMITS, **_LIMITS_OF_MODEL.get(config.model.name, {})}
     for key in settings:
-        _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key))
-    check_limits(config, _LIMITS)
+        nullable = key in limits  # Whether it may be null the limits say.
+        _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key), nullable)
+    check_limits(config, limits)
     _check_merge(config.model)
     _check_clipping(config.training)
     return config
@@ -310,7 +312,7 @@ def _check_clipping(training: DictConfig) -> None:
 
 
 def _check_merge(model: DictConfig) -> None:
-    if model.direction == "forward" and model.merge != "concat":
+    if model.get("merge", "concat") != "concat" and model.direction == "forward":
         raise RefusedError(
             f"model.merge: {model.merge} needs two directions, and model.direction is forward. "
             "Leave it, or set model.direction=bidirectional."
@@ -340,12 +342,12 @@ def _check_choices(choices: dict[str, str]) -> None:
             raise RefusedError(unknown(group, name, known))
 
 
-def _check_type(key: str, value: Any, default: Any) -> None:
+def _check_type(key: str, value: Any, default: Any, nullable: bool) -> None:
     if key == "search":  # A section or null, whatever it was; `_search_of` looks into it.
         return
     if OmegaConf.is_config(default) != OmegaConf.is_config(value):
         raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
-    if default is None or OmegaConf.is_config(default) or (value is None and key in _LIMITS):
+    if default is None or OmegaConf.is_config(default) or (value is None and nullable):
         return
     if isinstance(default, bool) or isinstance(value, bool):
         fits = isinstance(value, bool) and isinstance(default, bool)
@@ -371,17 +373,18 @@ _LIMITS = {
     "model.embedding": at_least_or_null(1),
     "model.dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
     "model.direction": one_of("forward", "bidirectional"),
-    "model.merge": (
-        (lambda value: value in ("concat", "sum", "mul", "ave")),
-        "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what follows "
-        "takes one sequence)",
-    ),
     "model.match": one_of("units", "parameters"),
     "training.batch_size": at_least(1),
     "training.learning_rate": ((lambda value: value > 0), "more than 0"),
     "training.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
     "training.clip_value": ((lambda value: value is None or value > 0), "more than 0, or null"),
     "training.explosion": ((lambda value: value > 0), "more than 0"),
+    "training.window": at_least_or_null(1),
+    "training.decay": (
+        (lambda value: value is None or 0 < value < 1),
+        "more than 0 and less than 1, or null",
+    ),
+    "training.gain": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
     "diagnostics.measurements": (
         (lambda value: value == 0 or value >= 2),
         "0, or at least 2: before and after training",
@@ -394,4 +397,22 @@ _LIMITS = {
     "budget.epochs": at_least(1),
     "budget.train_examples": at_least_or_null(1),
     "budget.evaluation_examples": at_least_or_null(1),
+}
+_LIMITS_OF_MODEL = {
+    "stack": {
+        "model.merge": (
+            (lambda value: value in ("concat", "sum", "mul", "ave")),
+            "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what "
+            "follows takes one sequence)",
+        )
+    },
+    "language": {
+        "model.direction": (
+            (lambda value: value == "forward"),
+            "forward: a layer that reads backwards has seen the next word, so its probability "
+            "would be of nothing unknown",
+        ),
+        "model.head": one_of("softmax", "adaptive"),
+        "training.window": at_least(1),
+    },
 }

@@ -18,12 +18,13 @@ import tracking
 from diagnostics import DivergedError
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
+from experiments.checkpoint import Checkpoint
 from experiments.diagnosis import Diagnosis
 from experiments.figures import learning_curves
 from experiments.flow_figures import gate_histograms, gate_trace
 from experiments.sweep import Outcome, Progress, Sweep
 from experiments.training import compile_model, fit, training_steps
-from models import build_model, trainable_parameters, units_for_parameters
+from models import trainable_parameters, units_for_parameters
 from tasks.metric import Metric
 from tasks.task import Report, Task
 
@@ -59,6 +60,8 @@ def job(config: DictConfig) -> None:
     An error here must not take the other runs of the sweep with it.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
+    if Progress(directory).ended_well:  # before the sweep was interrupted and resumed.
+        return
     sweep = Sweep.handed_over(directory.parent)
     start = time.perf_counter()
     tuned = sweep.tuned(config)
@@ -94,10 +97,16 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     tracking.connect(config.tracking.uri)
     with (
         tracking.TrackedRun(
-            sweep.experiment, name, _tags(config, sweep), flat(config), sweep.parent_run_id
+            sweep.experiment,
+            name,
+            _tags(config, sweep),
+            flat(config),
+            sweep.parent_run_id,
+            run_id=progress.run_id,
         ) as tracked,
         interruption.kept(),
     ):
+        progress.tracked_as(tracked.run_id)
         tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
         task = load_task(config)
         tracked.set_tags({"data_fingerprint": task.fingerprint})
@@ -108,12 +117,15 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
             {
                 "parameters": trainable_parameters(model),
                 "guessing": task.metric.guessing,
-                "learnt": task.metric.learnt,
+                **({} if task.metric.learnt is None else {"learnt": task.metric.learnt}),
             }
         )
         best = directory / "model.keras"
         diagnosis = _diagnosis(model, task, config, tracked)
-        history, best_epoch = _fit(model, task, config, tracked, best, progress.report, diagnosis)
+        checkpoint = Checkpoint(directory, flat(config))
+        history, best_epoch = _fit(
+            model, task, config, tracked, best, progress.report, checkpoint, diagnosis
+        )
         model.load_weights(best)
         report = task.evaluate(model)
         found = {"metric": dataclasses.asdict(task.metric), **dataclasses.asdict(report)}
@@ -124,6 +136,9 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         picture = learning_curves(name, history, best_epoch, task.metric)
         tracked.log_figure(picture, "learning_curves.png")
         tracked.log_file(best, "model")
+        for file, content in task.keepsakes().items():
+            tracked.log_text(json.dumps(content), f"model/{file}")
+    checkpoint.remove()
     return Result(
         tracked.run_id,
         name,
@@ -141,7 +156,7 @@ def _diagnosis(
 ) -> Diagnosis | None:
     if not config.diagnostics.measurements:
         return None
-    return Diagnosis(model, task, config.diagnostics, training_steps(task, config), tracked)
+    return Diagnosis(getattr(model, "network", model), task, config.diagnostics, training_steps(task, config), tracked)
 
 
 def _fit(model, task, config, tracked, *rest) -> tuple[dict[str, list[float]], int]:
@@ -200,9 +215,6 @@ def _loaded_task(options: str) -> Task:
     return task
 
 
-_SHAPE = ("layers", "direction", "merge", "embedding", "dropout")
-
-
 def build(config: DictConfig, task: Task) -> keras.Model:
     """The model of a configuration for a loaded task, sized as `model.match` says.
 
@@ -215,30 +227,32 @@ def build(config: DictConfig, task: Task) -> keras.Model:
         sizes = ", ".join(
             f"model.{key}={config.model[key]}"
             for key in ("units", "embedding", "layers", "direction", "match")
+            if key in config.model
         )
         raise ValueError(f"{problem} (This is cell={config.cell.name} with {sizes}.)") from problem
 
 
 def _build(config: DictConfig, task: Task) -> keras.Model:
-    unit = _maker(_without_name(config.cell))
-    shape = {
-        "vocabulary_size": None if task.vocabulary is None else len(task.vocabulary),
-        "features": task.features,
-        "classes": task.classes,
-        "per_step": task.per_step,
-        **{key: config.model[key] for key in _SHAPE},
-    }
-    if task.features is not None and config.model.embedding is not None:
+    options = _without_name(config.model)
+    if config.model.name != task.model:
+        raise ValueError(
+            f"`model`: expected {task.model}, the kind that learns {task.name}, got "
+            f"{config.model.name}."
+        )
+    units, match, match_unit = (options.pop(key) for key in ("units", "match", "match_unit"))
+    if task.features is not None and options["embedding"] is not None:
         raise ValueError(
             f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
-            f"got {config.model.embedding}."
+            f"got {options['embedding']}."
         )
-    units = config.model.units
-    if config.model.match == "parameters":
-        like = hydra.utils.get_class(config.model.match_unit)
-        parameters = trainable_parameters(build_model(like, units=units, **shape))
-        units = units_for_parameters(unit, parameters, **shape)
-    return build_model(unit, units=units, name=config.cell.name, **shape)
+    make = _maker({**options, **task.answers()})
+    unit = _maker(_without_name(config.cell))
+    if match == "parameters":
+        like = make(hydra.utils.get_class(match_unit), units=units)
+        units = units_for_parameters(
+            lambda size: make(unit, units=size), trainable_parameters(like)
+        )
+    return make(unit, units=units, name=config.cell.name)
 
 
 def _maker(options: dict) -> functools.partial:
@@ -246,7 +260,7 @@ def _maker(options: dict) -> functools.partial:
 
     Not by `hydra.utils.instantiate`: that one buries the message of an option that is refused.
     """
-    target = hydra.utils.get_class(options.pop("_target_"))
+    target = hydra.utils.get_object(options.pop("_target_"))
     return functools.partial(target, **options)
 
 

@@ -39,7 +39,7 @@ class Sweep:
 
         Not in the environment: a launcher's processes may be older than this stage of the sweep.
         """
-        _write_at_once(directory / _FILE, json.dumps(asdict(self)))
+        write_at_once(directory / _FILE, json.dumps(asdict(self)))
 
     @classmethod
     def handed_over(cls, directory: Path) -> "Sweep":
@@ -109,24 +109,45 @@ class Outcome:
 class Progress:
     """How far one run is, in its own folder, for whoever shows the bar of the whole sweep."""
 
-    _SHARE, _OUTCOME = "progress", "outcome.json"
+    _SHARE, _OUTCOME, _RUN_ID = "progress", "outcome.json", "run_id"
 
     def __init__(self, directory: Path):
         self._directory = directory
 
     def report(self, share: float) -> None:
         """The share of the run that is done, from 0 to 1."""
-        _write_at_once(self._directory / self._SHARE, f"{share:.4f}")
+        write_at_once(self._directory / self._SHARE, f"{share:.4f}")
 
     def finish(self, outcome: Outcome) -> None:
         """How the run ended."""
-        _write_at_once(self._directory / self._OUTCOME, json.dumps(asdict(outcome)))
+        write_at_once(self._directory / self._OUTCOME, json.dumps(asdict(outcome)))
 
     @property
     def share(self) -> float:
         """The share last reported, 0 before the first."""
         path = self._directory / self._SHARE
         return float(path.read_text()) if path.exists() else 0.0
+
+    def tracked_as(self, run_id: str) -> None:
+        """The id of the run in MLflow."""
+        write_at_once(self._directory / self._RUN_ID, run_id)
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run in MLflow, None before it has begun."""
+        path = self._directory / self._RUN_ID
+        return path.read_text() if path.exists() else None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the run has ended, without an error."""
+        outcome = self.outcome
+        return outcome is not None and outcome.error is None
+
+    def forget_failure(self) -> None:
+        """Make room for another attempt."""
+        if not self.ended_well:
+            (self._directory / self._OUTCOME).unlink(missing_ok=True)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -135,7 +156,7 @@ class Progress:
         return Outcome(**json.loads(path.read_text())) if path.exists() else None
 
 
-def _write_at_once(path: Path, text: str) -> None:
+def write_at_once(path: Path, text: str) -> None:
     """Write so that a reader sees the old text or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".draft")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 from diagnostics import GradientWatch
 from experiments import interruption
+from experiments.checkpoint import Checkpoint
 from experiments.diagnosis import Diagnosis
-from tasks.examples import evaluation_batches, training_batches
 from tasks.metric import Metric
 from tasks.task import Task
 from tracking import TrackedRun
@@ -28,7 +28,7 @@ def compile_model(model: keras.Model, task: Task, config: DictConfig) -> None:
             config.learning_rate, global_clipnorm=config.clip_norm, clipvalue=config.clip_value
         ),
         loss=task.loss(),
-        weighted_metrics=[task.metric_in_keras()],
+        weighted_metrics=task.metrics_in_keras(),
         jit_compile=config.jit_compile,
     )
 
@@ -40,9 +40,14 @@ def fit(
     tracked: TrackedRun,
     best: Path,
     report_share: Callable[[float], None],
+    checkpoint: Checkpoint,
     diagnosis: Diagnosis | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[dict[str, list[float]], int]:
     """Train for the epochs of the budget and keep the best epoch's model in the file `best`.
+
+    It begins after the last epoch that `checkpoint` has kept, and ends as if it had begun with the
+    first.
 
     Args:
         model: compiled.
@@ -52,7 +57,9 @@ def fit(
         best: a `.keras` file; after the call it holds the model of the best epoch, the one with the
             best value of the task's metric on the validation split, and of equals the lowest loss.
         report_share: called with the share of the training that is done.
+        checkpoint: where each epoch is kept.
         diagnosis: what looks into the model meanwhile.
+        callbacks: that come after all others at the end of an epoch.
 
     Returns:
         Each metric's value after each epoch, and the number of the best epoch, from 1.
@@ -61,12 +68,18 @@ def fit(
         DivergedError: for a training step whose gradients are not finite or explode.
         FloatingPointError: for a loss or metric that is not finite after an epoch.
     """
-    batch_size = config.training.batch_size
+    batch_size, window = config.training.batch_size, config.training.window
     watch = GradientWatch(model, config.training.explosion)
-    keep, log = _KeepBest(best, task.metric), _EpochLog(tracked, len(task.training), watch)
+    log, keep = _EpochLog(tracked, len(task.training), watch), _KeepBest(best, task.metric)
+    resumed = [log, keep, *([diagnosis] if diagnosis else [])]
+    done, states = checkpoint.restore(model)
+    for each, state in zip(resumed, states, strict=False):  # None, at the first epoch.
+        each.resume(state)
+    watch.steps = done * task.batches_an_epoch(batch_size, window)
     model.fit(
-        training_batches(task.training, batch_size, config.seed),
-        validation_data=evaluation_batches(task.validation, 4 * batch_size),
+        task.training_batches(batch_size, config.seed, window, done),
+        validation_data=task.validation_batches(batch_size, window),
+        initial_epoch=done,
         epochs=config.budget.epochs,
         shuffle=False,  # the batches come shuffled
         callbacks=[
@@ -74,6 +87,9 @@ def fit(
             *([diagnosis] if diagnosis else []),
             log,
             keep,
+            *([_Decay(config.training, log)] if config.training.decay else []),
+            _KeepLast(checkpoint, resumed),
+            *callbacks,
             _ShareDone(report_share),
         ],
         verbose=0,
@@ -83,7 +99,8 @@ def fit(
 
 def training_steps(task: Task, config: DictConfig) -> int:
     """How many there are in all."""
-    return config.budget.epochs * math.ceil(len(task.training) / config.training.batch_size)
+    training = config.training
+    return config.budget.epochs * task.batches_an_epoch(training.batch_size, training.window)
 
 
 class _Watched(keras.callbacks.Callback):
@@ -118,6 +135,44 @@ class _KeepBest(keras.callbacks.Callback):
         if reached > self._best:
             self._best, self.epoch = reached, epoch + 1
             self.model.save(self._path)
+
+    def state(self) -> dict:
+        """What to `resume` from."""
+        return {"epoch": self.epoch, "best": self._best}
+
+    def resume(self, state: dict) -> None:
+        """Go on from the `state` of another."""
+        self.epoch, self._best = state["epoch"], tuple(state["best"])
+
+
+class _KeepLast(keras.callbacks.Callback):
+    """Keeps the model after each epoch, and the state of callbacks that have one."""
+
+    def __init__(self, checkpoint: Checkpoint, resumed: list):
+        super().__init__()
+        self._checkpoint = checkpoint
+        self._resumed = resumed
+
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+        self._checkpoint.save(self.model, epoch + 1, [each.state() for each in self._resumed])
+
+
+class _Decay(keras.callbacks.Callback):
+    """Lowers the learning rate after an epoch that gained too little on the validation split.
+
+    Not `ReduceLROnPlateau`, which forgets what it has seen where training is taken up again.
+    """
+
+    def __init__(self, config: DictConfig, log: "_EpochLog"):
+        super().__init__()
+        self._factor, self._gain = config.decay, config.gain
+        self._log = log
+
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+        *before, now = self._log.history["validation/loss"]
+        if before and now > min(before) * (1 - self._gain):
+            rate = self.model.optimizer.learning_rate
+            rate.assign(rate * self._factor)
 
 
 class _EpochLog(keras.callbacks.Callback):
@@ -157,11 +212,20 @@ class _EpochLog(keras.callbacks.Callback):
             "seconds": self._seconds,
             "seconds_per_epoch": seconds,
             "examples_seen": (epoch + 1) * self._examples,
+            "learning_rate": float(self.model.optimizer.learning_rate),
             **self._gradients(),
         }
         self._tracked.log_metrics(measured, step=epoch + 1)
         for name, value in measured.items():
             self.history.setdefault(name, []).append(float(value))
+
+    def state(self) -> dict:
+        """What to `resume` from."""
+        return {"history": self.history, "seconds": self._seconds}
+
+    def resume(self, state: dict) -> None:
+        """Go on from the `state` of another."""
+        self.history, self._seconds = state["history"], state["seconds"]
 
     def _gradients(self):
         """Of the epoch's training steps."""

@@ -72,7 +72,7 @@ def verdict(
         ]
     said = []
     for field in _fields(runs, failed, baseline):
-        said += [*_best(field, differences), _learnt(field), *_memories(field)]
+        said += [*_best(field, differences), *_learnt(field), *_memories(field)]
     return said + broken
 
 
@@ -144,9 +144,11 @@ def _too_few(field: _Field, *names: str) -> str:
     return f"fewer than {_FEWEST} runs ended well" if few else ""
 
 
-def _learnt(field: _Field) -> str:
+def _learnt(field: _Field) -> list[str]:
     """Who learnt the task in all seeds, in some and in none; a run that failed did not."""
     metric = metric_of(next(iter(field.runs.values())))
+    if metric.learnt is None:
+        return []
     learnt = {
         name: sum(metric.is_learnt(value) for value in results(group))
         for name, group in field.runs.items()
@@ -163,7 +165,7 @@ def _learnt(field: _Field) -> str:
     }
     side = "or more" if metric.higher_is_better else "or less"
     listed = "; ".join(f"{how} {', '.join(who)}" for how, who in groups.items() if who)
-    return f"{field.where}learnt (test {metric.name} {metric.learnt_text} {side}) {listed}."
+    return [f"{field.where}learnt (test {metric.name} {metric.learnt_text} {side}) {listed}."]
 
 
 def _memories(field: _Field) -> list[str]:

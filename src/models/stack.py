@@ -134,20 +134,19 @@ def trainable_parameters(model: keras.Model) -> int:
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def units_for_parameters(unit: Unit, parameters: int, **model) -> int:
-    """The size at which a model of `unit` comes nearest to a number of parameters.
+def units_for_parameters(build: Callable[[int], keras.Model], parameters: int) -> int:
+    """The size at which a model comes nearest to a number of parameters.
 
     Args:
-        unit: as in `build_model`.
+        build: makes the model of a size.
         parameters: number of trainable parameters to come near to.
-        **model: all other arguments of `build_model`, without `units`.
 
     Returns:
         A size of at least 1.
     """
 
     def count(units):
-        return trainable_parameters(build_model(unit, units=units, **model))
+        return trainable_parameters(build(units))
 
     high = 1
     while count(high) < parameters:

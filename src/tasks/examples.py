@@ -111,11 +111,16 @@ def batches_by_length(
 
 
 def training_batches(
-    training: Examples | FreshExamples, batch_size: int, seed: int
+    training: Examples | FreshExamples, batch_size: int, seed: int, first_epoch: int = 0
 ) -> tf.data.Dataset:
-    """All examples of an epoch once, in another order each epoch, the same for the same seed."""
+    """All examples of an epoch once, in another order each epoch, the same for the same seed.
+
+    With `first_epoch` the order is that of the epochs after so many.
+    """
     rng = np.random.default_rng(seed)
-    epochs = count()  # Keras begins one more than it trains, to look at a first batch.
+    epochs = count(first_epoch)  # Keras begins one more than it trains, to look at a first batch.
+    for number in range(first_epoch):
+        batches_by_length(training.of_epoch(seed, number).lengths, batch_size, rng)
 
     def epoch() -> Iterator[tuple[np.ndarray, ...]]:
         examples = training.of_epoch(seed, next(epochs))

@@ -4,17 +4,11 @@ Source: Maas, Daly, Pham, Huang, Ng and Potts, "Learning Word Vectors for Sentim
 ACL 2011, pages 142-150: 25,000 reviews to train on and 25,000 to test on, half of each favourable.
 """
 
-import contextlib
-import hashlib
-import io
 import logging
 import os
 import re
-import urllib.error
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +16,8 @@ import numpy as np
 from tasks.cache import Arrays, cached, fingerprint
 from tasks.examples import Examples, pad, predict
 from tasks.metric import Metric, accuracy
-from tasks.task import MissingDataError, Point, Report, Task
+from tasks.prepared import PreparedSet
+from tasks.task import Point, Report, Task
 from tasks.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
 
 DATASET = "imdb_reviews/plain_text"
@@ -34,7 +29,6 @@ _ENCODING = 1  # Raise it with any change to what `load` makes of the same revie
 _LENGTH_ENDS = (50, 100, 150, 200, 250, 300, 400)
 _LINE_BREAK = "<br />"
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-_SECONDS_TO_ANSWER = 10
 
 _logger = logging.getLogger(__name__)
 
@@ -71,44 +65,11 @@ class Reviews:
         return Reviews(texts, self.labels).take(np.array(rows, int))
 
 
-class PreparedReviews:
-    """The reviews as tensorflow-datasets prepared them.
-
-    They are looked for in the folder that `TFDS_DATA_DIR` names, or in `~/tensorflow_datasets`.
-    tensorflow-datasets itself is imported only to download or read them, as a start that finds
-    everything in the cache does neither.
-    """
+class PreparedReviews(PreparedSet):
+    """The reviews as tensorflow-datasets prepared them."""
 
     def __init__(self):
-        root = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-        self.root = Path(root).expanduser().absolute()
-        self.folder = self.root / DATASET / VERSION
-
-    def prepare(self) -> None:
-        """Download the reviews if they are not there.
-
-        Raises:
-            MissingDataError: if they cannot be downloaded.
-        """
-        if (self.folder / "dataset_info.json").is_file():
-            return
-        try:
-            self._download()
-        except Exception as error:  # The network's, the system's and tensorflow-datasets' own.
-            raise MissingDataError(
-                f"The task imdb found no prepared reviews in {self.folder}, and downloading them "
-                f"failed ({type(error).__name__}: {error}). Connect to the network and start "
-                f"again, or set TFDS_DATA_DIR to a folder that has {DATASET}/{VERSION} in it. "
-                f"The task {NEEDS_NO_DOWNLOAD} needs no download."
-            ) from error
-
-    def fingerprint(self) -> str:
-        """A hash of the prepared files."""
-        content = hashlib.sha256()
-        for path in sorted(filter(Path.is_file, self.folder.iterdir())):
-            with path.open("rb") as file:
-                content.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-        return content.hexdigest()
+        super().__init__(DATASET, VERSION, "imdb", NEEDS_NO_DOWNLOAD)
 
     def read(self) -> tuple[Reviews, Reviews]:
         """The official training and test reviews.
@@ -116,47 +77,12 @@ class PreparedReviews:
         Raises:
             MissingDataError: if the prepared files are damaged or not all there.
         """
-        import tensorflow as tf
-        import tensorflow_datasets as tfds
+        return self._split("train"), self._split("test")
 
-        builder = tfds.builder_from_directory(self.folder)
-        try:
-            return _read_split(builder, "train"), _read_split(builder, "test")
-        except tf.errors.OpError as error:
-            raise MissingDataError(
-                f"The task imdb cannot read the reviews in {self.folder}: a file is damaged or not "
-                f"there ({error.message}). Delete this folder and start again to download them, "
-                f"or set TFDS_DATA_DIR to a folder that has {DATASET}/{VERSION} in it."
-            ) from error
-
-    def _download(self) -> None:
-        import tensorflow_datasets as tfds
-
-        tfds.disable_progress_bar()
-        builder = tfds.builder(f"{DATASET}:{VERSION}", data_dir=self.root)
-        for url, about in builder.url_infos.items():
-            _require_answer(url)
-            _logger.warning("Downloading %s (%s) to %s, once.", DATASET, about.size, self.root)
-        # A folder that was left without dataset_info.json would otherwise pass for prepared.
-        mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(download_mode=mode)
-            )
-
-
-def _require_answer(url: str) -> None:
-    """Fail within seconds where there is no network; tensorflow-datasets retries for minutes."""
-    request = urllib.request.Request(url, method="HEAD")
-    with contextlib.suppress(urllib.error.HTTPError):  # A refusal is an answer as well.
-        urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER).close()
-
-
-def _read_split(builder, split: str) -> Reviews:
-    dataset = builder.as_dataset(split=split, as_supervised=True, shuffle_files=False)
-    batches = list(dataset.batch(1000).as_numpy_iterator())  # One by one takes three times as long.
-    texts = [text.decode() for texts, _ in batches for text in texts]
-    return Reviews(texts, np.concatenate([labels for _, labels in batches]))
+    def _split(self, split):
+        batches = self.batches(split, as_supervised=True)
+        texts = [text.decode() for texts, _ in batches for text in texts]
+        return Reviews(texts, np.concatenate([labels for _, labels in batches]))
 
 
 @dataclass(eq=False)

@@ -11,7 +11,8 @@ class Metric:
     Attributes:
         name: as people write it: "accuracy", "MSE".
         guessing: what the best answer reaches that looks at no input.
-        learnt: from this value on the task counts as learnt, whose price is compared.
+        learnt: from this value on the task counts as learnt, whose price is compared; None for a
+            task that one never has learnt.
         higher_is_better: whether a higher value is a better one.
         share: whether its values are shares of a whole, shown in percent.
         unit: of its values, where they have one.
@@ -20,7 +21,7 @@ class Metric:
 
     name: str
     guessing: float
-    learnt: float
+    learnt: float | None
     higher_is_better: bool
     share: bool = False
     unit: str = ""
@@ -46,7 +47,7 @@ class Metric:
 
     def is_learnt(self, value: float) -> bool:
         """Whether the task counts as learnt at this value."""
-        return self.merit(value) >= self.merit(self.learnt)
+        return self.learnt is not None and self.merit(value) >= self.merit(self.learnt)
 
     def text(self, value: float) -> str:
         """A value as a table has it: shares to three places, others to three digits."""

@@ -41,7 +41,9 @@ class Vocabulary:
             raise ValueError(f"Expected every word once, got these more often: {repeated[:5]}.")
 
     @classmethod
-    def of_most_frequent(cls, texts: Iterable[Iterable[str]], size: int) -> "Vocabulary":
+    def of_most_frequent(
+        cls, texts: Iterable[Iterable[str]], size: int, reserved: Sequence[str] = ()
+    ) -> "Vocabulary":
         """The most frequent words of `texts`, at most `size` numbers with the special words.
 
         More frequent words have lower numbers; words of one frequency go by the alphabet, so that
@@ -50,17 +52,18 @@ class Vocabulary:
         Raises:
             ValueError: if `size` leaves no room for a word.
         """
-        room = size - len(SPECIAL_WORDS)
+        first = [*SPECIAL_WORDS, *reserved]
+        room = size - len(first)
         if room < 1:
             raise ValueError(
-                f"Expected a size of at least {len(SPECIAL_WORDS) + 1}, got {size}: "
-                f"{' and '.join(SPECIAL_WORDS)} take the first numbers."
+                f"Expected a size of at least {len(first) + 1}, got {size}: "
+                f"{' and '.join(first)} take the first numbers."
             )
         counts = Counter()
         for text in texts:
             counts.update(text)
-        by_rank = sorted(counts, key=lambda word: (-counts[word], word))
-        return cls(SPECIAL_WORDS + by_rank[:room])
+        by_rank = sorted(counts.keys() - set(first), key=lambda word: (-counts[word], word))
+        return cls(first + by_rank[:room])
 
     def __len__(self) -> int:
         return len(self.words)

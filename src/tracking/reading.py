@@ -36,6 +36,7 @@ class SweepRecord:
     name: str
     experiment: str
     experiment_id: str
+    status: str
     tags: dict[str, str]
     runs: list[RunRecord]
 
@@ -69,6 +70,7 @@ def read_sweep(run_id: str) -> SweepRecord:
         parent.info.run_name,
         client.get_experiment(parent.info.experiment_id).name,
         parent.info.experiment_id,
+        parent.info.status,
         parent.data.tags,
         [_record(client, child) for child in children],
     )

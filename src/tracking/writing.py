@@ -117,6 +117,7 @@ class TrackedRun(RunWriter):
         params: the configuration, flat.
         parent_run_id: the run this one belongs to, if any.
         source: the program that makes it.
+        run_id: a run that did not end, to go on with; None for a new one.
 
     Attributes:
         experiment_id: MLflow's id of the experiment.
@@ -130,6 +131,7 @@ class TrackedRun(RunWriter):
         params: Mapping[str, Any] = {},
         parent_run_id: str | None = None,
         source: str = "experiments/run.py",
+        run_id: str | None = None,
     ):
         # Not with mlflow.start_run: it obeys MLFLOW_RUN_ID and then forgets the parent.
         all_tags = {
@@ -139,14 +141,22 @@ class TrackedRun(RunWriter):
             "process": f"{socket.gethostname()}:{os.getpid()}",
             **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
         }
-        run = mlflow.MlflowClient().create_run(
-            experiment_id(experiment),
-            tags={key: str(value)[:_LONGEST_TAG] for key, value in all_tags.items()},
-            run_name=name,
-        )
+        if run_id is None:
+            run = mlflow.MlflowClient().create_run(experiment_id(experiment), run_name=name)
+        else:
+            run = mlflow.MlflowClient().get_run(run_id)
         super().__init__(run.info.run_id)
         self.experiment_id = run.info.experiment_id
-        self.log_params(params)
+        self.set_tags(all_tags)
+        if run_id is None:
+            self.log_params(params)
+        else:
+            self._reopen(run)
+
+    def _reopen(self, run):
+        self._client.update_run(self.run_id, status="RUNNING")
+        if "error" in run.data.tags:
+            self._client.delete_tag(self.run_id, "error")
 
     def __enter__(self) -> "TrackedRun":
         return self
@@ -163,6 +173,15 @@ class TrackedRun(RunWriter):
             self.fail(f"{kind.__name__}: {error}")
 
 
-def start_sweep(experiment: str, name: str, tags: Mapping[str, Any]) -> TrackedRun:
-    """The parent run of a sweep, which will hold the comparison."""
-    return TrackedRun(experiment, name, {**tags, "role": "sweep"})
+def start_sweep(
+    experiment: str, name: str, tags: Mapping[str, Any], run_id: str | None = None
+) -> TrackedRun:
+    """The parent run of a sweep, which will hold the comparison.
+
+    Args:
+        experiment: name of the MLflow experiment.
+        name: the sweep's name in the UI.
+        tags: what to find it by.
+        run_id: of a sweep that did not end, to go on with.
+    """
+    return TrackedRun(experiment, name, {**tags, "role": "sweep"}, run_id=run_id)
