@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: setup experiment resume compare list bench ui test lint help
+.PHONY: setup experiment resume compare score sample list bench ui test lint help
 .SILENT:
 
 PYTHON ?= python3.11
@@ -8,6 +8,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 # What was typed as key=value goes on to Hydra as it is, but for the variables of this file.
 OVERRIDES = $(filter-out name=% run=% port=% tests=% PYTHON=%,$(MAKEOVERRIDES))
+ASK = MAKE_OVERRIDES='$(subst ','\'',$(filter-out PYTHON=%,$(MAKEOVERRIDES)))'
 HAND_OVER = MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))'
 
 setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by themselves
@@ -30,6 +31,12 @@ resume: $(READY)  ## Go on with a sweep that was interrupted: make resume [run=<
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run>]
 	$(RUN) -m experiments.compare $(run)
+
+score: $(READY)  ## log P of sentences: make score text="one|another" [run=<id or latest>]
+	$(ASK) $(RUN) -m experiments.score --from-make
+
+sample: $(READY)  ## New text: make sample prompt="..." [temperature=0.8 length=500 run=<id or latest>]
+	$(ASK) $(RUN) -m experiments.sample --from-make
 
 list:  ## Every experiment: its question, its command, its minutes
 	$(PYTHON) experiments/catalogue.py list

@@ -16,8 +16,8 @@ _STATE = "checkpoint.json"
 class Checkpoint:
     """The last epoch that a run has finished, in the run's own folder.
 
-    Weights, the optimiser's state and the state of random numbers are in one file, all else in
-    another, which names the first: whoever is killed while he writes leaves the epoch before.
+    Weights and the optimiser's state are in one file, all else in another, which names the first:
+    whoever is killed while he writes leaves the epoch before.
 
     Attributes:
         directory: the run's folder.
@@ -38,6 +38,7 @@ class Checkpoint:
                     "epoch": epoch,
                     "weights": weights.name,
                     "states": states,
+                    "random": [state.numpy().tolist() for state in _random_states(model)],
                     "configuration": self.configuration,
                 }
             ),
@@ -62,6 +63,8 @@ class Checkpoint:
         self._check(kept["configuration"])
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self.directory / kept["weights"])
+        for state, value in zip(_random_states(model), kept["random"], strict=True):
+            state.assign(value)
         return kept["epoch"], kept["states"]
 
     def _check(self, kept):
@@ -79,3 +82,8 @@ class Checkpoint:
         (self.directory / _STATE).unlink(missing_ok=True)
         for weights in self.directory.glob("epoch_*.weights.h5"):
             weights.unlink(missing_ok=True)
+
+
+def _random_states(model: keras.Model) -> list:
+    """Where dropout is in its random numbers, which Keras does not save with the weights."""
+    return [each for each in model.variables if each.path.endswith("seed_generator_state")]

@@ -22,6 +22,7 @@ from experiments.checkpoint import Checkpoint
 from experiments.diagnosis import Diagnosis
 from experiments.figures import learning_curves
 from experiments.flow_figures import gate_histograms, gate_trace
+from experiments.samples import EpochSamples
 from experiments.sweep import Outcome, Progress, Sweep
 from experiments.training import compile_model, fit, training_steps
 from models import trainable_parameters, units_for_parameters
@@ -110,6 +111,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
         task = load_task(config)
         tracked.set_tags({"data_fingerprint": task.fingerprint})
+        keras.utils.clear_session()  # Or weights' names would count on from the run before.
         keras.utils.set_random_seed(config.seed)
         model = build(config, task)
         compile_model(model, task, config.training)
@@ -124,7 +126,15 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         diagnosis = _diagnosis(model, task, config, tracked)
         checkpoint = Checkpoint(directory, flat(config))
         history, best_epoch = _fit(
-            model, task, config, tracked, best, progress.report, checkpoint, diagnosis
+            model,
+            task,
+            config,
+            tracked,
+            best,
+            progress.report,
+            checkpoint,
+            diagnosis,
+            [EpochSamples(task.tokenizer, tracked)] if config.model.name == "language" else [],
         )
         model.load_weights(best)
         report = task.evaluate(model)
@@ -156,7 +166,8 @@ def _diagnosis(
 ) -> Diagnosis | None:
     if not config.diagnostics.measurements:
         return None
-    return Diagnosis(getattr(model, "network", model), task, config.diagnostics, training_steps(task, config), tracked)
+    network = getattr(model, "network", model)  # Of layers alone, as what measures it needs.
+    return Diagnosis(network, task, config.diagnostics, training_steps(task, config), tracked)
 
 
 def _fit(model, task, config, tracked, *rest) -> tuple[dict[str, list[float]], int]:
@@ -276,6 +287,7 @@ def _tags(config: DictConfig, sweep: Sweep) -> dict[str, str]:
         "cell": config.cell.name,
         "task": config.task.name,
         "seed": config.seed,
+        "model": config.model.name,
         "budget": config.budget.name,
         "experiment": sweep.experiment,
         "git_commit": git_commit(),

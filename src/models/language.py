@@ -121,28 +121,26 @@ class LanguageModel(keras.Model):
         self._mean_loss = keras.metrics.Mean("cross_entropy")
         self._carried = {}
         words = keras.Input((None,), dtype="int32", name="words")
-        self.network = keras.Model(words, self._scores(self._top(words)[0]), name=self.name)
+        self.network = keras.Model(words, self.scores(self.read(words)[0]), name=self.name)
+        # For whoever measures gradients on it; its batches are windows read each by itself.
+        self.network.compile(
+            loss=keras.losses.SparseCategoricalCrossentropy(
+                from_logits=True, reduction="mean_with_sample_weight"
+            )
+        )
         self.built = True
 
     def call(self, words, training=False):
-        return self._scores(self._top(words, training=training)[0])
+        return self.scores(self.read(words, training=training)[0])
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of words, padding included."""
+        return self.embedding.input_dim
 
     def initial_states(self, batch: int) -> list:
         """The states of every layer before the first word: zeros, each `(batch, units)`."""
         return [list(layer.get_initial_state(batch_size=batch)) for layer in self.recurrent]
-
-    def advance(self, words, states):
-        """log P of each word to come after each of some words, and the states after them.
-
-        Args:
-            words: int32 `(batch, steps)`.
-            states: of `initial_states`, or of the call before.
-
-        Returns:
-            log P, float32 `(batch, steps, vocabulary)`, and the states.
-        """
-        top, states = self._top(words, states)
-        return tf.nn.log_softmax(self._scores(top)), states
 
     def negative_log_likelihoods(self, tokens: np.ndarray, start: int) -> np.ndarray:
         """-log P of every token given all before it, in nats, float64 `(tokens,)`.
@@ -166,11 +164,20 @@ class LanguageModel(keras.Model):
 
     @tf.function(reduce_retracing=True)
     def _advance_on(self, words, following, states):
-        top, states = self._top(words, states)
+        top, states = self.read(words, states)
         return self._nll(top, following), states
 
-    def _top(self, words, states=None, training=False):
-        """The last layer's output `(batch, steps, units)`, and the states of all layers."""
+    def read(self, words, states=None, training=False):
+        """The last layer's output for some words, and the states of all layers after them.
+
+        Args:
+            words: int32 `(batch, steps)`.
+            states: of `initial_states`, or of the call before; None for the former.
+            training: whether to drop what `dropout` says.
+
+        Returns:
+            `(batch, steps, units)`, and the states.
+        """
         x, after = self.embedding(words), []
         for number, (layer, drop) in enumerate(zip(self.recurrent, self.drop, strict=False)):
             if self.dropout:
@@ -180,7 +187,8 @@ class LanguageModel(keras.Model):
             after.append(state)
         return (self.drop[-1](x, training=training) if self.dropout else x), after
 
-    def _scores(self, top):
+    def scores(self, top):
+        """Scores of every word to come next, `(..., vocabulary)`, of the last layer's output."""
         return self.embedding(top, reverse=True) if self.head is None else self.head(top)
 
     def _nll(self, top, following):
@@ -189,7 +197,7 @@ class LanguageModel(keras.Model):
         if isinstance(self.head, AdaptiveSoftmax):
             losses = self.head.negative_log_likelihood(rows, words)
         else:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(words, self._scores(rows))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(words, self.scores(rows))
         return tf.reshape(losses, tf.shape(following))
 
     def train_step(self, data):
@@ -198,9 +206,7 @@ class LanguageModel(keras.Model):
             loss, total = self._carry_on(words, begins, following, weights, training=True)
             scaled = self.optimizer.scale_loss(loss)
         weights_ = self.trainable_variables
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(scaled, weights_), weights_, strict=True)
-        )
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights_), weights_, strict=True))
         return self._followed(loss, total)
 
     def test_step(self, data):
@@ -213,7 +219,7 @@ class LanguageModel(keras.Model):
         states = tree.map_structure(
             lambda state: tf.where(begins[:, None], tf.zeros_like(state), state), carried
         )
-        top, after = self._top(words, states, training)
+        top, after = self.read(words, states, training)
         tree.map_structure(lambda variable, state: variable.assign(state), carried, after)
         total = tf.reduce_sum(weights)
         return tf.reduce_sum(self._nll(top, following) * weights) / total, total

@@ -104,7 +104,9 @@ class LanguageModelling(Task):
     def _fingerprint(self) -> str:
         options = {name: value for name, value in asdict(self).items() if name != "path"}
         words = json.dumps([options, self.tokenizer.to_json()], sort_keys=True)
-        arrays = {split: getattr(self, split).tokens for split in ("training", "validation", "test")}
+        arrays = {
+            split: getattr(self, split).tokens for split in ("training", "validation", "test")
+        }
         return fingerprint({"options": np.frombuffer(words.encode(), np.uint8), **arrays})
 
     def answers(self) -> dict:

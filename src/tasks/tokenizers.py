@@ -42,7 +42,7 @@ class Tokenizer:
         raise NotImplementedError
 
     def encode(self, text: str) -> np.ndarray:
-        """The number of each token, int32 `(tokens,)`; `<UNK>`'s for those not in the vocabulary."""
+        """The number of each token, int32 `(tokens,)`; those not known are `<UNK>`."""
         return self._vocabulary.encode(self.tokens(text))
 
     def decode(self, numbers: Sequence[int]) -> str:

@@ -2,7 +2,16 @@
 
 from tracking.abandoned import fail_abandoned_runs
 from tracking.addresses import how_to_browse, page
-from tracking.reading import NoSuchRunError, RunRecord, SweepRecord, latest_sweep, read_sweep
+from tracking.reading import (
+    NoSuchRunError,
+    RunRecord,
+    SweepRecord,
+    files_of,
+    latest_run,
+    latest_sweep,
+    read_run,
+    read_sweep,
+)
 from tracking.store import connect
 from tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
 
@@ -15,9 +24,12 @@ __all__ = [
     "TrackedRun",
     "connect",
     "fail_abandoned_runs",
+    "files_of",
     "how_to_browse",
+    "latest_run",
     "latest_sweep",
     "page",
+    "read_run",
     "read_sweep",
     "start_sweep",
 ]

@@ -1,5 +1,6 @@
 """Reading the runs of a sweep back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,47 @@ def read_sweep(run_id: str) -> SweepRecord:
         parent.data.tags,
         [_record(client, child) for child in children],
     )
+
+
+def read_run(run_id: str) -> RunRecord:
+    """The run of an id.
+
+    Raises:
+        NoSuchRunError: if there is none.
+    """
+    client = mlflow.MlflowClient()
+    try:
+        return _record(client, client.get_run(run_id))
+    except MlflowException as error:
+        raise NoSuchRunError(
+            f"There is no run {run_id!r} in {mlflow.get_tracking_uri()}; expected the id of a run, "
+            "as its page in the UI shows it."
+        ) from error
+
+
+def latest_run(tags: Mapping[str, str]) -> RunRecord | None:
+    """The run with these tags that started last of those that ended well, or None."""
+    client = mlflow.MlflowClient()
+    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    runs = client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()],
+        " and ".join([*wanted, "attributes.status = 'FINISHED'"]),
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return _record(client, runs[0]) if runs else None
+
+
+def files_of(run_id: str, folder: str) -> str:
+    """Where the files are that a run has kept in a folder; they are fetched if need be.
+
+    Raises:
+        OSError: if they are not there.
+    """
+    try:
+        return mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{folder}")
+    except MlflowException as error:
+        raise OSError(str(error)) from error
 
 
 def latest_sweep() -> str | None:

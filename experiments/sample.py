@@ -1,0 +1,90 @@
+"""What would come next? New text from a trained language model.
+
+python -m experiments.sample prompt="ROMEO:" temperature=0.8 length=500 [run=<id>]
+"""
+
+import sys
+import time
+
+import numpy as np
+
+from experiments.speaking import (
+    LATEST,
+    Option,
+    any_text,
+    load_speaker,
+    options_of,
+    refusing,
+    text_pieces,
+    whole,
+)
+from experiments.terminal import say
+
+_OPTIONS = {
+    "run": any_text(LATEST),
+    "prompt": any_text(""),
+    "temperature": Option(float, lambda value: 0 <= value < 1e6, "a number of at least 0", 1.0),
+    "top_k": whole(1),
+    "top_p": Option(float, lambda value: 0 < value <= 1, "more than 0 and at most 1", 1.0),
+    "length": whole(1, 500),
+    "n": whole(1, 1),
+    "seed": whole(0, 0),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write `n` texts of at most `length` tokens as they are drawn."""
+    options = options_of(arguments, _OPTIONS)
+    speaker = load_speaker(options["run"])
+    from tasks.vocabulary import UNKNOWN
+
+    tokenizer = speaker.tokenizer
+    prompt = _prompt(tokenizer, options["prompt"])
+    say.print(f"{speaker.name}", style="dim", soft_wrap=True)
+    strange = int((prompt == UNKNOWN).sum())
+    if strange:
+        say.print(f"{strange} of the prompt's {len(prompt)} tokens are read as <UNK>.", style="dim")
+    started, drawn = time.perf_counter(), 0
+    for number in range(options["n"]):
+        if options["n"] > 1:
+            say.print(f"--- {number + 1} ---", style="dim")
+        drawn += _write(speaker, prompt, options, number)
+    rate = drawn / (time.perf_counter() - started)
+    say.print(f"{drawn} tokens, {rate:.0f} a second", style="dim")
+    return 0
+
+
+def _prompt(tokenizer, text: str) -> np.ndarray:
+    """Its tokens. The text goes on after them, so it has no end mark yet."""
+    prompt = tokenizer.encode(text)
+    ended = text.rstrip().endswith((".", "!", "?"))
+    if tokenizer.end is not None and len(prompt) and prompt[-1] == tokenizer.end and not ended:
+        prompt = prompt[:-1]
+    return prompt
+
+
+def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> int:
+    """One text to the terminal as it comes; returns the number of tokens drawn."""
+    settings = {name: options[name] for name in ("temperature", "top_k", "top_p")}
+    pieces = text_pieces(
+        speaker.model,
+        speaker.tokenizer,
+        prompt,
+        length=options["length"],
+        seed=options["seed"],
+        number=number,
+        **settings,
+    )
+    drawn = 0
+    sys.stdout.write(speaker.tokenizer.decode(prompt))
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+        drawn += 1
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    return drawn
+
+
+if __name__ == "__main__":
+    refusing(main)

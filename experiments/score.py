@@ -1,0 +1,107 @@
+"""How probable is this sentence?
+
+python -m experiments.score text="the apple and pair salad|the apple and pear salad" [run=<id>]
+"""
+
+import math
+from pathlib import Path
+
+from rich.text import Text
+
+from experiments.checks import RefusedError
+from experiments.speaking import LATEST, any_text, load_speaker, options_of, refusing
+from experiments.terminal import say, show_table
+
+BETWEEN = "|"
+"""Separates the texts of one command line."""
+
+_OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
+_MOST_TOKENS_SHOWN = 200
+
+
+def main(arguments: list[str]) -> int:
+    """Say log P and perplexity of each text, and log P of each of its tokens."""
+    options = options_of(arguments, _OPTIONS)
+    texts = _texts(options)
+    speaker = load_speaker(options["run"])
+    from models.scoring import score
+
+    tokenizer = speaker.tokenizer
+    scored = []
+    for text in texts:
+        words = tokenizer.tokens(text)
+        if not words:
+            raise RefusedError(f"text: expected a word at least, got {text!r}.")
+        numbers = tokenizer.encode(text)
+        shown = [_shown(w, tokenizer.vocabulary[n]) for w, n in zip(words, numbers, strict=True)]
+        scored.append((text, shown, score(speaker.model, numbers, tokenizer.start)))
+    say.print(f"{speaker.name}", soft_wrap=True)
+    scored.sort(key=lambda each: -each[2].total)
+    for text, shown, found in scored:
+        _show(text, shown, found)
+    if len(scored) > 1:
+        _rank(scored)
+    return 0
+
+
+def _texts(options) -> list[str]:
+    if (options["text"] is None) == (options["file"] is None):
+        raise RefusedError(
+            f'text: expected text="a sentence", or several, "one{BETWEEN}another", or file=<path> '
+            "with a text on each line; got "
+            + ("neither." if options["text"] is None else "both text and file.")
+        )
+    if options["text"] is not None:
+        return [text.strip() for text in options["text"].split(BETWEEN)]
+    try:
+        lines = Path(options["file"]).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(
+            f"file: expected a text file in UTF-8, got {options['file']}: {error}"
+        ) from error
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise RefusedError(f"file: expected a text on each line, and {options['file']} is empty.")
+    return texts
+
+
+def _shown(word: str, known: str) -> str:
+    """A token for people; one that the model does not know says as what it was read."""
+    plain = repr(word)[1:-1] if len(word) == 1 and not word.isprintable() else word
+    return plain if known == word else f"{plain} (as {known})"
+
+
+def _show(text, shown, found):
+    say.print(Text(f"\n{text}"), style="bold", soft_wrap=True)
+    say.print(
+        f"log P {found.total:.2f} nats, {len(shown)} tokens, perplexity {found.perplexity:.1f}"
+    )
+    listed = list(zip(shown, found.log_p, strict=True))
+    if len(listed) > _MOST_TOKENS_SHOWN:
+        say.print(f"The first {_MOST_TOKENS_SHOWN} of them:")
+    listed = listed[:_MOST_TOKENS_SHOWN]
+    columns = {
+        "token": [word for word, _ in listed],
+        "log P": [f"{value:.2f}" for _, value in listed],
+        "P": [f"{math.exp(value):.2g}" for _, value in listed],
+    }
+    show_table(columns, None)
+
+
+def _rank(scored):
+    best = scored[0][2].total
+    columns = {
+        "text": [text for text, _, _ in scored],
+        "log P": [f"{found.total:.2f}" for *_, found in scored],
+        "perplexity": [f"{found.perplexity:.1f}" for *_, found in scored],
+        "times less probable\nthan the first": [_times(best - found.total) for *_, found in scored],
+    }
+    show_table(columns, "Most probable first")
+
+
+def _times(difference: float) -> str:
+    return f"{math.exp(difference):.3g}" if difference < 700 else f"e^{difference:.0f}"
+
+
+if __name__ == "__main__":
+    refusing(main)

@@ -1,0 +1,146 @@
+"""What was computed is not lost: a run, and a sweep, go on after the last epoch that was done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import mlflow
+import pytest
+
+from experiments.catalogue import CONFIGURATION
+from experiments.checkpoint import Checkpoint
+from experiments.run import run
+from experiments.sweep import Progress
+from tests.experiments.conftest import composed
+
+TINY = [
+    "task=pydoc_char",
+    "cell=gru",
+    "model.units=8",
+    "model.dropout=0.3",
+    "training.batch_size=8",
+    "training.window=20",
+    "task.train_tokens=3000",
+    "task.evaluation_tokens=1000",
+    "budget.epochs=4",
+]
+
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def _interrupted(config, directory, monkeypatch, epochs=2):
+    save = Checkpoint.save
+
+    def stopping(self, model, epoch, states):
+        save(self, model, epoch, states)
+        if epoch == epochs:
+            raise _StoppedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "save", stopping)
+        with pytest.raises(_StoppedError):
+            run(config, directory)
+
+
+def _interrupted_and_resumed(config, directory, monkeypatch):
+    _interrupted(config, directory, monkeypatch)
+    return run(config, directory)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [*TINY, "diagnostics=gradients", "diagnostics.measurements=4", "diagnostics.examples=2"],
+        ["task=agreement", "cell=simple_rnn", "budget=quick", "budget.epochs=4", "model.units=4"],
+        ["task=adding", "cell=gru", "budget=quick", "budget.epochs=3", "model.units=4"],
+    ],
+    ids=["language model", "examples", "fresh examples"],
+)
+def test_an_interrupted_run_ends_as_if_it_had_not_been(overrides, tmp_path, monkeypatch):
+    config = composed(*overrides)
+    whole = run(config, tmp_path / "whole")
+    resumed = _interrupted_and_resumed(config, tmp_path / "resumed", monkeypatch)
+    for name, values in whole.history.items():
+        if "seconds" not in name:
+            assert resumed.history[name] == pytest.approx(values, rel=1e-4), name
+    assert resumed.metrics == pytest.approx(whole.metrics, rel=1e-4)
+    assert resumed.best_epoch == whole.best_epoch
+
+
+def test_it_goes_on_in_the_same_run_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    config = composed(*TINY)
+    result = _interrupted_and_resumed(config, tmp_path / "run", monkeypatch)
+    tracked = mlflow.MlflowClient().get_run(result.run_id)
+    assert tracked.info.status == "FINISHED"
+    assert "error" not in tracked.data.tags
+    losses = mlflow.MlflowClient().get_metric_history(result.run_id, "validation/loss")
+    assert [metric.step for metric in losses] == [1, 2, 3, 4]
+    assert not list((tmp_path / "run").glob("*.weights.h5"))
+
+
+def test_another_configuration_is_no_continuation(tmp_path, monkeypatch):
+    _interrupted(composed(*TINY), tmp_path / "run", monkeypatch, epochs=1)
+    with pytest.raises(ValueError, match=r"seed was 1, is 2. Put that back, or start anew"):
+        run(composed(*TINY, "seed=2"), tmp_path / "run")
+
+
+def test_a_checkpoint_half_written_leaves_the_one_before(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    checkpoint = Checkpoint(tmp_path, {"seed": 1})
+    checkpoint.save(model, 1, [])
+    (tmp_path / "epoch_2.weights.h5").write_bytes(b"half of it")
+    assert checkpoint.restore(model) == (1, [])
+
+
+def test_a_killed_sweep_goes_on(tmp_path):
+    arguments = [*TINY, "budget.epochs=400", "seed=1,2", f"hydra.sweep.dir={tmp_path}/sweep"]
+    arguments.remove("budget.epochs=4")
+    process = _started(*arguments)
+    state = tmp_path / "sweep" / "0" / "checkpoint.json"
+    while not state.exists():
+        assert process.poll() is None, "the sweep ended before its first epoch did"
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    client = mlflow.MlflowClient()
+    [parent] = client.search_runs(["1"], "tags.role = 'sweep'")
+    # The rest would take a minute: two epochs more will do.
+    kept = Progress(tmp_path / "sweep" / "0")
+    done = _shorten(parent.info.run_id, client, state)
+    assert _started("--resume", parent.info.run_id).wait() == 0
+    losses = client.get_metric_history(kept.run_id, "validation/loss")
+    assert [metric.step for metric in losses] == list(range(1, done + 3))
+    runs = client.search_runs(["1"], "tags.model = 'language'")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 2
+    assert _started("--resume", parent.info.run_id).wait() == 2  # It has ended.
+
+
+def _started(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments", *arguments],
+        cwd=CONFIGURATION.parent,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _shorten(run_id, client, state):
+    """Have a killed sweep end two epochs after the last one of its first run."""
+    kept = json.loads(state.read_text())
+    epochs = kept["epoch"] + 2
+    kept["configuration"]["budget.epochs"] = epochs
+    state.write_text(json.dumps(kept))
+    arguments = json.loads(client.get_run(run_id).data.tags["arguments"])
+    arguments = [each.replace("budget.epochs=400", f"budget.epochs={epochs}") for each in arguments]
+    client.set_tag(run_id, "arguments", json.dumps(arguments))
+    return kept["epoch"]

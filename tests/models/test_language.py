@@ -1,0 +1,176 @@
+"""A language model's probabilities, and the states it carries."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import layers
+from models import AdaptiveSoftmax, build_language_model
+from tasks.streams import Stream, evaluation_batches, training_batches
+
+WORDS = 30
+START = 2
+KINDS = {
+    "one-hot": {"embedding": None},
+    "softmax": {"embedding": 5},
+    "tied": {"embedding": 8, "tied": True},
+    "adaptive": {"embedding": 5, "head": "adaptive", "cutoffs": [6, 15]},
+    "deep": {"embedding": 5, "layers": 2, "dropout": 0.5},
+}
+
+
+def _model(kind="softmax", unit=layers.LSTM, seed=1):
+    keras.utils.set_random_seed(seed)
+    model = build_language_model(unit, vocabulary_size=WORDS, units=8, **KINDS[kind])
+    for weight in model.trainable_weights:  # Biases and all, so that nothing is right by chance.
+        weight.assign(np.random.default_rng(seed).normal(0, 0.5, weight.shape))
+    return model
+
+
+def _tokens(count, seed=0):
+    return np.random.default_rng(seed).integers(1, WORDS, count).astype(np.int32)
+
+
+def _one_at_a_time(model, tokens):
+    """-log P of each token: slow, obvious, with the whole prefix read again each time."""
+    losses = []
+    for position, token in enumerate(tokens):
+        prefix = np.concatenate([[START], tokens[:position]])[None]
+        scores = np.asarray(model(prefix), np.float64)[0, -1]
+        p = np.exp(scores) / np.exp(scores).sum()
+        losses.append(-np.log(p[token]))
+    return np.array(losses)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_p_equals_that_of_the_whole_prefix_read_again(kind):
+    model, tokens = _model(kind), _tokens(25)
+    found = model.negative_log_likelihoods(tokens, START)
+    np.testing.assert_allclose(found, _one_at_a_time(model, tokens), atol=2e-5)
+
+
+@pytest.mark.parametrize("unit", [layers.SimpleRNN, layers.GRU, layers.MinGRU, keras.layers.LSTM])
+def test_states_are_carried_over_long_texts(unit):
+    model, tokens = _model(unit=unit), _tokens(530)  # more than a window
+    states, losses, before = model.initial_states(1), [], START
+    read = tf.function(model.read)
+    for token in tokens:
+        top, states = read(tf.constant([[before]]), states)
+        log_p = tf.nn.log_softmax(model.scores(top))
+        losses.append(-float(log_p[0, 0, token]))
+        before = token
+    found = model.negative_log_likelihoods(tokens, START)
+    np.testing.assert_allclose(found, losses, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_may_come_next_has_a_probability_of_1_together(kind):
+    scores = _model(kind)(_tokens(20)[None])
+    p = np.exp(np.asarray(tf.nn.log_softmax(scores), np.float64)).sum(-1)
+    np.testing.assert_allclose(p, 1, atol=1e-5)
+
+
+def test_an_adaptive_softmax_gives_probabilities_as_they_are():
+    head = AdaptiveSoftmax(WORDS, [6, 15])
+    log_p = np.asarray(head(np.random.default_rng(0).normal(size=(7, 32))), np.float64)
+    np.testing.assert_allclose(np.exp(log_p).sum(-1), 1, atol=1e-5)
+    rows, words = np.random.default_rng(1).normal(size=(40, 32)).astype("float32"), _tokens(40)
+    found = head.negative_log_likelihood(rows, words)
+    np.testing.assert_allclose(found, -np.asarray(head(rows))[np.arange(40), words], atol=1e-5)
+
+
+def test_an_adaptive_softmax_follows_its_equation():
+    head = AdaptiveSoftmax(WORDS, [6, 15])
+    a = np.random.default_rng(0).normal(size=32).astype("float32")
+    log_p = np.asarray(head(a[None]))[0]
+    softmax = lambda z: np.exp(z) / np.exp(z).sum()  # noqa: E731
+    p_head = softmax(a @ head.head.numpy() + head.bias.numpy())
+    p_rare = softmax(a @ head.reductions[1].numpy() @ head.tails[1].numpy())
+    np.testing.assert_allclose(np.exp(log_p[:6]), p_head[:6], rtol=1e-4)
+    np.testing.assert_allclose(np.exp(log_p[15:]), p_head[7] * p_rare, rtol=1e-4)
+    assert head.reductions[0].shape == (32, 8)
+    assert head.reductions[1].shape == (32, 2)
+
+
+@pytest.mark.parametrize("cutoffs", [[], [0, 3], [5, 5], [9, 4], [WORDS]])
+def test_cutoffs_that_cut_nothing_are_refused(cutoffs):
+    with pytest.raises(ValueError, match=r"`cutoffs`: expected numbers that rise"):
+        AdaptiveSoftmax(WORDS, cutoffs)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "adaptive"])
+def test_an_evaluation_in_one_stream_is_exact(kind):
+    model, tokens = _model(kind), _tokens(157)
+    model.compile(jit_compile=False)
+    found = model.evaluate(evaluation_batches(Stream(tokens, START), 1, 20), verbose=0)
+    assert found[0] == pytest.approx(model.negative_log_likelihoods(tokens, START).mean(), rel=1e-5)
+
+
+def test_an_epoch_begins_with_states_of_zero_whatever_was_read_before():
+    model = _model()
+    model.compile(jit_compile=False)
+    batches = evaluation_batches(Stream(_tokens(120), START), 2, 20)
+    first = model.evaluate(batches, verbose=0)[0]
+    assert model.evaluate(batches, verbose=0)[0] == pytest.approx(first, rel=1e-6)
+
+
+def test_gradients_end_where_a_window_begins():
+    """A window's gradient is that of a model that begins with the states carried to it."""
+    tokens = _tokens(81)
+    windows = list(Stream(tokens, START).training_windows(2, 10, 0))
+    model = _model()
+    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    model.train_step(windows[0])
+    states = tf.nest.map_structure(tf.identity, model._states_carried(2, True))
+    (x, _), y, _ = windows[1]
+    with tf.GradientTape() as tape:
+        top, _ = model.read(x, states)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, model.scores(top)))
+    expected = tape.gradient(loss, model.trainable_weights)
+    before = [weight.numpy() for weight in model.trainable_weights]
+    model.compile(keras.optimizers.SGD(1.0), jit_compile=False)
+    model.train_step(windows[1])
+    for weight, old, gradient in zip(model.trainable_weights, before, expected, strict=True):
+        change = old - weight.numpy()
+        np.testing.assert_allclose(change, tf.convert_to_tensor(gradient), atol=1e-5)
+
+
+def test_training_learns_a_text_that_repeats():
+    tokens = np.tile(_tokens(10), 60)
+    keras.utils.set_random_seed(1)
+    model = build_language_model(layers.GRU, vocabulary_size=WORDS, units=16, embedding=8)
+    model.compile(keras.optimizers.Adam(0.02), jit_compile=False)
+    batches = training_batches(Stream(tokens, START), 4, 20, seed=1)
+    history = model.fit(batches, epochs=12, shuffle=False, verbose=0).history
+    assert history["cross_entropy"][-1] < 0.1 < history["cross_entropy"][0]
+    np.testing.assert_allclose(np.exp(history["loss"]), history["perplexity"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_model_is_the_same_model(kind, tmp_path):
+    model = _model(kind)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    words = _tokens(12)[None]
+    np.testing.assert_allclose(again(words), model(words), atol=1e-6)
+    np.testing.assert_allclose(again.network(words), model.network(words), atol=1e-6)
+
+
+def test_tied_weights_are_the_same_weights():
+    model = _model("tied")
+    assert sum(weight.shape[0] == WORDS for weight in model.trainable_weights) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"direction": "bidirectional"}, "has seen that word, so its probability"),
+        ({"head": "sampled"}, "expected one of softmax, adaptive, got 'sampled'"),
+        ({"tied": True, "embedding": 5}, "got embedding 5 and units 8"),
+        ({"tied": True, "embedding": 8, "head": "adaptive"}, "expected head 'softmax'"),
+    ],
+)
+def test_what_is_no_language_model_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        build_language_model(layers.GRU, vocabulary_size=WORDS, units=8, **options)

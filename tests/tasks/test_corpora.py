@@ -1,0 +1,91 @@
+"""Texts from files of every kind, and splits of which none knows another."""
+
+import pytest
+
+from tasks.corpora import pydoc, read_text, text
+from tasks.task import MissingDataError
+
+LINES = [f"line number {number} of a text that no other line is like\n" for number in range(400)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a text.txt"
+    path.write_text("".join(LINES))
+    return path
+
+
+def test_a_file_is_cut_at_ends_of_lines(file):
+    corpus = text(file)
+    parts = [corpus.training, corpus.validation, corpus.test]
+    assert "".join(parts) == file.read_text()
+    assert all(part.endswith("\n") for part in parts)
+    assert [round(len(part) / len(file.read_text()), 2) for part in parts] == [0.9, 0.05, 0.05]
+    assert corpus.repeated_share("test") == 0
+
+
+def test_whole_files_of_a_large_folder_go_to_a_split(tmp_path):
+    for number in range(25):
+        (tmp_path / f"{number:02}.txt").write_text(f"file {number}\n" * 50)
+    (tmp_path / ".hidden").write_bytes(b"\xff")
+    corpus = text(tmp_path)
+    splits = [
+        {line.split()[1] for line in part.splitlines()}
+        for part in (corpus.training, corpus.validation, corpus.test)
+    ]
+    assert sum(map(len, splits)) == len(set.union(*splits)) == 25
+    assert all(splits)
+
+
+def test_few_files_are_one_text(tmp_path):
+    (tmp_path / "b.txt").write_text("".join(LINES[200:]).rstrip("\n"))
+    (tmp_path / "a.txt").write_text("".join(LINES[:200]))
+    corpus = text(tmp_path)
+    assert corpus.training + corpus.validation + corpus.test == "".join(LINES)
+
+
+def test_repeated_lines_are_counted(tmp_path):
+    path = tmp_path / "twice.txt"
+    path.write_text("".join(LINES[:200] * 2))
+    assert text(path).repeated_share("test") == 1
+
+
+def test_byte_order_marks_and_other_line_ends_are_no_text(tmp_path):
+    path = tmp_path / "windows.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
+    assert read_text(path) == "one\ntwo\nthree\n"
+
+
+def test_what_is_not_utf_8_is_named_with_its_place(tmp_path):
+    path = tmp_path / "latin.txt"
+    path.write_bytes("abc é".encode("latin1"))
+    message = r"latin.txt: expected text in UTF-8, and byte 4 .*e9.*iconv"
+    with pytest.raises(ValueError, match=message):
+        read_text(path)
+
+
+def test_an_empty_file_is_named(tmp_path):
+    path = tmp_path / "nothing.txt"
+    path.write_text(" \n")
+    with pytest.raises(ValueError, match=r"nothing.txt: expected a text, and the file is empty"):
+        text(path)
+
+
+def test_missing_texts_are_named(tmp_path):
+    with pytest.raises(MissingDataError, match=r"task.path=<path>"):
+        text(None)
+    with pytest.raises(MissingDataError, match="there is no"):
+        text(tmp_path / "nowhere")
+    with pytest.raises(MissingDataError, match="found none"):
+        text(tmp_path)
+
+
+def test_pydoc_has_no_paragraph_in_two_splits():
+    corpus = pydoc()
+    parts = [corpus.training, corpus.validation, corpus.test]
+    paragraphs = [{p.strip() for p in part.split("\n\n") if len(p.strip()) >= 40} for part in parts]
+    assert not paragraphs[0] & paragraphs[1]
+    assert not paragraphs[0] & paragraphs[2]
+    assert corpus.repeated_share("validation") == corpus.repeated_share("test") == 0
+    assert len(corpus.training) > 250_000
+    assert min(len(corpus.validation), len(corpus.test)) > 15_000

@@ -1,0 +1,154 @@
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.language import Characters, Words
+from tasks.task import MissingDataError
+from tasks.vocabulary import UNKNOWN
+
+PREPARED = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+needs_shakespeare = pytest.mark.skipif(
+    not (PREPARED / "tiny_shakespeare").is_dir(),
+    reason=f"there is no tiny_shakespeare in {PREPARED}",
+)
+PTB = PREPARED.parent / "text" / "ptb"
+needs_ptb = pytest.mark.skipif(not PTB.is_dir(), reason=f"there is no Penn Treebank in {PTB}")
+
+
+class _AllAlike:
+    """A model to which every token is as probable as any other of 50."""
+
+    def negative_log_likelihoods(self, tokens, start):  # noqa: ARG002
+        return np.full(len(tokens), math.log(50))
+
+
+@pytest.fixture(scope="module")
+def characters():
+    task = Characters()
+    task.load()
+    return task
+
+
+@pytest.fixture(scope="module")
+def words():
+    task = Words(vocabulary_size=500)
+    task.load()
+    return task
+
+
+def test_the_vocabulary_is_that_of_training_alone(characters, words):
+    assert characters.unknown_share["training"] == 0
+    assert max(characters.training.tokens) == characters.classes - 1
+    assert words.classes == 501  # with <PAD>
+    assert words.unknown_share["test"] > words.unknown_share["training"] > 0.1
+
+
+def test_every_token_of_the_test_counts(characters):
+    found = characters.evaluate(_AllAlike())
+    assert found.metrics["perplexity"] == pytest.approx(50)
+    assert found.metrics["bits_per_character"] == pytest.approx(math.log2(50))
+    [letters] = found.breakdowns.values()
+    isalpha = [characters.vocabulary[number].isalpha() for number in characters.test.tokens]
+    assert sum(point.count for point in letters) == sum(isalpha)
+    assert letters[0].at == 1
+
+
+def test_perplexity_judges_words(words):
+    found = words.evaluate(_AllAlike())
+    assert found.metrics[words.metric.key] == pytest.approx(50)
+    assert found.metrics["unknown_share"] == (words.test.tokens == UNKNOWN).mean()
+    [ranks] = found.breakdowns.values()
+    assert [point.at for point in ranks] == [1, 10, 100]
+    assert sum(point.count for point in ranks) == len(words.test)
+
+
+def test_guessing_is_by_frequency_alone(words):
+    counts = np.bincount(words.training.tokens, minlength=words.classes) + 1.0
+    p = counts / counts.sum()
+    expected = np.exp(-np.mean([np.log(p[token]) for token in words.test.tokens]))
+    assert words.metric.guessing == pytest.approx(expected)
+
+
+def test_caps_take_the_first_tokens():
+    task = Characters(train_tokens=5000, evaluation_tokens=1000)
+    task.load()
+    splits = (task.training, task.validation, task.test)
+    assert [len(split) for split in splits] == [5000, 1000, 1000]
+
+
+def test_the_fingerprint_is_of_the_data_and_not_of_their_place(tmp_path):
+    prints = set()
+    for name, content in (("a", "same"), ("b", "same"), ("c", "other")):
+        path = tmp_path / name
+        path.write_text(f"{content} words in every line of this\n" * 4000)
+        task = Words("text", str(path))
+        task.load()
+        prints.add(task.fingerprint)
+    assert len(prints) == 2
+
+
+def test_a_text_too_short_says_how_long_it_should_be(tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("too short a text\n" * 100)
+    with pytest.raises(ValueError, match="expected 1000 tokens for validation at least, got 8"):
+        Characters("text", str(path)).load()
+
+
+def test_windows_to_look_into_are_text_that_goes_on(characters):
+    examples = characters.examples_to_look_into(4)
+    np.testing.assert_array_equal(examples.inputs[:, 1:], examples.targets[:, :-1])
+    assert examples.inputs.shape == (4, 100)
+    assert len(characters.names_of_steps(examples.inputs[0])) == 100
+
+
+def test_windows_are_required(characters):
+    with pytest.raises(ValueError, match=r"training.window: expected the steps of a window"):
+        characters.training_batches(8, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"corpus": "bible"}, "expected shakespeare, pydoc, ptb, text, got 'bible'"),
+        ({"train_tokens": 10}, "`train_tokens`: expected a whole number of at least 1000, got 10"),
+        ({"evaluation_tokens": "all"}, "`evaluation_tokens`"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        Characters(**options)
+
+
+def test_a_corpus_that_needs_no_path_refuses_one():
+    with pytest.raises(ValueError, match="corpus pydoc needs none"):
+        Characters("pydoc", path="here").load()
+
+
+def test_a_part_of_ptb_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "ptb.train.txt").write_text("a b\n")
+    with pytest.raises(MissingDataError, match=r"where ptb.valid.txt, ptb.test.txt is not"):
+        Words("ptb", str(tmp_path)).load()
+
+
+@needs_shakespeare
+def test_shakespeare_is_all_there():
+    task = Characters("shakespeare")
+    task.load()
+    assert [len(split) for split in (task.training, task.validation, task.test)] == [
+        1_003_854,
+        55_770,
+        55_770,
+    ]
+    assert task.classes == 2 + 65
+
+
+@needs_ptb
+def test_ptb_has_the_known_counts():
+    task = Words("ptb", str(PTB))
+    task.load()
+    counts = [len(split) for split in (task.training, task.validation, task.test)]
+    assert counts == [929_589, 73_760, 82_430]
+    assert task.classes == 10_001  # with <PAD>
