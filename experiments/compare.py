@@ -135,6 +135,7 @@ def _columns(variants: list[Variant], exploded: Mapping[str, int]) -> dict[str, 
                 "worst run": f"{metric.text(metric.worst(found))} of {len(found)}",
                 **({} if metric.learnt is None else {f"to {metric.learnt_text}": variant.price()}),
                 **flow_comparison.columns(variant.runs),
+                **_context(variant),
             }
         )
     if exploded:
@@ -145,6 +146,12 @@ def _columns(variants: list[Variant], exploded: Mapping[str, int]) -> dict[str, 
             row["diverged"] = f"{count} of {count + ended.get(row['variant'], 0)}"
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name, "") for row in rows] for name in names}
+
+
+def _context(variant: Variant) -> dict[str, str]:
+    """How many tokens of context a language model makes use of, where that was measured."""
+    enough = variant.last("test/context")
+    return {"context\nused": ", ".join(f"{tokens:.0f}" for tokens in enough)} if len(enough) else {}
 
 
 def _mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:

@@ -11,6 +11,7 @@ from models.stack import Unit
 
 HEADS = ("softmax", "adaptive")
 _EXACT_STEPS = 512  # of a window in `negative_log_likelihoods`
+_ROWS = 250  # read at once in `next_negative_log_likelihoods`
 
 
 def build_language_model(
@@ -161,6 +162,27 @@ class LanguageModel(keras.Model):
             )
             found.append(losses.numpy()[0, : len(tokens[part])])
         return np.concatenate(found).astype("float64") if found else np.zeros(0)
+
+    def next_negative_log_likelihoods(self, words: np.ndarray, following: np.ndarray) -> np.ndarray:
+        """-log P of the word after each row of words, of which each begins anew, in nats.
+
+        Args:
+            words: int32 `(rows, steps)`.
+            following: int32 `(rows,)`.
+
+        Returns:
+            float64 `(rows,)`.
+        """
+        found = []
+        for begin in range(0, len(words), _ROWS):
+            rows = slice(begin, begin + _ROWS)
+            found.append(self._next(words[rows], following[rows]).numpy())
+        return np.concatenate(found).astype("float64")
+
+    @tf.function
+    def _next(self, words, following):
+        top, _ = self.read(words)
+        return self._nll(top[:, -1:], following[:, None])[:, 0]
 
     @tf.function(reduce_retracing=True)
     def _advance_on(self, words, following, states):

@@ -10,6 +10,7 @@ import numpy as np
 from tasks import streams
 from tasks.breakdowns import points
 from tasks.cache import fingerprint
+from tasks.context import use_of_context
 from tasks.corpora import CORPORA, Corpus
 from tasks.examples import Examples
 from tasks.metric import Metric
@@ -23,6 +24,7 @@ _FEWEST_TOKENS = 1000  # Of a split.
 _STEPS_LOOKED_INTO = 100
 _EVALUATION_ROWS, _EVALUATION_STEPS = 8, 256
 _LONGEST_WORD = 10
+_CONTEXT_SEED = 0
 
 
 @dataclass(eq=False)
@@ -38,6 +40,8 @@ class LanguageModelling(Task):
         path: of a text, where the corpus needs one.
         train_tokens: at most this many are trained on, the first ones; None for all.
         evaluation_tokens: the same of validation and test.
+        context_positions: at so many places of the test text the use of context is measured
+            (`tasks.context`); 0 for none.
         tokenizer: after `load`, makes numbers of texts.
         unknown_share: after `load`, by split the share of tokens that are not in the vocabulary.
         repeated_share: after `load`, by split the share of its text in long lines (40 characters
@@ -53,6 +57,7 @@ class LanguageModelling(Task):
     path: str | None = None
     train_tokens: int | None = None
     evaluation_tokens: int | None = None
+    context_positions: int = 0
 
     tokenizer: ClassVar[Tokenizer]
     unknown_share: ClassVar[dict[str, float]]
@@ -64,6 +69,7 @@ class LanguageModelling(Task):
         for name in ("train_tokens", "evaluation_tokens"):
             if getattr(self, name) is not None:
                 require_whole(name, getattr(self, name), _FEWEST_TOKENS)
+        require_whole("context_positions", self.context_positions, 0)
         self._guessing = math.nan
 
     @property
@@ -158,6 +164,9 @@ class LanguageModelling(Task):
         """
         losses = model.negative_log_likelihoods(self.test.tokens, self.test.start)
         mean = float(losses.mean())
+        use = Report({})
+        if self.context_positions:
+            use = use_of_context(model, self.test, self.context_positions, _CONTEXT_SEED)
         return Report(
             {
                 "cross_entropy": mean,
@@ -165,8 +174,9 @@ class LanguageModelling(Task):
                 "unknown_share": self.unknown_share["test"],
                 "repeated_share": self.repeated_share["test"],
                 **self._of_kind(mean),
+                **use.metrics,
             },
-            self._breakdowns(losses),
+            {**self._breakdowns(losses), **use.breakdowns},
         )
 
     def _of_kind(self, mean: float) -> dict[str, float]:  # noqa: ARG002

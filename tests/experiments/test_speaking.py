@@ -1,0 +1,177 @@
+"""Asking trained models: what is said, and what is refused before anything is loaded."""
+
+import subprocess
+
+import mlflow
+import numpy as np
+import pytest
+
+import tracking
+from experiments import sample, score
+from experiments.catalogue import CONFIGURATION
+from experiments.checks import RefusedError
+from experiments.run import run
+from experiments.speaking import load_speaker, text_pieces
+from tests.experiments.conftest import composed
+
+TINY = [
+    "cell=gru",
+    "model.units=8",
+    "training.batch_size=8",
+    "training.window=20",
+    "task.train_tokens=3000",
+    "task.evaluation_tokens=1000",
+    "budget.epochs=1",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store with a model of characters, one of words, and a run of another task."""
+    folder = tmp_path_factory.mktemp("trained")
+    uri = f"sqlite:///{folder}/runs.db"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", uri)
+        tracking.connect()
+        other = ["task=adding", "cell=gru", "model.units=2", "budget=quick", "budget.epochs=1"]
+        runs = {
+            "other": run(composed(*other), folder / "other").run_id,
+            "words": run(composed("task=pydoc_word", *TINY), folder / "words").run_id,
+            "characters": run(composed("task=pydoc_char", *TINY), folder / "chars").run_id,
+        }
+    return uri, runs
+
+
+@pytest.fixture
+def ids(trained, monkeypatch):
+    uri, runs = trained
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    tracking.connect()
+    return runs
+
+
+def test_a_text_is_scored_token_by_token(ids, capsys):
+    assert score.main([f"run={ids['characters']}", "text=the cat"]) == 0
+    out = capsys.readouterr().out
+    speaker = load_speaker(ids["characters"])
+    tokens = speaker.tokenizer.encode("the cat")
+    losses = speaker.model.negative_log_likelihoods(tokens, speaker.tokenizer.start)
+    assert f"log P {-losses.sum():.2f} nats, 7 tokens" in out
+    assert f"perplexity {np.exp(losses.mean()):.1f}" in out
+    for loss in losses:
+        assert f"{-loss:.2f}" in out
+
+
+def test_texts_are_ranked_and_unknown_words_said_to_be_so(ids, capsys):
+    assert score.main([f"run={ids['words']}", "text=the zyxt|the statement"]) == 0
+    out = capsys.readouterr().out
+    assert "zyxt (as <UNK>)" in out
+    assert "Most probable first" in out
+    assert "<EOS>" in out
+
+
+def test_texts_may_come_from_a_file(ids, tmp_path, capsys):
+    path = tmp_path / "texts.txt"
+    path.write_text("one text\n\nanother\n")
+    assert score.main([f"run={ids['characters']}", f"file={path}"]) == 0
+    assert "another" in capsys.readouterr().out
+
+
+def test_a_text_goes_on_from_its_prompt_the_same_for_the_same_seed(ids, capsys):
+    said = []
+    for seed in (1, 1, 2):
+        arguments = [f"run={ids['characters']}", "prompt=The ", "length=30", f"seed={seed}"]
+        assert sample.main(arguments) == 0
+        said.append(capsys.readouterr().out.split("\n", 1)[1].rpartition("30 tokens")[0])
+    assert said[0] == said[1] != said[2]
+    assert said[0].startswith("The ")
+    assert len(said[0].strip("\n")) == 34 or "\n" in said[0][4:]
+
+
+@pytest.mark.parametrize("prompt", ["", "\N{SNOWMAN}", "x" * 10_000])
+def test_any_prompt_will_do(ids, prompt, capsys):
+    assert sample.main([f"run={ids['characters']}", f"prompt={prompt}", "length=3"]) == 0
+    assert "3 tokens" in capsys.readouterr().out
+
+
+def test_words_end_with_their_sentence(ids):
+    speaker = load_speaker(ids["words"])
+    settings = {"length": 500, "temperature": 1.0}
+    prompt = speaker.tokenizer.encode("")
+    texts = [
+        list(text_pieces(speaker.model, speaker.tokenizer, prompt, number=n, **settings))
+        for n in range(3)
+    ]
+    assert min(map(len, texts)) < 500
+    assert not any("<" in piece for text in texts for piece in text if "PAD" in piece)
+    assert "<UNK>" not in "".join(texts[0])
+
+
+def test_the_latest_model_is_taken_unless_one_is_named(ids):
+    assert ids["characters"] in load_speaker("latest").name
+
+
+def test_each_epoch_leaves_a_sample(ids):
+    artifacts = mlflow.MlflowClient().list_artifacts(ids["characters"], "samples")
+    assert [each.path for each in artifacts] == ["samples/epoch_001.txt"]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        (score, [], r"text: expected text=\"a sentence\""),
+        (score, ["text=a", "file=b"], "both text and file"),
+        (score, ["file=/nowhere"], "file: expected a text file"),
+        (score, ["txt=a"], r"no option 'txt'. Did you mean text\?"),
+        (sample, ["temperature=-1"], "temperature: expected a number of at least 0, got '-1'"),
+        (sample, ["temperature=warm"], "got 'warm'"),
+        (sample, ["top_k=0"], "top_k: expected a whole number of at least 1"),
+        (sample, ["top_p=0"], "top_p: expected more than 0 and at most 1"),
+        (sample, ["length=0"], "length"),
+        (sample, ["n=1.5"], "n: expected a whole number"),
+        (sample, ["seed=1", "seed=2"], "seed: is there twice"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_loaded(program, arguments, message):
+    with pytest.raises(RefusedError, match=message):
+        program.main(arguments)
+
+
+def test_runs_that_are_no_language_model_are_refused(ids):
+    with pytest.raises(RefusedError, match=r"no run 'nonsense'"):
+        load_speaker("nonsense")
+    with pytest.raises(RefusedError, match=r"expected a language model, and .* learnt adding"):
+        load_speaker(ids["other"])
+
+
+def test_a_run_without_its_files_is_refused(ids, monkeypatch):
+    def gone(*_):
+        raise OSError("deleted")
+
+    monkeypatch.setattr(tracking, "files_of", gone)
+    with pytest.raises(RefusedError, match=r"cannot be read \(deleted\)"):
+        load_speaker(ids["characters"])
+
+
+@pytest.mark.usefixtures("store")
+def test_without_a_model_it_is_said_how_to_make_one():
+    with pytest.raises(RefusedError, match=r"there is no language model yet; train one"):
+        load_speaker("latest")
+
+
+def test_texts_come_through_make_as_they_were_typed():
+    typed = 'it\'s $5 "now" # a|b  c'
+    shown = subprocess.run(
+        ["make", "--dry-run", "score", f"text={typed}", "PYTHON=python3"],
+        cwd=CONFIGURATION.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    command = next(line for line in shown.splitlines() if "experiments.score" in line)
+    program = "import os; print(os.environ['MAKE_OVERRIDES'])"
+    command = command.split(" .venv")[0] + f' python3 -c "{program}"'
+    made = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    from experiments.plan import overrides_of_make
+
+    assert overrides_of_make(made.stdout.rstrip("\n")) == [f"text={typed}"]
