@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
-from experiments.plan import Plan, Search, make_plan, overrides_of_make, quoted
+from experiments.plan import Plan, Search, baselines_of, make_plan, overrides_of_make, quoted
 from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
@@ -189,8 +189,8 @@ def _start_parent(
         "arguments": json.dumps(arguments),
         "directory": str(directory),
     }
-    if first.baseline is not None:
-        tags["baseline"] = first.baseline
+    if baselines_of(first):
+        tags["baseline"] = ",".join(baselines_of(first))
     if plan.search is not None:
         tags["search"] = json.dumps(asdict(plan.search))
         say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")

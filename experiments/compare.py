@@ -65,13 +65,20 @@ class Variant:
         return _mean_and_spread(np.array(prices) / 1000, "{:.1f}".format) + " k"
 
 
-def compare(run_id: str) -> None:
+def compare(run_id: str, baseline: str | None = None) -> None:
     """Show the comparison of a sweep and keep it on its parent run.
 
     Runs that failed, never ended or kept no report that can be compared are named and left out of
     all numbers; those whose gradients exploded are counted beside them.
+
+    Args:
+        run_id: of the sweep's parent run.
+        baseline: another one, or several with commas between, than the sweep's own.
     """
     everything = tracking.read_sweep(run_id)
+    if baseline is not None:
+        everything.tags["baseline"] = baseline.strip("[]").replace(" ", "")
+        tracking.RunWriter(run_id).set_tags({"baseline": everything.tags["baseline"]})
     searched, sweep = Searched(everything), main_stage(everything)
     searched.report(tracking.RunWriter(run_id))
     variants, exploded = _variants(sweep), diverged(sweep)
@@ -294,7 +301,9 @@ def _breakdown(variant: Variant, name: str) -> figures.Curve:
 
 
 def main(arguments: list[str]) -> int:
-    """Compare the sweep of the run id given, or the latest."""
+    """Compare the sweep of the run id given, or the latest; another baseline may follow."""
+    given = dict(each.split("=", 1) for each in arguments if each.startswith("baseline="))
+    arguments = [each for each in arguments if not each.startswith("baseline=")]
     tracking.connect()
     tracking.fail_abandoned_runs()
     run_id = arguments[0] if arguments else tracking.latest_sweep()
@@ -302,7 +311,7 @@ def main(arguments: list[str]) -> int:
         print("There is no sweep yet; make one: make experiment name=...", file=sys.stderr)
         return 2
     try:
-        compare(run_id)
+        compare(run_id, given.get("baseline") or None)
     except tracking.NoSuchRunError as error:
         print(error, file=sys.stderr)
         return 2

@@ -26,8 +26,9 @@ class Findings:
     def __init__(self, sweep: SweepRecord, runs: statistics.Runs, heading: str):
         self._heading = heading
         self._baseline = sweep.tags.get("baseline")
+        baselines = self._baseline.split(",") if self._baseline else []
         failed = failures(sweep)
-        found = statistics.differences(runs, self._baseline, failed) if self._baseline else []
+        found = statistics.differences(runs, baselines, failed) if baselines else []
         self._by_metric = {}
         for each in found:
             self._by_metric.setdefault(each.metric.key, []).append(each)
@@ -36,7 +37,7 @@ class Findings:
             found,
             failed,
             diverged(sweep),
-            baseline=self._baseline,
+            baselines=baselines,
             quick=sweep.tags.get("budget") == "quick",
         )
 

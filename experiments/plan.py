@@ -213,9 +213,7 @@ def _directory(typed: dict[str, list[str]]) -> Path | None:
 
 def _check_hydra(values: dict[str, list[str]]) -> None:
     if len(values.get("baseline", [])) > 1:
-        raise RefusedError(
-            "baseline: expected one name, that of whom the others are compared with."
-        )
+        raise RefusedError("baseline: expected one name, or several as a list: [lstm,gru].")
     for key, options in values.items():
         if key.partition(".")[0] == "search" and len(options) > 1:
             raise RefusedError(f"{key}: expected one search; several values of a key are [a,b].")
@@ -258,13 +256,18 @@ def _check_baseline(configurations: list[DictConfig], axes: list[str]) -> None:
     Not asked where the command line takes other axes than the experiment's file and says nothing of
     the baseline: then it may be missing, and the comparison says so.
     """
-    baseline = configurations[0].baseline
-    if baseline is None:
-        return
     variants = list(dict.fromkeys(Sweep(axes=axes).variant(each) for each in configurations))
     known = {part for variant in variants for part in parts(variant).items()}
-    if not parts(baseline).items() <= known:
-        raise RefusedError(f"baseline: {unknown('variant', baseline, variants)}")
+    for baseline in baselines_of(configurations[0]):
+        if not parts(baseline).items() <= known:
+            raise RefusedError(f"baseline: {unknown('variant', baseline, variants)}")
+
+
+def baselines_of(config: DictConfig) -> list[str]:
+    """The names in `baseline`: none, one, or several."""
+    if config.baseline is None:
+        return []
+    return [config.baseline] if isinstance(config.baseline, str) else list(config.baseline)
 
 
 def _experiment_of(typed: dict[str, list[str]]) -> str | None:
@@ -343,7 +346,7 @@ def _check_choices(choices: dict[str, str]) -> None:
 
 
 def _check_type(key: str, value: Any, default: Any, nullable: bool) -> None:
-    if key == "search":  # A section or null, whatever it was; `_search_of` looks into it.
+    if key in ("search", "baseline"):  # Of several kinds; `_search_of` and the limits look at it.
         return
     if OmegaConf.is_config(default) != OmegaConf.is_config(value):
         raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
@@ -364,8 +367,14 @@ _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 _LIMITS = {
     "baseline": (
-        (lambda value: value is None or isinstance(value, str)),
-        "the name of a variant, such as lstm, or null",
+        (
+            lambda value: (
+                value is None
+                or isinstance(value, str)
+                or (0 < len(value) == len(set(value)) and all(isinstance(v, str) for v in value))
+            )
+        ),
+        "the name of a variant, such as lstm, several of them, such as [lstm,gru], or null",
     ),
     "seed": at_least(0),
     "model.units": at_least(1),

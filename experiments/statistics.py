@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import hydra
 import numpy as np
 from scipy import stats
 
@@ -182,18 +183,42 @@ def baseline_of(variant: str, baseline: str, names: Sequence[str]) -> str | None
     return next((name for name in names if parts(name) == wanted), None)
 
 
-def differences(runs: Runs, baseline: str, failed: Mapping[str, int]) -> list[Difference]:
+def family(runs: Sequence[RunRecord]) -> type | None:
+    """The layer of Keras that a variant's unit stands in place of; else the unit's own class."""
+    target = runs[0].params.get("cell._target_")
+    unit = hydra.utils.get_class(target) if target else None
+    return getattr(unit, "in_place_of", None) or unit
+
+
+def _against(name: str, baselines: Sequence[str], runs: Runs) -> str | None:
+    """What a variant is compared with: of several baselines the one of its own family.
+
+    The first baseline is the others' own.
+    """
+    found = [baseline_of(name, each, list(runs)) for each in baselines]
+    there = [each for each in found if each is not None]
+    if len(baselines) == 1 or not there:
+        return there[0] if there else None
+    if name in there:
+        return there[0]
+    return next((each for each in there if family(runs[each]) is family(runs[name])), None)
+
+
+def differences(
+    runs: Runs, baselines: Sequence[str], failed: Mapping[str, int]
+) -> list[Difference]:
     """Each variant against its baseline, by the test metric.
 
     Args:
         runs: of each variant those that ended well.
-        baseline: a variant's name or a part of it, see `baseline_of`.
+        baselines: variants' names or parts of them, see `baseline_of`. With several, a variant is
+            compared with the one whose unit is of its `family`, and these with the first.
         failed: how many runs of a variant failed. Those that ended well are a favourable choice of
             them, so nothing is concluded where there are any.
     """
     found = []
     for name, group in runs.items():
-        against = baseline_of(name, baseline, list(runs))
+        against = _against(name, baselines, runs)
         if against in (None, name) or metric_of(group).key != metric_of(runs[against]).key:
             continue
         found.append(_difference(name, against, runs, failed))

@@ -25,7 +25,9 @@ def compile_model(model: keras.Model, task: Task, config: DictConfig) -> None:
     optimizer = hydra.utils.get_class(config.optimizer)
     model.compile(
         optimizer=optimizer(
-            config.learning_rate, global_clipnorm=config.clip_norm, clipvalue=config.clip_value
+            float(config.learning_rate),  # Keras takes no whole number for a rate.
+            global_clipnorm=config.clip_norm,
+            clipvalue=config.clip_value,
         ),
         loss=task.loss(),
         weighted_metrics=task.metrics_in_keras(),

@@ -23,6 +23,13 @@ from experiments.sweep import parts
 
 _FEWEST = 3
 """Seeds below which nothing is concluded."""
+_MANY = 3
+"""Variants of a baseline from which on they are listed by outcome."""
+_OUTCOMES = {
+    "better": "significantly better",
+    "worse": "significantly worse",
+    "not significant": "no difference was shown for",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ def verdict(
     failed: Mapping[str, int],
     diverged: Mapping[str, int],
     *,
-    baseline: str | None = None,
+    baselines: Sequence[str] = (),
     quick: bool = False,
 ) -> list[str]:
     """The sentences, the most important first.
@@ -56,7 +63,7 @@ def verdict(
         differences: of the variants from their baselines.
         failed: how many runs of each variant failed, however they did.
         diverged: how many of them because their gradients exploded.
-        baseline: as the experiment names it.
+        baselines: as the experiment names them.
         quick: whether the budget was.
     """
     broken = _failures(runs, failed, diverged)
@@ -71,15 +78,16 @@ def verdict(
             *broken,
         ]
     said = []
-    for field in _fields(runs, failed, baseline):
-        said += [*_best(field, differences), *_learnt(field), *_memories(field)]
+    for field in _fields(runs, failed, baselines):
+        said += [*_best(field, differences), *_variants(field, differences)]
+        said += [*_learnt(field), *_memories(field)]
     return said + broken
 
 
-def _fields(runs: Runs, failed: Mapping[str, int], baseline: str | None) -> list[_Field]:
-    """Variants of one metric that differ in what the baseline names, or else in their unit."""
-    compared = set(parts(baseline)) if baseline else {"cell"}
-    if not baseline and len({parts(name)["cell"] for name in runs}) == 1:
+def _fields(runs: Runs, failed: Mapping[str, int], baselines: Sequence[str]) -> list[_Field]:
+    """Variants of one metric that differ in what a baseline names, or else in their unit."""
+    compared = {key for each in baselines for key in parts(each)} or {"cell"}
+    if not baselines and len({parts(name)["cell"] for name in runs}) == 1:
         compared = {key for name in runs for key in parts(name)}
     groups = {}
     for name, group in runs.items():
@@ -116,6 +124,28 @@ def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
             said.append("it is the baseline")
             break
     return ["; ".join(said) + "."]
+
+
+def _variants(field: _Field, differences: Sequence[Difference]) -> list[str]:
+    """Of many variants of one baseline, which are better, which worse, and which are open."""
+    by_baseline = {}
+    for each in differences:
+        if each.variant in field.runs:
+            by_baseline.setdefault(each.baseline, []).append(each)
+    said = []
+    for baseline, group in by_baseline.items():
+        if len(group) < _MANY:
+            continue
+        outcomes = {}
+        for each in group:
+            outcomes.setdefault(each.flag, []).append(each)
+        listed = "; ".join(
+            f"{_OUTCOMES.get(flag, flag)}: {', '.join(each.variant for each in those)}"
+            + (f" ({p_text(max(each.p for each in those))})" if flag in ("better", "worse") else "")
+            for flag, those in outcomes.items()
+        )
+        said.append(f"{field.where}Against {baseline}: {listed}.")
+    return said
 
 
 def _compared(role: str, name: str, p: float, why_not: str) -> str:

@@ -62,8 +62,17 @@ REFUSED = [
         ["experiment=gru_vs_lstm", "baseline=gruu"],
         "baseline: There is no variant 'gruu'. Did you m",
     ),
-    (["cell=gru,lstm", "baseline=gru,lstm"], "baseline: expected one name"),
+    (
+        ["cell=gru,lstm", "baseline=gru,lstm"],
+        r"baseline: expected one name, or several as a list: \[lstm,gru\]",
+    ),
     (["cell=gru,lstm", "baseline=3"], "baseline: expected the name of a variant"),
+    (["cell=gru,lstm", "baseline=[lstm,lstm]"], "baseline: expected the name of a variant"),
+    (["cell=gru,lstm", "baseline=[lstm,gruu]"], "variant"),
+    (["task=pydoc_char", "model.direction=bidirectional"], "has seen the next word"),
+    (["task=pydoc_char", "training.window=null"], r"training.window: expected at least 1"),
+    (["task=pydoc_char", "training.decay=1.5"], "training.decay: expected more than 0"),
+    (["experiment=context_use", "model.head=sampled"], "one of softmax, adaptive"),
     (
         ["task=adding", "cell=gru,lstm", "task.T=5,6", "baseline='lstm T=7'"],
         "no variant 'lstm T=7'",

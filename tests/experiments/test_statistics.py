@@ -95,7 +95,7 @@ RUNS = {
 
 
 def test_errors_are_compared_by_their_logarithms_and_corrected_together():
-    found = {each.variant: each for each in differences(RUNS, "lstm", {})}
+    found = {each.variant: each for each in differences(RUNS, ["lstm"], {})}
     assert list(found) == [name for name in RUNS if name != "lstm"]
     raw = {
         name: by_hand(np.log10(results(RUNS[name])), np.log10(results(RUNS["lstm"])))
@@ -114,11 +114,11 @@ def test_errors_are_compared_by_their_logarithms_and_corrected_together():
 
 
 def test_nothing_is_concluded_from_what_is_left_of_runs_that_failed():
-    by_name = {each.variant: each for each in differences(RUNS, "lstm", {"gru": 2})}
+    by_name = {each.variant: each for each in differences(RUNS, ["lstm"], {"gru": 2})}
     assert by_name["gru"].flag == "2 failed"
     assert not by_name["gru"].significant
     assert by_name["simple_rnn"].significant
-    found = differences(RUNS, "lstm", {"lstm": 1})
+    found = differences(RUNS, ["lstm"], {"lstm": 1})
     assert not any(each.significant for each in found)
     assert "1 of the baseline failed" in {each.flag for each in found}
 
@@ -128,17 +128,17 @@ def test_without_spread_nothing_is_concluded():
         "lstm": group("lstm", [1.0, 1.0, 1.0], ACCURACY),
         "gru": group("gru", [1.0, 1.0, 1.0], ACCURACY),
     }
-    (found,) = differences(runs, "lstm", {})
+    (found,) = differences(runs, ["lstm"], {})
     assert (found.flag, found.interval.value) == ("no spread", 0)
 
 
 def test_variants_of_other_metrics_are_not_compared():
     runs = {"lstm": group("lstm", [0.1, 0.2]), "gru": group("gru", [0.9, 0.8], ACCURACY)}
-    assert differences(runs, "lstm", {}) == []
+    assert differences(runs, ["lstm"], {}) == []
 
 
 def test_the_table_is_sorted_from_the_best():
-    columns = table(differences(RUNS, "lstm", {}))
+    columns = table(differences(RUNS, ["lstm"], {}))
     assert columns["variant"][0] == "gru"
     assert columns["variant"][-2:] == ["simple_rnn", "perfect"]
     assert columns["difference in\nlog10 MSE"][0] == "-1.000"
@@ -158,7 +158,7 @@ def test_a_forest_says_on_which_side_better_is_and_has_the_best_on_top(metric):
             "high": [0.9, 0.91, 0.88],
         }.items()
     }
-    figure = forest(differences(runs, "lstm", {}), "made up")
+    figure = forest(differences(runs, ["lstm"], {}), "made up")
     (axes,) = figure.axes
     best = "high" if metric.higher_is_better else "low"
     assert axes.get_yticklabels()[0].get_text() == best
@@ -176,3 +176,37 @@ def test_a_forest_says_on_which_side_better_is_and_has_the_best_on_top(metric):
 def test_docstrings():
     for module in (statistics, sweep):
         assert doctest.testmod(module).failed == 0
+
+
+FAMILIES = {
+    "lstm": "layers.LSTM",
+    "lstm_peephole": "layers.PeepholeLSTM",
+    "gru": "layers.GRU",
+    "gru_simplified": "layers.SimplifiedGRU",
+    "min_gru": "layers.MinGRU",
+}
+
+
+def test_a_variant_is_compared_with_the_baseline_of_its_family():
+    runs = {name: group(name, [0.1, 0.2, 0.3]) for name in FAMILIES}
+    for name, target in FAMILIES.items():
+        for run in runs[name]:
+            run.params["cell._target_"] = target
+    found = {each.variant: each.baseline for each in differences(runs, ["lstm", "gru"], {})}
+    assert found == {"lstm_peephole": "lstm", "gru": "lstm", "gru_simplified": "gru"}
+    found = {each.variant: each.baseline for each in differences(runs, ["gru"], {})}
+    assert set(found.values()) == {"gru"}
+    assert len(found) == 4
+
+
+def test_families_are_told_apart_within_what_else_is_varied():
+    runs = {
+        f"{name} T={T}": group(f"{name} T={T}", [0.1, 0.2]) for name in FAMILIES for T in (5, 6)
+    }
+    for name, target in FAMILIES.items():
+        for T in (5, 6):
+            for run in runs[f"{name} T={T}"]:
+                run.params["cell._target_"] = target
+    found = {each.variant: each.baseline for each in differences(runs, ["lstm", "gru"], {})}
+    assert found["gru_simplified T=5"] == "gru T=5"
+    assert found["lstm_peephole T=6"] == found["gru T=6"] == "lstm T=6"

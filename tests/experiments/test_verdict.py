@@ -9,8 +9,9 @@ from tests.experiments.made_up import ACCURACY, group
 
 def said(runs, baseline="lstm", failed=None, diverged=None, quick=False):
     failed = failed or {}
-    found = differences(runs, baseline, failed) if baseline else []
-    return verdict(runs, found, failed, diverged or {}, baseline=baseline, quick=quick)
+    baselines = [baseline] if baseline else []
+    found = differences(runs, baselines, failed) if baselines else []
+    return verdict(runs, found, failed, diverged or {}, baselines=baselines, quick=quick)
 
 
 GRU = group("gru", [0.001, 0.0012, 0.0011], memories=(60, 66, 63))
@@ -113,3 +114,14 @@ def test_where_every_run_failed_that_is_all_there_is_to_say():
     assert said({}, failed={"x": 3}, diverged={"x": 3}) == [
         "3 of 3 runs failed, 3 of them by gradients that exploded: x (3 of 3)."
     ]
+
+
+def test_many_variants_are_listed_by_outcome():
+    runs = {
+        name: group(name, [centre * each for each in (0.9, 1.0, 1.1)])
+        for name, centre in {"lstm": 0.1, "a": 0.001, "b": 0.11, "c": 0.105, "d": 30.0}.items()
+    }
+    [listed] = [sentence for sentence in said(runs) if sentence.startswith("Against lstm")]
+    assert "significantly better: a (p < 0.001)" in listed
+    assert "significantly worse: d (p < 0.001)" in listed
+    assert "no difference was shown for: b, c" in listed
