@@ -18,7 +18,7 @@ from experiments.checks import (
     parse_overrides,
 )
 
-PARTS = ("limit", "steps", "memory", "imdb")  # in the order in which they are measured
+PARTS = ("limit", "steps", "memory", "imdb", "language")  # in the order in which they are measured
 BATCHES = ("padded", "bucketed")
 _SHAPE = ("batch", "steps", "inputs", "units")
 
@@ -79,7 +79,13 @@ def _some(allowed, what: str):
 
 
 _MASKS = _some(lambda value: isinstance(value, bool), "values of true and false")
-_NAMES = {"parts": PARTS, "units": None, "imdb.units": None, "imdb.batches": BATCHES}
+_NAMES = {
+    "parts": PARTS,
+    "units": None,
+    "language.cells": None,
+    "imdb.units": None,
+    "imdb.batches": BATCHES,
+}
 _LIMITS = {
     "shapes": _some(_is_shape, f"shapes, each {{{', '.join(f'{k}: ..' for k in _SHAPE)}}}"),
     "masks": _MASKS,
@@ -90,6 +96,12 @@ _LIMITS = {
     "limit.repeats": at_least(1),
     "memory.masks": _MASKS,
     "memory.repeats": at_least(1),
+    **{
+        f"language.{key}": at_least(1)
+        for key in ("units", "layers", "batch", "window", "windows", "repeats")
+    },
+    "language.vocabulary_size": at_least(3),
+    "language.cutoffs": _some(lambda value: is_whole(value) and value >= 1, "whole numbers"),
     "imdb.seeds": _some(lambda value: is_whole(value) and value >= 0, "whole numbers"),
     "imdb.size": at_least(1),
     "imdb.embedding": at_least(1),

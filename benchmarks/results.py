@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import figures, tables
 from benchmarks.imdb import Epochs
+from benchmarks.language import LanguageSteps
 from benchmarks.limit import Limit
 from benchmarks.memory import Memory
 from benchmarks.steps import Steps
@@ -31,13 +32,19 @@ class Results:
     steps: list[Steps] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     epochs: list[Epochs] = field(default_factory=list)
+    language: list[LanguageSteps] = field(default_factory=list)
 
-    def add(self, row: Limit | Steps | Memory | Epochs) -> None:
+    def add(self, row: Limit | Steps | Memory | Epochs | LanguageSteps) -> None:
         """Keep a row."""
         if isinstance(row, Limit):
             self.limit = row
         else:
-            kinds = {Steps: self.steps, Memory: self.memory, Epochs: self.epochs}
+            kinds = {
+                Steps: self.steps,
+                Memory: self.memory,
+                Epochs: self.epochs,
+                LanguageSteps: self.language,
+            }
             kinds[type(row)].append(row)
         self.writer.log_metrics({**row.metrics(), **self._shares(row)})
 
@@ -51,11 +58,17 @@ class Results:
             *tables.of_steps(self.steps, self.limit),
             *tables.of_memory(self.memory),
             *tables.of_epochs(self.epochs),
+            *tables.of_language(self.language),
         ]
         for table in made:
             self.writer.log_table(table.columns, f"{table.name}.json")
         self.writer.log_metrics(self._summary())
-        parts = {"steps": self.steps, "memory": self.memory, "imdb": self.epochs}
+        parts = {
+            "steps": self.steps,
+            "memory": self.memory,
+            "imdb": self.epochs,
+            "language": self.language,
+        }
         report = {name: [row.report() for row in rows] for name, rows in parts.items()}
         self.writer.log_report({"limit": self.limit and self.limit.report(), **report})
         markdown = self._as_markdown(made)

@@ -12,12 +12,14 @@ from rich.text import Text
 
 import tracking
 from benchmarks import imdb, steps
+from benchmarks.language import measure_language
 from benchmarks.limit import measure_limit
 from benchmarks.machine import in_words, load, machine, warning_of
 from benchmarks.memory import measure_memory, why_not
 from benchmarks.peers import Shape
 from benchmarks.plan import PARTS
 from benchmarks.results import Results
+from benchmarks.timing import Two
 from experiments.checks import RefusedError
 from experiments.run import flat, git_commit
 from experiments.terminal import progress_bar, say, show_table
@@ -26,6 +28,7 @@ from tasks.task import MissingDataError
 
 EXPERIMENT = "bench"
 _STOPPED = "stopped by the user"
+_HEADS = (Two("softmax", "softmax"), Two("adaptive", "adaptive"), Two("adaptive", "softmax"))
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ def _pieces(config: DictConfig, left_out: dict, task: Imdb | None) -> list[Piece
         "steps": _step_pieces,
         "memory": _memory_pieces,
         "imdb": partial(_imdb_pieces, task=task),
+        "language": _language_pieces,
     }
     asked = [part for part in PARTS if part in config.parts and part not in left_out]
     return [piece for part in asked for piece in makers[part](config)]
@@ -174,6 +178,14 @@ def _imdb_pieces(config: DictConfig, task: Imdb) -> Iterator[Piece]:
             name = f"imdb {unit} {batches} seed {seed}"
             measure = partial(imdb.measure_epochs, task, unit, batches, seed, config.imdb)
             yield Piece(name, weight, partial(measure, peer_first=number % 2 == 1))
+
+
+def _language_pieces(config: DictConfig) -> Iterator[Piece]:
+    for unit in config.language.cells:
+        for heads in _HEADS:
+            name = f"language {unit} {heads.ours} : {heads.peer}"
+            measure = partial(measure_language, unit, heads, config.language, config.seed)
+            yield Piece(name, 5 + config.language.repeats, measure)
 
 
 def _shapes(config: DictConfig) -> list[Shape]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import geometric_mean, mean, median, stdev
 
 from benchmarks.imdb import Epochs
+from benchmarks.language import LanguageSteps
 from benchmarks.limit import Limit
 from benchmarks.memory import Memory
 from benchmarks.steps import MASKS, Steps
@@ -85,6 +86,26 @@ def of_epochs(rows: list[Epochs]) -> list[Table]:
             }
         )
     return [Table("imdb", "An epoch of film reviews", _as_columns(lines), note, names=2)]
+
+
+def of_language(rows: list[LanguageSteps]) -> list[Table]:
+    """A line for each unit and pair of heads."""
+    if not rows:
+        return []
+    lines = [
+        {
+            "unit": row.unit,
+            f"softmax\n{_OURS_AND_PEER}": " : ".join(row.heads),
+            f"a step, ms\n{_OURS_AND_PEER}": _two(row.timing.milliseconds, ".1f"),
+            "peer\n/ ours": f"{row.timing.ratio:.2f}",
+            f"share of the softmax\n{_OURS_AND_PEER}": _two(row.shares, ".0%"),
+        }
+        for row in rows
+    ]
+    peers = {row.unit: row.peer for row in rows}
+    note = "Each against: " + ", ".join(f"{unit} {peer}" for unit, peer in peers.items()) + "."
+    title = "A training step of Zaremba's small language model"
+    return [Table("language", title, _as_columns(lines), note, names=2)]
 
 
 def padded_ratios(rows: list[Epochs], unit: str, batches: str) -> list[float]:

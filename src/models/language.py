@@ -182,12 +182,12 @@ class LanguageModel(keras.Model):
     @tf.function
     def _next(self, words, following):
         top, _ = self.read(words)
-        return self._nll(top[:, -1:], following[:, None])[:, 0]
+        return self.negative_log_likelihood(top[:, -1:], following[:, None])[:, 0]
 
     @tf.function(reduce_retracing=True)
     def _advance_on(self, words, following, states):
         top, states = self.read(words, states)
-        return self._nll(top, following), states
+        return self.negative_log_likelihood(top, following), states
 
     def read(self, words, states=None, training=False):
         """The last layer's output for some words, and the states of all layers after them.
@@ -213,8 +213,16 @@ class LanguageModel(keras.Model):
         """Scores of every word to come next, `(..., vocabulary)`, of the last layer's output."""
         return self.embedding(top, reverse=True) if self.head is None else self.head(top)
 
-    def _nll(self, top, following):
-        """-log P of the words that follow, `(batch, steps)`."""
+    def negative_log_likelihood(self, top, following):
+        """-log P of the words that follow, in nats.
+
+        Args:
+            top: the last layer's output, `(batch, steps, units)`.
+            following: int32 `(batch, steps)`.
+
+        Returns:
+            `(batch, steps)`.
+        """
         rows, words = tf.reshape(top, (-1, top.shape[-1])), tf.reshape(following, (-1,))
         if isinstance(self.head, AdaptiveSoftmax):
             losses = self.head.negative_log_likelihood(rows, words)
@@ -244,7 +252,7 @@ class LanguageModel(keras.Model):
         top, after = self.read(words, states, training)
         tree.map_structure(lambda variable, state: variable.assign(state), carried, after)
         total = tf.reduce_sum(weights)
-        return tf.reduce_sum(self._nll(top, following) * weights) / total, total
+        return tf.reduce_sum(self.negative_log_likelihood(top, following) * weights) / total, total
 
     def _states_carried(self, batch, training):
         """Variables for the states of a batch's rows, apart for training and evaluation."""
