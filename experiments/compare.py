@@ -242,8 +242,9 @@ def _grouped(variants: list[Variant], key: Callable[[Variant], str]) -> dict[str
 
 def _learning(variants: list[Variant], heading: str) -> dict[str, Figure]:
     drawn = {}
+    seen = f"training {variants[0].runs[0].tags.get('counted', 'examples')} seen"
     for cost, xlabel in (
-        ("examples_seen", "training examples seen"),
+        ("examples_seen", seen),
         ("seconds", "seconds of training, validation included"),
     ):
         curves = [_curve(variant, cost) for variant in variants]
@@ -256,7 +257,7 @@ def _learning(variants: list[Variant], heading: str) -> dict[str, Figure]:
         drawn["gradient_norm"] = figures.with_bands(
             [_curve(variant, "examples_seen", _NORM) for variant in watched],
             f"Norm of all weights' gradients before clipping, mean of each epoch\n{heading}",
-            "training examples seen",
+            seen,
             "norm of the gradient",
             logarithmic=True,
         )

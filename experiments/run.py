@@ -110,7 +110,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         progress.tracked_as(tracked.run_id)
         tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
         task = load_task(config)
-        tracked.set_tags({"data_fingerprint": task.fingerprint})
+        tracked.set_tags({"data_fingerprint": task.fingerprint, "counted": task.counted})
         keras.utils.clear_session()  # Or weights' names would count on from the run before.
         keras.utils.set_random_seed(config.seed)
         model = build(config, task)

@@ -163,6 +163,20 @@ class LanguageModel(keras.Model):
             found.append(losses.numpy()[0, : len(tokens[part])])
         return np.concatenate(found).astype("float64") if found else np.zeros(0)
 
+    @tf.function(reduce_retracing=True)
+    def what_comes_next(self, words, states):
+        """log P of each word to come after the last of some words, and the states there.
+
+        Args:
+            words: int32 `(batch, steps)`.
+            states: of `initial_states`, or of the call before.
+
+        Returns:
+            float32 `(batch, vocabulary)`, and the states.
+        """
+        top, states = self.read(words, states)
+        return tf.nn.log_softmax(self.scores(top[:, -1])), states
+
     def next_negative_log_likelihoods(self, words: np.ndarray, following: np.ndarray) -> np.ndarray:
         """-log P of the word after each row of words, of which each begins anew, in nats.
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from models.language import LanguageModel
 
@@ -52,7 +51,6 @@ class Sampler:
         self.excluded = sorted(set(excluded))
         if len(self.excluded) >= model.vocabulary_size:
             raise ValueError("`excluded`: expected to leave something to draw, got all numbers.")
-        self._step = tf.function(self._advance, reduce_retracing=True)
 
     def sample(self, prompt: np.ndarray, *seed: int) -> Iterator[int]:
         """Token after token of a text that goes on from a prompt, without end.
@@ -69,7 +67,7 @@ class Sampler:
         while True:
             drawn = self._draw(log_p[0], rng)
             yield drawn
-            log_p, states = self._step(np.array([[drawn]], np.int32), states)
+            log_p, states = self.model.what_comes_next(np.array([[drawn]], np.int32), states)
             log_p = log_p.numpy()
 
     def probabilities(self, log_p: np.ndarray) -> np.ndarray:
@@ -99,11 +97,7 @@ class Sampler:
         states = self.model.initial_states(1)
         whole = tokens.shape[1] // _WINDOW * _WINDOW
         for begin in range(0, whole, _WINDOW):
-            log_p, states = self._step(tokens[:, begin : begin + _WINDOW], states)
+            log_p, states = self.model.what_comes_next(tokens[:, begin : begin + _WINDOW], states)
         for number in range(whole, tokens.shape[1]):  # Other lengths would each be traced anew.
-            log_p, states = self._step(tokens[:, number : number + 1], states)
+            log_p, states = self.model.what_comes_next(tokens[:, number : number + 1], states)
         return log_p.numpy(), states
-
-    def _advance(self, words, states):
-        top, states = self.model.read(words, states)
-        return tf.nn.log_softmax(self.model.scores(top[:, -1])), states
