@@ -34,6 +34,12 @@ def _entry(path: Path) -> Entry:
     )
 
 
+def says(choice: str) -> str:
+    """What a file of conf says of itself in its first comment, as "task/imdb" does."""
+    found = re.search(r"^# (?!@package)(.+)$", (CONFIGURATION / f"{choice}.yaml").read_text(), re.M)
+    return found[1] if found else "(the file does not say)"
+
+
 def unknown(kind: str, name: str, known: list[str]) -> str:
     """A message for a name that is not there, with those that are and the nearest guess."""
     guess = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

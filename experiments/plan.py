@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.catalogue import CONFIGURATION, unknown
+from experiments.catalogue import CONFIGURATION, says, unknown
 from experiments.checks import (
     RefusedError,
     at_least,
@@ -301,9 +301,20 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
         nullable = key in limits  # Whether it may be null the limits say.
         _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key), nullable)
     check_limits(config, limits)
+    _check_named(config)
     _check_merge(config.model)
     _check_clipping(config.training)
     return config
+
+
+def _check_named(config: DictConfig) -> None:
+    """What has no default, `???` in conf, must have been named."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise RefusedError(
+            f"{missing[0]}: the task {config.task.name} has no default for it; expected "
+            f"{missing[0]}=<value>, got none. What it needs: {says(f'task/{config.task.name}')}"
+        )
 
 
 def _check_clipping(training: DictConfig) -> None:

@@ -1,5 +1,6 @@
 """Where the texts of language models come from, and how they are split."""
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from tasks.prepared import PreparedSet
 from tasks.task import MissingDataError
 
 _EVALUATED = 0.05  # Share of a text that is validation, and as much again that is test.
+_MOST_CUT = 0.5  # Of such a part, how far from its place a cut may be.
+_LEAST_TRAINING = 0.8  # Share of the text that whole files must leave to train on.
 _TELLING = 40  # Characters of a line from which on it is not there twice by chance.
 _TOPICS_SEED = 0
 
@@ -95,8 +98,9 @@ def ptb(path: str | Path | None) -> Corpus:
 def text(path: str | Path | None) -> Corpus:
     """A text file, or all files of a folder in the order of their names.
 
-    The first nine tenths are to train on, then come validation and test, cut at ends of lines. In a
-    folder of 20 files and more, whole files go to a split.
+    The first nine tenths are to train on, then come validation and test, cut at ends of lines, or
+    at a blank where a line is too long. In a folder of 20 files and more, whole files go to a
+    split, unless the last ones are so large that less than four fifths were left to train on.
 
     Raises:
         MissingDataError: if there is no such file, or none in the folder.
@@ -112,10 +116,13 @@ def text(path: str | Path | None) -> Corpus:
     )
     if not files:
         raise MissingDataError(f"task.path: expected text files in the folder {path}, found none.")
-    texts = [read_text(file) for file in files]
+    texts = [each if each.endswith("\n") else each + "\n" for each in map(read_text, files)]
+    whole = "".join(texts)
     if len(files) >= 1 / _EVALUATED:
-        return _by_pieces(texts)
-    return _by_lines("".join(each if each.endswith("\n") else each + "\n" for each in texts))
+        corpus = _by_pieces(texts)
+        if len(corpus.training) >= _LEAST_TRAINING * len(whole):
+            return corpus
+    return _by_lines(whole)
 
 
 CORPORA: dict[str, Callable[[str | None], Corpus]] = {
@@ -134,10 +141,11 @@ def read_text(path: Path) -> str:
     try:
         decoded = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        likely = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "latin1"
         raise ValueError(
             f"{path}: expected text in UTF-8, and byte {error.start} (hexadecimal "
-            f"{content[error.start]:02x}) is none. Convert it, for example: iconv -f latin1 -t "
-            f"utf-8 {path.name}"
+            f"{content[error.start]:02x}) is none. Convert it, for example: iconv -f {likely} -t "
+            f"utf-8 {path.name} > converted.txt; what is no text, take out of the folder."
         ) from error
     if not decoded.strip():
         raise ValueError(f"{path}: expected a text, and the file is empty.")
@@ -150,7 +158,7 @@ def _required(path, task, what) -> Path:
             f"task.path: the task {task} needs {what}, and none was named. Name it: "
             "task.path=<path>. The tasks pydoc_char and pydoc_word need none."
         )
-    path = Path(path).expanduser()
+    path = Path(str(path)).expanduser()  # Hydra makes a number of a folder called 2024.
     if not path.exists():
         raise MissingDataError(f"task.path: expected {what}, and there is no {path.absolute()}.")
     return path
@@ -174,10 +182,16 @@ def _long_lines(paragraph):
 
 def _by_lines(whole: str) -> Corpus:
     """Parts of one text, in its order, cut after a line."""
-    cuts = []
-    for share in (1 - 2 * _EVALUATED, 1 - _EVALUATED):
-        cuts.append(whole.find("\n", int(share * len(whole))) + 1 or len(whole))
-    return Corpus(whole[: cuts[0]], whole[cuts[0] : cuts[1]], whole[cuts[1] :])
+    first, second = (_cut(whole, share) for share in (1 - 2 * _EVALUATED, 1 - _EVALUATED))
+    return Corpus(whole[:first], whole[first:second], whole[second:])
+
+
+def _cut(whole: str, share: float) -> int:
+    """Where a line ends soon after that share of a text; else where a word does."""
+    place = int(share * len(whole))
+    last = place + int(_MOST_CUT * _EVALUATED * len(whole))
+    ends = (whole.find(sign, place, last) + 1 for sign in "\n ")
+    return next(filter(None, ends), place)
 
 
 def _by_pieces(pieces: list[str]) -> Corpus:

@@ -1,8 +1,9 @@
 """What comes next? Texts, character by character or word by word."""
 
 import json
+import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +26,9 @@ _STEPS_LOOKED_INTO = 100
 _EVALUATION_ROWS, _EVALUATION_STEPS = 8, 256
 _LONGEST_WORD = 10
 _CONTEXT_SEED = 0
+_MUCH_REPEATED = 0.05  # Of validation or test: more than in any of our corpora.
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -89,12 +93,15 @@ class LanguageModelling(Task):
         caps = {"training": self.train_tokens}
         self.unknown_share, self.repeated_share = {}, {}
         for split in ("training", "validation", "test"):
-            stream = self._stream(corpus, split).first(caps.get(split, self.evaluation_tokens))
+            whole = self._stream(corpus, split)
+            stream = whole.first(caps.get(split, self.evaluation_tokens))
             setattr(self, split, stream)
             self.unknown_share[split] = float((stream.tokens == UNKNOWN).mean())
             if split != "training":
                 self.repeated_share[split] = corpus.repeated_share(split)
+        self._tokens_a_character = len(whole) / len(corpus.test)
         self._guessing = _unigram(self.training.tokens, self.test.tokens, self.classes)
+        self._warn_of_repeated()
         self.fingerprint = self._fingerprint()
 
     def _stream(self, corpus: Corpus, split: str) -> Stream:
@@ -102,18 +109,29 @@ class LanguageModelling(Task):
         if len(tokens) < _FEWEST_TOKENS:
             raise ValueError(
                 f"task.path: the text is too short: expected {_FEWEST_TOKENS} tokens for {split} "
-                f"at least, got {len(tokens)}. A tenth of a text is kept from training, half of it "
-                "for validation and half for test: take a longer one."
+                f"at least, got {len(tokens)}. Take a longer one; of a text without splits of its "
+                "own a twentieth each is for validation and test, so about "
+                f"{20 * _FEWEST_TOKENS} tokens are enough."
             )
         return Stream(tokens, self.tokenizer.start)
 
     def _fingerprint(self) -> str:
-        options = {name: value for name, value in asdict(self).items() if name != "path"}
-        words = json.dumps([options, self.tokenizer.to_json()], sort_keys=True)
+        tokenizer = json.dumps(self.tokenizer.to_json(), sort_keys=True).encode()
         arrays = {
             split: getattr(self, split).tokens for split in ("training", "validation", "test")
         }
-        return fingerprint({"options": np.frombuffer(words.encode(), np.uint8), **arrays})
+        return fingerprint({"tokenizer": np.frombuffer(tokenizer, np.uint8), **arrays})
+
+    def _warn_of_repeated(self):
+        for split, share in self.repeated_share.items():
+            if share > _MUCH_REPEATED:
+                _logger.warning(
+                    "%s: %.0f%% of the text in long lines of %s is in training as well, so a model "
+                    "may know it by heart and its loss say little. Remove what is repeated.",
+                    self.name,
+                    100 * share,
+                    split,
+                )
 
     def answers(self) -> dict:
         return {"vocabulary_size": self.classes}
@@ -159,6 +177,10 @@ class LanguageModelling(Task):
     def evaluate(self, model) -> Report:
         """Cross-entropy in nats a token and perplexity, over every token of the test text.
 
+        Bits per character are the bits of the whole test text by the number of its characters, of
+        words, too; yet a word that is read as `<UNK>` has cost no bits to spell. Where
+        `evaluation_tokens` cuts the text, its characters count by its share of the tokens.
+
         Args:
             model: with a method `negative_log_likelihoods(tokens, start)`.
         """
@@ -170,17 +192,14 @@ class LanguageModelling(Task):
         return Report(
             {
                 "cross_entropy": mean,
-                "perplexity": math.exp(mean),
+                "bits_per_character": mean / math.log(2) * self._tokens_a_character,
+                "perplexity": _perplexity(mean),
                 "unknown_share": self.unknown_share["test"],
                 "repeated_share": self.repeated_share["test"],
-                **self._of_kind(mean),
                 **use.metrics,
             },
             {**self._breakdowns(losses), **use.breakdowns},
         )
-
-    def _of_kind(self, mean: float) -> dict[str, float]:  # noqa: ARG002
-        return {}
 
     def _breakdowns(self, losses: np.ndarray) -> dict[str, list]:
         raise NotImplementedError
@@ -205,9 +224,6 @@ class Characters(LanguageModelling):
 
     def make_tokenizer(self, text: str) -> Tokenizer:
         return CharacterTokenizer.of(text)
-
-    def _of_kind(self, mean):
-        return {"bits_per_character": mean / math.log(2)}
 
     def _breakdowns(self, losses):
         """How hard is a word's first character, how hard the later ones?"""
@@ -239,7 +255,7 @@ class Words(LanguageModelling):
 
     @property
     def metric(self) -> Metric:
-        return Metric("perplexity", math.exp(self._guessing), None, higher_is_better=False)
+        return Metric("perplexity", _perplexity(self._guessing), None, higher_is_better=False)
 
     def make_tokenizer(self, text: str) -> Tokenizer:
         tokenised = self.corpus == "ptb"
@@ -249,6 +265,12 @@ class Words(LanguageModelling):
         """How much harder are rare words? Those of a rank to ten times that rank together."""
         ranks = 10.0 ** np.floor(np.log10(np.maximum(self.test.tokens, 1)))
         return {"cross-entropy by rank of the word, from": points(ranks, losses)}
+
+
+def _perplexity(nats: float) -> float:
+    """e to the nats; infinity where no number is large enough, as of a run that diverges."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(nats))
 
 
 def _unigram(training: np.ndarray, test: np.ndarray, classes: int) -> float:

@@ -42,8 +42,14 @@ class Tokenizer:
         raise NotImplementedError
 
     def encode(self, text: str) -> np.ndarray:
-        """The number of each token, int32 `(tokens,)`; those not known are `<UNK>`."""
-        return self._vocabulary.encode(self.tokens(text))
+        """The number of each token, int32 `(tokens,)`; those not known are `<UNK>`.
+
+        A text of words ends with `<EOS>`, whether its last sentence has its full stop or not; to a
+        text of characters nothing is added.
+        """
+        numbers = self._vocabulary.encode(self.tokens(text))
+        numbers[numbers == PADDING] = UNKNOWN  # A text may have the word "<PAD>".
+        return numbers
 
     def decode(self, numbers: Sequence[int]) -> str:
         """A text of these tokens, to be read."""

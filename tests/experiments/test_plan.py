@@ -72,6 +72,9 @@ REFUSED = [
     (["task=pydoc_char", "model.direction=bidirectional"], "has seen the next word"),
     (["task=pydoc_char", "training.window=null"], r"training.window: expected at least 1"),
     (["task=pydoc_char", "training.decay=1.5"], "training.decay: expected more than 0"),
+    (["task=text_word"], r"task.path: the task text_word has no .* task.path=<file or folder>$"),
+    (["task=pydoc_char,text_char"], "task.path: the task text_char has no default"),
+    (["experiment=word_lm"], r"task.path: .* task.path=<folder with ptb.train.txt"),
     (["experiment=context_use", "model.head=sampled"], "one of softmax, adaptive"),
     (
         ["task=adding", "cell=gru,lstm", "task.T=5,6", "baseline='lstm T=7'"],
@@ -90,7 +93,9 @@ def test_every_experiment_is_a_plan_in_every_budget():
     assert experiments()
     for entry in experiments():
         for budget in ("quick", "default", "full"):
-            plan = make_plan([f"experiment={entry.name}", f"budget={budget}"])
+            typed = [f"experiment={entry.name}", f"budget={budget}"]
+            needed = ["task.path=there"] if entry.name == "word_lm" else []
+            plan = make_plan(typed + needed)
             assert plan.runs > 1
             assert plan.name == entry.name
 

@@ -408,7 +408,7 @@ class TestPreparedReviews:
         assert time.monotonic() - start < 15
         message = str(caught.value)
         for part in (
-            f"no prepared reviews in {data_dir}/imdb_reviews/plain_text/1.0.0,",
+            f"no prepared data in {data_dir}/imdb_reviews/plain_text/1.0.0,",
             "downloading them failed (URLError: ",
             "set TFDS_DATA_DIR to a folder",
             "The task agreement needs no download.",
@@ -427,13 +427,13 @@ class TestPreparedReviews:
     def test_damaged_data_are_reported(self, data_dir, damage):
         folder = prepare(data_dir, TRAIN, TEST)
         damage(folder / "imdb_reviews-train.tfrecord-00000-of-00001")
-        message = f"cannot read the reviews in {folder}: a file is damaged or not there.*Delete"
+        message = f"cannot read the data in {folder}: a file is damaged or not there.*Delete"
         with pytest.raises(MissingDataError, match=message):
             PreparedReviews().read()
 
     def test_folder_of_an_unfinished_preparation_is_no_data(self, data_dir):
         (data_dir / "imdb_reviews" / "plain_text" / "1.0.0").mkdir(parents=True)
-        with pytest.raises(MissingDataError, match="no prepared reviews"):
+        with pytest.raises(MissingDataError, match="no prepared data"):
             PreparedReviews().prepare()
 
     def test_cached_start_does_not_import_tensorflow_datasets(self, data_dir, tmp_path):

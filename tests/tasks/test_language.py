@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.corpora import pydoc
 from tasks.language import Characters, Words
 from tasks.task import MissingDataError
 from tasks.vocabulary import UNKNOWN
@@ -60,9 +61,31 @@ def test_perplexity_judges_words(words):
     found = words.evaluate(_AllAlike())
     assert found.metrics[words.metric.key] == pytest.approx(50)
     assert found.metrics["unknown_share"] == (words.test.tokens == UNKNOWN).mean()
+    bits = len(words.test) * math.log2(50)
+    assert found.metrics["bits_per_character"] == pytest.approx(bits / len(pydoc().test))
     [ranks] = found.breakdowns.values()
     assert [point.at for point in ranks] == [1, 10, 100]
     assert sum(point.count for point in ranks) == len(words.test)
+
+
+def test_bits_per_character_are_of_the_tokens_that_a_cap_leaves():
+    task = Words(vocabulary_size=500, evaluation_tokens=2000)
+    task.load()
+    whole = Words(vocabulary_size=500)
+    whole.load()
+    capped, all_ = (each.evaluate(_AllAlike()).metrics for each in (task, whole))
+    assert capped["bits_per_character"] == pytest.approx(all_["bits_per_character"])
+
+
+class _Diverged:
+    def negative_log_likelihoods(self, tokens, start):  # noqa: ARG002
+        return np.full(len(tokens), 1000.0)
+
+
+def test_a_model_that_diverged_is_judged_all_the_same(words):
+    found = words.evaluate(_Diverged())
+    assert found.metrics["cross_entropy"] == 1000
+    assert found.metrics["perplexity"] == math.inf
 
 
 def test_guessing_is_by_frequency_alone(words):
@@ -88,6 +111,33 @@ def test_the_fingerprint_is_of_the_data_and_not_of_their_place(tmp_path):
         task.load()
         prints.add(task.fingerprint)
     assert len(prints) == 2
+
+
+def test_options_that_leave_the_data_as_they_are_leave_the_fingerprint(words):
+    for options in ({"context_positions": 5}, {"train_tokens": 10**9}):
+        task = Words(vocabulary_size=500, **options)
+        task.load()
+        assert task.fingerprint == words.fingerprint
+    other = Words(vocabulary_size=501)
+    other.load()
+    assert other.fingerprint != words.fingerprint
+
+
+def test_a_text_that_repeats_itself_brings_a_warning(tmp_path, caplog):
+    lines = [f"line number {number} of a text that comes twice\n" for number in range(1000)]
+    path = tmp_path / "twice.txt"
+    path.write_text("".join(lines * 2))
+    Characters("text", str(path)).load()
+    warnings = [record.getMessage() for record in caplog.records]
+    assert [message[:50] for message in warnings] == [
+        "text_char: 100% of the text in long lines of valid",
+        "text_char: 100% of the text in long lines of test ",
+    ]
+
+
+def test_a_text_that_does_not_repeat_itself_brings_none(caplog):
+    Characters().load()
+    assert not caplog.records
 
 
 def test_a_text_too_short_says_how_long_it_should_be(tmp_path):

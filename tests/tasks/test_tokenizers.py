@@ -86,6 +86,13 @@ def test_a_tokenizer_comes_back_from_json(tokenizer):
     np.testing.assert_array_equal(again.encode(TEXT), tokenizer.encode(TEXT))
 
 
+def test_no_text_has_padding():
+    tokenizer = WordTokenizer.of("a b\n", 50, lower=False, tokenised=True)
+    numbers = tokenizer.encode("a <PAD> <UNK> <EOS>")
+    a, end = (tokenizer.vocabulary.index(word) for word in ("a", "<EOS>"))
+    assert numbers.tolist() == [a, UNKNOWN, UNKNOWN, end, end]
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="characters or words, got 'bytes'"):
         tokenizer_from_json({"kind": "bytes", "vocabulary": []})
