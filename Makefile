@@ -29,8 +29,8 @@ experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb s
 resume: $(READY)  ## Go on with a sweep that was interrupted: make resume [run=<id of its parent run>]
 	$(RUN) -m experiments --resume $(run)
 
-compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run> baseline=lstm,gru]
-	$(RUN) -m experiments.compare $(run) 'baseline=$(baseline)'
+compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run> baseline=lstm]
+	$(HAND_OVER) $(RUN) -m experiments.compare --from-make $(run)
 
 score: $(READY)  ## log P of sentences: make score text="one|another" [run=<id or latest>]
 	$(ASK) $(RUN) -m experiments.score --from-make

@@ -3,23 +3,20 @@
 Measures every unit against its peer in Keras. Overrides are Hydra's, of conf/benchmark.yaml.
 """
 
-import os
 import signal
 import sys
 
 from benchmarks.plan import make_plan
 from experiments.checks import RefusedError
-from experiments.plan import overrides_of_make
+from experiments.plan import as_typed
 from experiments.terminal import quiet_start, say
 
-_FROM_MAKE = "--from-make"  # More arguments are in the variable MAKE_OVERRIDES, as make has them.
 _NOT_WHOLE, _REFUSED, _INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str]) -> int:
     """Measure what a command line asks for; returns the exit code."""
-    if arguments[:1] == [_FROM_MAKE]:
-        arguments = [*arguments[1:], *overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))]
+    arguments = as_typed(arguments)
     try:
         config = make_plan(arguments)
     except RefusedError as refused:

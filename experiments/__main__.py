@@ -5,7 +5,6 @@ Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra 
 """
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -14,15 +13,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import interruption
+from experiments import baselines, interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
-from experiments.plan import Plan, Search, baselines_of, make_plan, overrides_of_make, quoted
+from experiments.plan import Plan, Search, as_typed, make_plan, quoted
 from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
-_FROM_MAKE = "--from-make"  # More arguments are in the variable MAKE_OVERRIDES, as make has them.
 _OUTPUTS = CONFIGURATION.parent / "outputs"
 _FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
 _STOPPED = "stopped by the user"
@@ -32,8 +30,7 @@ def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
     if arguments[:1] == [_RESUME]:
         return _resume(*arguments[1:2])
-    if arguments[:1] == [_FROM_MAKE]:
-        arguments = [*arguments[1:], *overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))]
+    arguments = as_typed(arguments)
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
         plan = None if for_hydra else make_plan(arguments)
@@ -189,8 +186,8 @@ def _start_parent(
         "arguments": json.dumps(arguments),
         "directory": str(directory),
     }
-    if baselines_of(first):
-        tags["baseline"] = ",".join(baselines_of(first))
+    if first.baseline is not None:
+        tags["baseline"] = baselines.as_tag(baselines.names_of(first.baseline))
     if plan.search is not None:
         tags["search"] = json.dumps(asdict(plan.search))
         say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")

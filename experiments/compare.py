@@ -1,6 +1,6 @@
 """The runs of one sweep to one table and its figures, on the terminal and on the parent run.
 
-python -m experiments.compare RUN_ID    (or nothing, for the latest sweep)
+python -m experiments.compare [RUN_ID] [baseline=[lstm,gru]]    (without an id, the latest sweep)
 """
 
 import sys
@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 import tracking
 from experiments import figures, flow_comparison
-from experiments.findings import Findings, Searched, diverged, main_stage
+from experiments.checks import RefusedError
+from experiments.findings import Findings, Searched, diverged, main_stage, with_baselines
+from experiments.plan import as_typed, baselines_of
 from experiments.statistics import metric_of
 from experiments.sweep import parts
 from experiments.tables import as_markdown
@@ -65,19 +67,23 @@ class Variant:
         return _mean_and_spread(np.array(prices) / 1000, "{:.1f}".format) + " k"
 
 
-def compare(run_id: str, baseline: str | None = None) -> None:
+def compare(run_id: str, baselines: list[str] | None = None) -> None:
     """Show the comparison of a sweep and keep it on its parent run.
 
     Runs that failed, never ended or kept no report that can be compared are named and left out of
     all numbers; those whose gradients exploded are counted beside them.
 
     Args:
-        run_id: of the sweep's parent run.
-        baseline: another one, or several with commas between, than the sweep's own.
+        run_id: of the parent run.
+        baselines: others than the sweep has; it keeps them.
+
+    Raises:
+        tracking.NoSuchRunError: if there is no such run.
+        RefusedError: for names that cannot be its baselines.
     """
     everything = tracking.read_sweep(run_id)
-    if baseline is not None:
-        everything.tags["baseline"] = baseline.strip("[]").replace(" ", "")
+    if baselines is not None:
+        everything = with_baselines(everything, baselines)
         tracking.RunWriter(run_id).set_tags({"baseline": everything.tags["baseline"]})
     searched, sweep = Searched(everything), main_stage(everything)
     searched.report(tracking.RunWriter(run_id))
@@ -302,18 +308,24 @@ def _breakdown(variant: Variant, name: str) -> figures.Curve:
 
 
 def main(arguments: list[str]) -> int:
-    """Compare the sweep of the run id given, or the latest; another baseline may follow."""
-    given = dict(each.split("=", 1) for each in arguments if each.startswith("baseline="))
-    arguments = [each for each in arguments if not each.startswith("baseline=")]
+    """Compare the sweep of the run id given, or the latest, with its baselines or those given."""
+    arguments = as_typed(arguments)
+    overrides = [argument for argument in arguments if "=" in argument]
+    ids = [argument for argument in arguments if "=" not in argument]
+    try:
+        baselines = baselines_of(overrides)
+    except RefusedError as refused:
+        print(refused, file=sys.stderr)
+        return 2
     tracking.connect()
     tracking.fail_abandoned_runs()
-    run_id = arguments[0] if arguments else tracking.latest_sweep()
+    run_id = ids[0] if ids else tracking.latest_sweep()
     if run_id is None:
         print("There is no sweep yet; make one: make experiment name=...", file=sys.stderr)
         return 2
     try:
-        compare(run_id, given.get("baseline") or None)
-    except tracking.NoSuchRunError as error:
+        compare(run_id, baselines)
+    except (tracking.NoSuchRunError, RefusedError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from experiments import search, statistics
+from experiments import baselines, search, statistics
 from experiments.forest import forest
 from experiments.tables import as_markdown
 from experiments.terminal import say, show_table
@@ -25,10 +25,11 @@ class Findings:
 
     def __init__(self, sweep: SweepRecord, runs: statistics.Runs, heading: str):
         self._heading = heading
-        self._baseline = sweep.tags.get("baseline")
-        baselines = self._baseline.split(",") if self._baseline else []
+        names = baselines.of_tag(sweep.tags.get("baseline"))
+        self._absent = [n for n in names if not any(baselines.is_of(each, n) for each in runs)]
+        self._names = names
         failed = failures(sweep)
-        found = statistics.differences(runs, baselines, failed) if baselines else []
+        found = statistics.differences(runs, baselines.compared_with(names, units(sweep)), failed)
         self._by_metric = {}
         for each in found:
             self._by_metric.setdefault(each.metric.key, []).append(each)
@@ -37,7 +38,7 @@ class Findings:
             found,
             failed,
             diverged(sweep),
-            baselines=baselines,
+            baselines=names,
             quick=sweep.tags.get("budget") == "quick",
         )
 
@@ -46,8 +47,8 @@ class Findings:
         for group in self._by_metric.values():
             show_table(statistics.table(group), "Differences from the baseline")
             say.print(statistics.caption(group[0].metric) + "\n")
-        if self._baseline and not self._by_metric:
-            say.print(self._nothing_to_compare)
+        if self._missing:
+            say.print(self._missing)
         for sentence in self.verdict:
             say.print(sentence)
 
@@ -57,8 +58,8 @@ class Findings:
         for group in self._by_metric.values():
             caption = statistics.caption(group[0].metric)
             parts += [as_markdown(statistics.table(group)), caption]
-        if self._baseline and not self._by_metric:
-            parts.append(self._nothing_to_compare)
+        if self._missing:
+            parts.append(self._missing)
         return "\n\n".join(parts)
 
     def keep(self, writer: RunWriter) -> None:
@@ -73,11 +74,17 @@ class Findings:
                 writer.log_figure(forest(group, self._heading), f"forest{several}.png")
 
     @property
-    def _nothing_to_compare(self) -> str:
-        return (
-            f"No differences to show: of the baseline {self._baseline}, or of what it would be "
-            "compared with, no run ended well."
-        )
+    def _missing(self) -> str:
+        """What is not compared for want of runs; empty where nothing is missing."""
+        if self._names and not self._by_metric:
+            return (
+                f"No differences to show: of the baseline {' or '.join(self._names)}, or of what "
+                "it would be compared with, no run ended well."
+            )
+        if self._absent:
+            absent = " or ".join(self._absent)
+            return f"Nothing is compared with {absent}, of which no run ended well."
+        return ""
 
 
 class Searched:
@@ -120,6 +127,24 @@ class Searched:
 def main_stage(sweep: SweepRecord) -> SweepRecord:
     """The sweep without the runs that chose values for the others."""
     return replace(sweep, runs=[run for run in sweep.runs if not search.is_search(run)])
+
+
+def units(sweep: SweepRecord) -> dict[str, str]:
+    """What the unit of each variant is made by, whether its runs ended well or not."""
+    return {
+        run.tags["variant"]: run.params.get("cell._target_", run.tags["variant"])
+        for run in sweep.runs
+    }
+
+
+def with_baselines(sweep: SweepRecord, names: list[str]) -> SweepRecord:
+    """The sweep with other baselines than it was started with.
+
+    Raises:
+        RefusedError: for names that cannot be the sweep's baselines.
+    """
+    baselines.check(names, units(sweep))
+    return replace(sweep, tags=sweep.tags | {"baseline": baselines.as_tag(names)})
 
 
 def failures(sweep: SweepRecord) -> Counter:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -56,12 +57,8 @@ def flow_through_training(
             relative to lag 0.
         title: what is shown.
     """
-    columns = min(3, len(maps))
-    rows = -(-len(maps) // columns)
-    size = (3.6 * columns + 1.2, 2.6 * rows + 0.9)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, (label, (steps, lags, values)) in zip(panels, maps.items(), strict=False):
+    figure, panels = _grid(len(maps), 3, (3.6, 2.6), (1.2, 0.9), sharex=True, sharey=True)
+    for axes, (label, (steps, lags, values)) in zip(panels, maps.items(), strict=True):
         shown = axes.pcolormesh(
             -np.asarray(lags),
             np.arange(len(steps)),
@@ -74,9 +71,7 @@ def flow_through_training(
         axes.set_title(label, fontsize="medium")
         axes.set_yticks(np.arange(len(steps)), [f"{step:,}" for step in steps], fontsize="x-small")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    for axes in panels[len(maps) :]:
-        axes.set_axis_off()
-    bar = figure.colorbar(shown, ax=list(panels), extend="both", label=_RELATIVE)
+    bar = figure.colorbar(shown, ax=figure.axes, extend="both", label=_RELATIVE)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
     figure.suptitle(title)
     figure.supxlabel("time step, from the answer (0) back")
@@ -171,12 +166,8 @@ def gate_histograms(name: str, before: dict, after: dict) -> Figure:
         for part in range(len(after["gates"]))
         for gate in after["gates"][part]["gates"]
     ]
-    columns = min(4, len(parts))
-    rows = -(-len(parts) // columns)
-    size = (3.0 * columns, 2.4 * rows + 0.8)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    for axes, (part, gate) in zip(panels, parts, strict=False):
+    figure, panels = _grid(len(parts), 4, (3.0, 2.4), (0, 0.8), sharey=True)
+    for axes, (part, gate) in zip(panels, parts, strict=True):
         gates = after["gates"][part]
         for label, found, colour, style in (
             ("before training", before, COLOURS[5], "--"),
@@ -190,8 +181,6 @@ def gate_histograms(name: str, before: dict, after: dict) -> Figure:
         title = f"{_GATES[gate]}, {gates['layer']} {gates['direction']}"
         axes.set_title(title, fontsize="small")
         axes.legend(fontsize="x-small")
-    for axes in panels[len(parts) :]:
-        axes.set_axis_off()
     figure.suptitle(f"{name}: how far open the gates are")
     figure.supxlabel("value of the gate: 0 shut, 1 open")
     figure.supylabel("share of values")
@@ -233,6 +222,23 @@ def gate_trace(name: str, gates: Gates, example: int, words: Sequence[str], answ
     lower.set_xlabel("what is read at each step; the answer comes at the last")
     figure.suptitle(f"{name}: what memory keeps ({gates.layer}, {gates.direction})")
     return figure
+
+
+def _grid(
+    count: int, most: int, panel: tuple[float, float], margin: tuple[float, float], **shared: bool
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with `count` panels, at most so many in a row; sizes are widths, heights in inches.
+
+    What is left of the last row is blank. `shared` says which axes panels share.
+    """
+    columns = min(most, count)
+    rows = -(-count // columns)
+    size = (panel[0] * columns + margin[0], panel[1] * rows + margin[1])
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
 
 
 def _power_of_ten(value: float, _=None) -> str:

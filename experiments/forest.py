@@ -20,7 +20,7 @@ _MARKERS = {
 
 
 def forest(differences: Sequence[Difference], heading: str) -> Figure:
-    """A row a variant, best on top, and a panel a baseline.
+    """A row a variant, best on top, and a panel a baseline with all that are compared with it.
 
     Args:
         differences: of one metric.
@@ -38,9 +38,10 @@ def forest(differences: Sequence[Difference], heading: str) -> Figure:
     metric = differences[0].metric
     for axes, (baseline, group) in zip(rows, panels.items(), strict=True):
         _panel(axes, baseline, sorted(group, key=lambda d: -metric.merit(d.interval.value)))
+    figure.align_ylabels(rows)
     _limit(rows[-1], [d for group in panels.values() for d in group])
-    only = f" from {next(iter(panels))}" if len(panels) == 1 else " from the baseline"
-    figure.suptitle(f"How each variant's test {metric.name} differs{only}\n{heading}")
+    only = next(iter(panels)) if len(panels) == 1 else "the baseline of its panel"
+    figure.suptitle(f"How each variant's test {metric.name} differs from {only}\n{heading}")
     rows[-1].set_xlabel(_xlabel(metric))
     handles = [
         Line2D([], [], marker=marker, color=edge, markerfacecolor=face, label=label)
@@ -84,6 +85,7 @@ def _panel(axes: Axes, baseline: str, group: Sequence[Difference]) -> None:
         said = f"   {word} than {baseline} →" if to_the_right else f"← {word} than {baseline}   "
         colour, side = _MARKERS[word][2], "left" if to_the_right else "right"
         axes.annotate(said, (0, -0.95), ha=side, va="center", fontsize="small", color=colour)
+    axes.set_ylabel(f"against {baseline}")
     axes.grid(axis="x", alpha=0.3)
 
 

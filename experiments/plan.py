@@ -1,6 +1,7 @@
 """What a command line asks for, checked in full before anything slow is imported."""
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments import baselines
 from experiments.catalogue import CONFIGURATION, says, unknown
 from experiments.checks import (
     RefusedError,
@@ -27,7 +29,7 @@ from experiments.checks import (
     one_of,
     parse_overrides,
 )
-from experiments.sweep import SINGLE, Sweep, parts
+from experiments.sweep import SINGLE, Sweep
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,13 @@ def _judged_together(values: dict[str, list[str]]) -> list[dict[str, str]]:
     return [dict(zip(keys, each, strict=True)) for each in product(*(values[k] for k in keys))]
 
 
+def as_typed(arguments: list[str]) -> list[str]:
+    """A command line, behind `--from-make` with what make has in MAKE_OVERRIDES for it."""
+    if arguments[:1] != ["--from-make"]:
+        return arguments
+    return [*arguments[1:], *overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))]
+
+
 def overrides_of_make(text: str) -> list[str]:
     """What was typed as key=value behind make, from its variable MAKEOVERRIDES.
 
@@ -213,7 +222,10 @@ def _directory(typed: dict[str, list[str]]) -> Path | None:
 
 def _check_hydra(values: dict[str, list[str]]) -> None:
     if len(values.get("baseline", [])) > 1:
-        raise RefusedError("baseline: expected one name, or several as a list: [lstm,gru].")
+        raise RefusedError(
+            "baseline: expected one name, that of whom the others are compared with, or a list "
+            "of such as [lstm,gru]."
+        )
     for key, options in values.items():
         if key.partition(".")[0] == "search" and len(options) > 1:
             raise RefusedError(f"{key}: expected one search; several values of a key are [a,b].")
@@ -251,23 +263,14 @@ def _check_names(
 
 
 def _check_baseline(configurations: list[DictConfig], axes: list[str]) -> None:
-    """What a baseline's name sets must be set so in some variant.
+    """Baselines must be in the sweep; see `baselines.check`.
 
     Not asked where the command line takes other axes than the experiment's file and says nothing of
     the baseline: then it may be missing, and the comparison says so.
     """
-    variants = list(dict.fromkeys(Sweep(axes=axes).variant(each) for each in configurations))
-    known = {part for variant in variants for part in parts(variant).items()}
-    for baseline in baselines_of(configurations[0]):
-        if not parts(baseline).items() <= known:
-            raise RefusedError(f"baseline: {unknown('variant', baseline, variants)}")
-
-
-def baselines_of(config: DictConfig) -> list[str]:
-    """The names in `baseline`: none, one, or several."""
-    if config.baseline is None:
-        return []
-    return [config.baseline] if isinstance(config.baseline, str) else list(config.baseline)
+    sweep = Sweep(axes=axes)
+    units = {sweep.variant(each): each.cell._target_ for each in configurations}
+    baselines.check(baselines.names_of(configurations[0].baseline), units)
 
 
 def _experiment_of(typed: dict[str, list[str]]) -> str | None:
@@ -345,6 +348,26 @@ def _compose_once(overrides: tuple[str, ...], **options) -> DictConfig:
     return compose("config", list(overrides), **options)
 
 
+def baselines_of(arguments: list[str]) -> list[str] | None:
+    """The names in `baseline=...`, None where it is not there.
+
+    Raises:
+        RefusedError: for anything else among the arguments, or what is no name and no list of them.
+    """
+    typed = parse_overrides(arguments)
+    for key in typed:
+        if key != "baseline":
+            raise RefusedError(f"{key}: a comparison takes run=... and baseline=..., nothing else.")
+    if not typed:
+        return None
+    _check_hydra(typed)
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        names = baselines.names_of(_checked({"baseline": typed["baseline"][0]}).baseline)
+    if not names:
+        raise RefusedError("baseline: expected a name, or a list such as [lstm,gru]; got null.")
+    return names
+
+
 def _is_choice(key: str) -> bool:
     return (CONFIGURATION / key).is_dir()
 
@@ -357,7 +380,7 @@ def _check_choices(choices: dict[str, str]) -> None:
 
 
 def _check_type(key: str, value: Any, default: Any, nullable: bool) -> None:
-    if key in ("search", "baseline"):  # Of several kinds; `_search_of` and the limits look at it.
+    if key in ("search", "baseline"):  # Of several types; `_search_of` and _LIMITS look into them.
         return
     if OmegaConf.is_config(default) != OmegaConf.is_config(value):
         raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
@@ -376,16 +399,15 @@ def _check_type(key: str, value: Any, default: Any, nullable: bool) -> None:
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
 
+def _names_variants(value: Any) -> bool:
+    names = baselines.names_of(value)
+    return (value is None or len(names) > 0) and all(isinstance(name, str) for name in names)
+
+
 _LIMITS = {
     "baseline": (
-        (
-            lambda value: (
-                value is None
-                or isinstance(value, str)
-                or (0 < len(value) == len(set(value)) and all(isinstance(v, str) for v in value))
-            )
-        ),
-        "the name of a variant, such as lstm, several of them, such as [lstm,gru], or null",
+        _names_variants,
+        "the name of a variant, such as lstm, or a list of such as [lstm,gru], or null",
     ),
     "seed": at_least(0),
     "model.units": at_least(1),

@@ -24,6 +24,7 @@ class Trial:
         value: of the key.
         mean: over the runs that ended well, of each one's best metric on validation; NaN if none
             did.
+        loss: the same mean of the loss on validation at these epochs.
         metric: of the task; None where no run ended well.
         runs: how many ended well.
         failed: how many did not.
@@ -31,6 +32,7 @@ class Trial:
 
     value: Any
     mean: float
+    loss: float
     metric: Metric | None
     runs: int
     failed: int
@@ -67,7 +69,8 @@ def is_search(run: RunRecord) -> bool:
 def choices(runs: Sequence[RunRecord], key: str, values: Sequence[Any]) -> list[Choice]:
     """What the runs of this stage say, a choice a variant.
 
-    Best is the highest mean merit over the seeds. A run that failed counts as worst: a value with
+    Best is the highest mean merit over the seeds, of equals the one of the lowest mean loss, as of
+    accuracies of 1. A run that failed counts as worst: a value with
     fewer of them goes first, whatever the others of its runs reached. One that was stopped does not
     count.
     """
@@ -84,18 +87,28 @@ def _choice(
 ) -> Choice:
     trials = [_trial(value, by_value[str(value)]) for value in values if str(value) in by_value]
     usable = [trial for trial in trials if trial.runs]
-    best = max(usable, key=lambda t: (-t.failed, t.metric.merit(t.mean)), default=None)
+    best = max(usable, key=_worth, default=None)
     return Choice(variant, trials, best.value if best else None)
+
+
+def _worth(trial: Trial) -> tuple[float, ...]:
+    return -trial.failed, trial.metric.merit(trial.mean), -trial.loss
 
 
 def _trial(value: Any, runs: Sequence[RunRecord]) -> Trial:
     good = [run for run in runs if run.status == "FINISHED" and run.report]
     if not good:
-        return Trial(value, np.nan, None, 0, len(runs))
+        return Trial(value, np.nan, np.nan, None, 0, len(runs))
     metric = Metric(**good[0].report["metric"])
-    curves = [[v for _, v in run.series[f"validation/{metric.key}"]] for run in good]
-    mean = float(np.mean([max(curve, key=metric.merit) for curve in curves]))
-    return Trial(value, mean, metric, len(good), len(runs) - len(good))
+    mean, loss = np.mean([_best_epoch(run, metric) for run in good], axis=0)
+    return Trial(value, float(mean), float(loss), metric, len(good), len(runs) - len(good))
+
+
+def _best_epoch(run: RunRecord, metric: Metric) -> tuple[float, float]:
+    """Metric and loss on validation at the epoch whose model is kept."""
+    curves = (run.series[f"validation/{name}"] for name in (metric.key, "loss"))
+    epochs = [tuple(value for _, value in points) for points in zip(*curves, strict=True)]
+    return max(epochs, key=lambda values: (metric.merit(values[0]), -values[1]))
 
 
 def chosen(found: Sequence[Choice]) -> dict[str, Any]:
@@ -147,9 +160,11 @@ def caption(found: Sequence[Choice], key: str) -> str:
     """What the columns of `table` mean."""
     metric = next((t.metric for choice in found for t in choice.trials if t.metric), None)
     name = metric.name if metric else "metric"
+    of_equals = "" if metric is None or metric.is_loss else " (of equals, the one of lowest loss)"
     return (
-        f"Mean over the seeds of each run's best {name} on validation; kept is the best {key}, "
-        "with which the runs compared were made, on other seeds. A run that failed counts as worst."
+        f"Mean over the seeds of each run's best {name} on validation; kept is the best {key}"
+        f"{of_equals}, with which the runs compared were made, on other seeds. A run that failed "
+        "counts as worst."
     )
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import hydra
 import numpy as np
 from scipy import stats
 
-from experiments.sweep import parts
 from tasks.metric import Metric
 from tracking import RunRecord
 
@@ -174,56 +172,28 @@ def results(runs: Sequence[RunRecord]) -> list[float]:
     return [run.metrics[f"test/{metric_of(runs).key}"] for run in runs]
 
 
-def baseline_of(variant: str, baseline: str, names: Sequence[str]) -> str | None:
-    """Which of `names` a variant is compared with: the one like it in all but the baseline's parts.
-
-    With the baseline "lstm", "gru T=50" is compared with "lstm T=50".
-    """
-    wanted = parts(variant) | parts(baseline)
-    return next((name for name in names if parts(name) == wanted), None)
-
-
-def family(runs: Sequence[RunRecord]) -> type | None:
-    """The layer of Keras that a variant's unit stands in place of; else the unit's own class."""
-    target = runs[0].params.get("cell._target_")
-    unit = hydra.utils.get_class(target) if target else None
-    return getattr(unit, "in_place_of", None) or unit
-
-
-def _against(name: str, baselines: Sequence[str], runs: Runs) -> str | None:
-    """What a variant is compared with: of several baselines the one of its own family.
-
-    The first baseline is the others' own.
-    """
-    found = [baseline_of(name, each, list(runs)) for each in baselines]
-    there = [each for each in found if each is not None]
-    if len(baselines) == 1 or not there:
-        return there[0] if there else None
-    if name in there:
-        return there[0]
-    return next((each for each in there if family(runs[each]) is family(runs[name])), None)
-
-
 def differences(
-    runs: Runs, baselines: Sequence[str], failed: Mapping[str, int]
+    runs: Runs, against: Mapping[str, str], failed: Mapping[str, int]
 ) -> list[Difference]:
-    """Each variant against its baseline, by the test metric.
+    """Each variant against its baseline, by the test metric, corrected for all of one metric.
 
     Args:
         runs: of each variant those that ended well.
-        baselines: variants' names or parts of them, see `baseline_of`. With several, a variant is
-            compared with the one whose unit is of its `family`, and these with the first.
+        against: by variant the one it is compared with, see `baselines.compared_with`.
         failed: how many runs of a variant failed. Those that ended well are a favourable choice of
             them, so nothing is concluded where there are any.
     """
     found = []
     for name, group in runs.items():
-        against = _against(name, baselines, runs)
-        if against in (None, name) or metric_of(group).key != metric_of(runs[against]).key:
-            continue
-        found.append(_difference(name, against, runs, failed))
-    corrected = holm([each.interval.p for each in found])
-    return [replace(each, p=p) for each, p in zip(found, corrected, strict=True)]
+        other = against.get(name)
+        if other in runs and metric_of(group).key == metric_of(runs[other]).key:
+            found.append(_difference(name, other, runs, failed))
+    corrected = {}
+    for key in {each.metric.key for each in found}:
+        together = [each for each in found if each.metric.key == key]
+        p = holm([each.interval.p for each in together])
+        corrected |= {each.variant: p for each, p in zip(together, p, strict=True)}
+    return [replace(each, p=corrected[each.variant]) for each in found]
 
 
 def _difference(name: str, against: str, runs: Runs, failed: Mapping[str, int]) -> Difference:
@@ -274,16 +244,17 @@ def caption(metric: Metric) -> str:
         "the seeds (its spread grows with its size); -1 is a tenth of the error."
     )
     return (
-        f"{scale} Interval: Welch's t, each by itself. p: the same test, corrected for the number "
-        f"of comparisons (Holm); below {LEVEL} the difference is significant. An interval without "
-        "0 beside a larger p is chance among so many. Seeds decide initial weights and order of "
-        "examples; the test's examples are the same for all."
+        f"{scale} Interval: Welch's t, each by itself. p: the same test, corrected for all "
+        f"comparisons of this table (Holm); below {LEVEL} the difference is significant. An "
+        "interval without 0 beside a larger p is chance among so many. Seeds decide initial "
+        "weights and order of examples; the test's examples are the same for all."
     )
 
 
 def table(found: Sequence[Difference]) -> dict[str, list[str]]:
-    """The differences of one metric, best first, column by column."""
-    ordered = sorted(found, key=_rank)
+    """The differences of one metric, baseline by baseline, best first, column by column."""
+    groups = list(dict.fromkeys(each.baseline for each in found))
+    ordered = sorted(found, key=lambda each: (groups.index(each.baseline), -_merit(each)))
     metric = ordered[0].metric
     name = metric.name if metric.higher_is_better else f"log10 {metric.name}"
     return {
@@ -304,9 +275,9 @@ def table(found: Sequence[Difference]) -> dict[str, list[str]]:
     }
 
 
-def _rank(difference: Difference) -> tuple[str, float]:
+def _merit(difference: Difference) -> float:
     merit = difference.metric.merit(difference.interval.value)
-    return difference.baseline, np.inf if np.isnan(merit) else -merit
+    return -np.inf if np.isnan(merit) else merit
 
 
 def _number(value: float) -> str:

@@ -23,13 +23,9 @@ from experiments.sweep import parts
 
 _FEWEST = 3
 """Seeds below which nothing is concluded."""
-_MANY = 3
-"""Variants of a baseline from which on they are listed by outcome."""
-_OUTCOMES = {
-    "better": "significantly better",
-    "worse": "significantly worse",
-    "not significant": "no difference was shown for",
-}
+
+_MOST = 4
+"""Names above which a list of those who learnt gives way to their number."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +75,15 @@ def verdict(
         ]
     said = []
     for field in _fields(runs, failed, baselines):
-        said += [*_best(field, differences), *_variants(field, differences)]
+        found = [each for each in differences if each.variant in field.runs]
+        said += [*_best(field, found), *_against_baselines(field, found)]
         said += [*_learnt(field), *_memories(field)]
     return said + broken
 
 
 def _fields(runs: Runs, failed: Mapping[str, int], baselines: Sequence[str]) -> list[_Field]:
-    """Variants of one metric that differ in what a baseline names, or else in their unit."""
-    compared = {key for each in baselines for key in parts(each)} or {"cell"}
+    """Variants of one metric that differ in what the baselines name, or else in their unit."""
+    compared = {key for name in baselines for key in parts(name)} or {"cell"}
     if not baselines and len({parts(name)["cell"] for name in runs}) == 1:
         compared = {key for name in runs for key in parts(name)}
     groups = {}
@@ -100,7 +97,7 @@ def _fields(runs: Runs, failed: Mapping[str, int], baselines: Sequence[str]) -> 
 
 
 def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
-    """Who does best, and whether it differs from the next and from the baseline."""
+    """Who does best, and whether it differs from the next."""
     if len(field.runs) < 2:
         return []
     metric = metric_of(next(iter(field.runs.values())))
@@ -108,52 +105,77 @@ def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
     ranked = sorted(values, key=lambda name: -metric.merit(values[name].mean()))
     best, others = ranked[0], ranked[1:]
     # The best was chosen by its result, so its p is corrected for all whom it might have beaten.
-    by_holm = holm([_p(field, values, best, other) for other in others])
+    p = holm([_p(field, values, best, other) for other in others])[0]
+    for each in differences:  # It may not say more than the table, which corrects for other pairs.
+        if {each.variant, each.baseline} == set(ranked[:2]):
+            p = max(p, each.p)
     found = values[best].mean() if metric.higher_is_better else 10 ** values[best].mean()
     mean = "mean" if metric.higher_is_better else "geometric mean"
     what = f"{mean} of the test {metric.name} {metric.text(found)}"
-    said = [
-        f"{field.where}{best} does best ({what}); "
-        + _compared("the next", others[0], by_holm[0], _why_not(field, values, best, others[0]))
-    ]
-    for each in differences:
-        if each.variant == best and each.baseline != others[0]:
-            why_not = each.why_not or _too_few(field, best, each.baseline)
-            said.append(_compared("the baseline", each.baseline, each.p, why_not))
-        if each.baseline == best:
-            said.append("it is the baseline")
-            break
-    return ["; ".join(said) + "."]
+    why_not = _why_not(field, values, best, others[0])
+    said = f"{field.where}{best} does best ({what}); {_compared(others[0], p, why_not)}"
+    plain = {each.baseline for each in differences}
+    if best in plain:
+        said += f"; it is {'the' if len(plain) == 1 else 'a'} baseline"
+    return [f"{said}."]
 
 
-def _variants(field: _Field, differences: Sequence[Difference]) -> list[str]:
-    """Of many variants of one baseline, which are better, which worse, and which are open."""
+def _compared(name: str, p: float, why_not: str) -> str:
+    if why_not:
+        return f"whether it differs from the next, {name}, is open ({why_not})"
+    if p < LEVEL:
+        return f"it is significantly better than the next, {name} ({p_text(p)})"
+    return f"it does not differ significantly from the next, {name} ({p_text(p)})"
+
+
+def _against_baselines(field: _Field, differences: Sequence[Difference]) -> list[str]:
+    """A sentence or two for each baseline: who is worse, who better, and who was not told apart."""
+    if len(field.runs) < 3:  # Of two all has been said.
+        return []
     by_baseline = {}
     for each in differences:
-        if each.variant in field.runs:
-            by_baseline.setdefault(each.baseline, []).append(each)
+        by_baseline.setdefault(each.baseline, []).append(each)
+    return [_against(field, name, group) for name, group in by_baseline.items()]
+
+
+def _against(field: _Field, baseline: str, differences: Sequence[Difference]) -> str:
+    why_not = {
+        each.variant: each.why_not or _too_few(field, each.variant, baseline)
+        for each in differences
+    }
+    tested = [each for each in differences if not why_not[each.variant]]
     said = []
-    for baseline, group in by_baseline.items():
-        if len(group) < _MANY:
-            continue
-        outcomes = {}
-        for each in group:
-            outcomes.setdefault(each.flag, []).append(each)
-        listed = "; ".join(
-            f"{_OUTCOMES.get(flag, flag)}: {', '.join(each.variant for each in those)}"
-            + (f" ({p_text(max(each.p for each in those))})" if flag in ("better", "worse") else "")
-            for flag, those in outcomes.items()
-        )
-        said.append(f"{field.where}Against {baseline}: {listed}.")
-    return said
+    for outcome in ("worse", "better"):
+        group = [each for each in tested if each.flag == outcome]
+        if group:
+            said.append(f"significantly {outcome}: {_names(group)} ({_largest_p(group)})")
+    alike = [each for each in tested if not each.significant]
+    if alike:
+        more = " more" if said else ""
+        shown = f"{_names(alike)} ({_widest(alike)})"
+        said.append(f"no difference was shown for {len(alike)}{more}: {shown}")
+    untold = [f"{name} ({why})" for name, why in why_not.items() if why]
+    if untold:
+        said.append(f"open: {', '.join(untold)}")
+    return f"{field.where}against the baseline {baseline}, {'; '.join(said)}."
 
 
-def _compared(role: str, name: str, p: float, why_not: str) -> str:
-    if why_not:
-        return f"whether it differs from {role}, {name}, is open ({why_not})"
-    if p < LEVEL:
-        return f"it is significantly better than {role}, {name} ({p_text(p)})"
-    return f"it does not differ significantly from {role}, {name} ({p_text(p)})"
+def _names(differences: Sequence[Difference]) -> str:
+    return ", ".join(each.variant for each in differences)
+
+
+def _largest_p(differences: Sequence[Difference]) -> str:
+    largest = p_text(max(each.p for each in differences))
+    return largest if len(differences) == 1 else f"largest {largest}"
+
+
+def _widest(differences: Sequence[Difference]) -> str:
+    """What may be there yet where no difference was shown."""
+    metric = differences[0].metric
+    half = max((each.interval.high - each.interval.low) / 2 for each in differences)
+    scale = metric.name if metric.higher_is_better else f"log10 {metric.name}"
+    widest = "95% interval" if len(differences) == 1 else "widest 95% interval"
+    return f"{widest} ±{half:.2g} in {scale}"
 
 
 def _p(field: _Field, values: Mapping[str, np.ndarray], one: str, other: str) -> float:
@@ -194,17 +216,39 @@ def _learnt(field: _Field) -> list[str]:
         "in none by": [name for name in learnt if not learnt[name]],
     }
     side = "or more" if metric.higher_is_better else "or less"
-    listed = "; ".join(f"{how} {', '.join(who)}" for how, who in groups.items() if who)
+    listed = _shortened({how: who for how, who in groups.items() if who})
     return [f"{field.where}learnt (test {metric.name} {metric.learnt_text} {side}) {listed}."]
+
+
+def _shortened(groups: Mapping[str, Sequence[str]]) -> str:
+    """Names by group; for many of one group stands their number, when all others are named."""
+    largest = max(groups, key=lambda how: len(groups[how]))
+    said = {how: ", ".join(who) for how, who in groups.items()}
+    if len(groups[largest]) > _MOST and "some" not in largest:  # Of some it says in how many seeds.
+        del said[largest]  # It goes last.
+        said[largest] = f"{'the other' if said else 'all'} {len(groups[largest])}"
+    return "; ".join(f"{how} {who}" for how, who in said.items())
 
 
 def _memories(field: _Field) -> list[str]:
     """How many times as far back the gradient of one extreme unit reaches as that of the other."""
     followed = flow_comparison.followed(field.runs)
     memory = {name: flow_comparison.memories(group) for name, group in followed.items()}
-    memory = {name: steps for name, steps in memory.items() if np.all(steps > 0)}
+    without = {name: int(np.sum(~(steps > 0))) for name, steps in memory.items()}
+    left_out = [
+        f"{name} ({n} of {len(memory[name])} runs have none)" for name, n in without.items() if n
+    ]
+    said = _reach(field, {name: steps for name, steps in memory.items() if not without[name]})
+    if left_out:
+        said.append(f"{field.where}effective memories leave out {', '.join(left_out)}.")
+    return said
+
+
+def _reach(field: _Field, memory: Mapping[str, np.ndarray]) -> list[str]:
+    """The same, from the effective memories in steps, all above 0, of each variant's runs."""
     if len(memory) < 2 or len({tuple(steps) for steps in memory.values()}) < 2:
         return []
+    followed = flow_comparison.followed(field.runs)
     means = {name: float(np.exp(np.log(steps).mean())) for name, steps in memory.items()}
     *_, longest = ranked = sorted(means, key=means.get)
     shortest = ranked[0]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments.baselines import compared_with
 from tasks.metric import accuracy, mean_squared_error
 from tracking import RunRecord
 
@@ -28,3 +29,9 @@ def group(variant, values, metric=MSE, memories=(), longer=False):
         record(variant, value, metric, memory, longer)
         for value, memory in zip(values, memories, strict=True)
     ]
+
+
+def against(runs, *baselines, **units):
+    """What the variants of these runs are compared with; `units` names a cell's `_target_`."""
+    made_by = {name: units.get(name.split()[0], name.split()[0]) for name in runs}
+    return compared_with(baselines, made_by)

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 import tracking
-from experiments.compare import compare
+from experiments.compare import compare, main
 from tasks.metric import accuracy, cross_entropy, mean_squared_error
 
 MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
@@ -17,10 +17,10 @@ MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
 pytestmark = pytest.mark.usefixtures("store")
 
 
-def keep_run(parent, variant, seed, metric, validation, test, breakdowns):
+def keep_run(parent, variant, seed, metric, validation, test, breakdowns, params=None):
     """A run of as many epochs of 1,000 examples as there are values of `validation`."""
     tags = {"variant": variant, "cell": variant.split()[0], "seed": seed}
-    with tracking.TrackedRun("e", f"{variant} {seed}", tags, {}, parent.run_id) as run:
+    with tracking.TrackedRun("e", f"{variant} {seed}", tags, params or {}, parent.run_id) as run:
         epochs = range(1, len(validation) + 1)
         series = {
             f"validation/{metric.key}": validation,
@@ -170,6 +170,50 @@ def test_with_a_baseline_there_are_differences_a_forest_and_a_verdict(capsys):
         assert words in note
         assert words in shown
     assert "| gru | lstm | 3 : 3 | -1.000 |" in note
+
+
+def baselines_kept(run_id):
+    table = json.loads(mlflow.artifacts.load_text(f"runs:/{run_id}/differences.json"))
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    return {row["variant"]: row["baseline"] for row in rows}
+
+
+def test_a_sweep_is_compared_again_with_other_baselines(capsys, monkeypatch):
+    parent = tracking.start_sweep("e", "of before", {"baseline": "lstm"})
+    units = {"lstm": "LSTM", "lstm_coupled": "LSTM", "gru": "GRU", "gru_minimal": "GRU"}
+    for number, (variant, unit) in enumerate(units.items(), 1):
+        for seed in range(3):
+            error = number / 100 + seed / 1000
+            params = {"cell._target_": f"layers.{unit}"}
+            keep_run(parent, variant, seed, MSE, [0.2, error], error, {}, params)
+    parent.finish()
+    assert main([parent.run_id]) == 0
+    assert baselines_kept(parent.run_id) == dict.fromkeys(list(units)[1:], "lstm")
+    for wrong in ("baseline=[lstm,gruu]", "baseline=[lstm,lstm_coupled]", "seed=1"):
+        assert main([parent.run_id, wrong]) == 2
+    assert set(baselines_kept(parent.run_id).values()) == {"lstm"}
+    monkeypatch.setenv("MAKE_OVERRIDES", "baseline=[lstm,gru]")
+    assert main(["--from-make", parent.run_id]) == 0
+    by_family = {"lstm_coupled": "lstm", "gru": "lstm", "gru_minimal": "gru"}
+    assert baselines_kept(parent.run_id) == by_family
+    assert "against the baseline gru" in " ".join(capsys.readouterr().out.split())
+    compare(parent.run_id)  # It keeps them.
+    assert baselines_kept(parent.run_id) == by_family
+
+
+def test_of_several_baselines_one_that_never_ended_well_is_named(capsys):
+    parent = tracking.start_sweep("e", "without one", {"baseline": "lstm,gru"})
+    for variant, unit in (("lstm", "LSTM"), ("lstm_coupled", "LSTM"), ("gru_minimal", "GRU")):
+        for seed in range(2):
+            params = {"cell._target_": f"layers.{unit}"}
+            keep_run(parent, variant, seed, MSE, [0.2, 0.1], 0.1 + seed, {}, params)
+    tags = {"variant": "gru", "cell": "gru"}
+    run = tracking.TrackedRun("e", "gru 1", tags, {"cell._target_": "layers.GRU"}, parent.run_id)
+    run.fail("training step 7")
+    compare(parent.run_id)
+    assert baselines_kept(parent.run_id) == {"lstm_coupled": "lstm"}
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Nothing is compared with gru, of which no run ended well." in said
 
 
 def test_a_baseline_that_never_ran_is_said_to_be_missing(capsys):

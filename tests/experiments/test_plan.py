@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from experiments.catalogue import CONFIGURATION, experiments
 from experiments.checks import RefusedError
-from experiments.plan import make_plan, overrides_of_make, quoted
+from experiments.plan import baselines_of, make_plan, overrides_of_make, quoted
 from experiments.sweep import Sweep
 from models import DIRECTIONS, MERGES
 
@@ -62,13 +62,12 @@ REFUSED = [
         ["experiment=gru_vs_lstm", "baseline=gruu"],
         "baseline: There is no variant 'gruu'. Did you m",
     ),
-    (
-        ["cell=gru,lstm", "baseline=gru,lstm"],
-        r"baseline: expected one name, or several as a list: \[lstm,gru\]",
-    ),
+    (["cell=gru,lstm", "baseline=gru,lstm"], "baseline: expected one name"),
     (["cell=gru,lstm", "baseline=3"], "baseline: expected the name of a variant"),
-    (["cell=gru,lstm", "baseline=[lstm,lstm]"], "baseline: expected the name of a variant"),
-    (["cell=gru,lstm", "baseline=[lstm,gruu]"], "variant"),
+    (["cell=gru,lstm", "baseline=[]"], "baseline: expected the name of a variant"),
+    (["cell=gru,lstm", "baseline=[gru,3]"], "baseline: expected the name of a variant"),
+    (["cell=gru,lstm", "baseline=[gru,gruu]"], "baseline: There is no variant 'gruu'"),
+    (["cell=gru,gru_minimal", "baseline=[gru,gru_minimal]"], "are both layers.GRU"),
     (["task=pydoc_char", "model.direction=bidirectional"], "has seen the next word"),
     (["task=pydoc_char", "training.window=null"], r"training.window: expected at least 1"),
     (["task=pydoc_char", "training.decay=1.5"], "training.decay: expected more than 0"),
@@ -132,6 +131,39 @@ def test_other_axes_may_leave_the_baseline_of_an_experiment_out():
     assert make_plan(typed).configurations[0].baseline == "lstm T=6"
 
 
+def test_a_baseline_may_be_a_list_of_units():
+    typed = ["experiment=gru_vs_lstm", "cell=lstm,gru", "seed=1", "baseline=[lstm,gru]"]
+    assert list(make_plan(typed).configurations[0].baseline) == ["lstm", "gru"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ([], None),
+        (["baseline=lstm"], ["lstm"]),
+        (["baseline=[lstm,gru]"], ["lstm", "gru"]),
+        (["baseline='lstm T=5'"], ["lstm T=5"]),
+    ],
+)
+def test_a_comparison_takes_other_baselines(typed, names):
+    assert baselines_of(typed) == names
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["baseline=null"], "baseline: expected a name, or a list"),
+        (["baseline=lstm,gru"], "baseline: expected one name.*or a list"),
+        (["baseline=[lstm"], "is no override"),
+        (["baseline=5"], "baseline: expected the name of a variant"),
+        (["baseline=lstm", "seed=1"], "seed: a comparison takes run=... and baseline=..."),
+    ],
+)
+def test_a_comparison_takes_nothing_else(typed, message):
+    with pytest.raises(RefusedError, match=message):
+        baselines_of(typed)
+
+
 def test_the_words_for_a_model_are_those_that_models_take():
     for key, known in (("direction", DIRECTIONS), ("merge", MERGES)):
         plan = make_plan(["model.direction=bidirectional", f"model.{key}={','.join(known)}"])
@@ -178,6 +210,16 @@ def test_what_an_experiment_file_sets_is_set(experiment_file):
     assert (config.seed, config.model.units, config.training.learning_rate) == (7, 99, 0.5)
     assert config.budget.epochs == 3
     assert make_plan(["experiment=of_a_test", "budget=quick"]).configurations[0].budget.epochs == 2
+
+
+def test_a_list_of_baselines_in_an_experiment_file_gives_way_to_one_name(experiment_file):
+    experiment_file.write_text(
+        "# @package _global_\nbaseline: [lstm, gru]\n"
+        "hydra: {sweeper: {params: {cell: 'gru,lstm'}}}\n"
+    )
+    assert list(make_plan(["experiment=of_a_test"]).configurations[0].baseline) == ["lstm", "gru"]
+    one = make_plan(["experiment=of_a_test", "baseline=gru"])
+    assert one.configurations[0].baseline == "gru"
 
 
 def test_a_baseline_that_an_experiment_file_does_not_run_is_refused(experiment_file):

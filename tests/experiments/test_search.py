@@ -86,11 +86,12 @@ def test_an_experiment_file_asks_for_a_search_that_the_command_line_changes(expe
         make_plan([experiment_file, "search.value=[1,2]"])
 
 
-def tried(variant, value, curve, metric=MSE, status="FINISHED"):
-    """A run of the search with this metric after each epoch."""
+def tried(variant, value, curve, metric=MSE, status="FINISHED", losses=None):
+    """A run of the search with this metric and these losses after each epoch."""
     run = record(variant, 0.5, metric)
     run.tags["stage"] = "search"
     run.params[KEY] = str(value)
+    run.series["validation/loss"] = list(enumerate(losses or [0.5] * len(curve)))
     run.series[f"validation/{metric.key}"] = list(enumerate(curve))
     return run if status == "FINISHED" else type(run)(**{**vars(run), "status": status})
 
@@ -112,6 +113,19 @@ def test_the_best_mean_of_the_best_epochs_is_chosen():
         assert choice.at_the_edge == (best == 0.1)
         assert bool(search.sentences([choice], KEY, 2)) == choice.at_the_edge
     assert search.chosen([choice]) == {"gru": 0.1}
+
+
+def test_of_equal_accuracies_that_of_the_lower_loss_is_chosen():
+    runs = [
+        tried("gru", 0.001, [1.0, 0.9, 1.0], ACCURACY, losses=[0.3, 0.001, 0.2]),
+        tried("gru", 0.01, [0.9, 1.0], ACCURACY, losses=[0.01, 0.1]),
+        tried("gru", 0.1, [1.0, 1.0], ACCURACY, losses=[0.15, 0.4]),
+    ]
+    for values in ([0.001, 0.01, 0.1], [0.1, 0.01, 0.001]):
+        (choice,) = search.choices(runs, KEY, values)
+        assert choice.value == 0.01
+        assert {t.value: t.loss for t in choice.trials} == {0.001: 0.2, 0.01: 0.1, 0.1: 0.15}
+    assert "of equals, the one of lowest loss" in search.caption([choice], KEY)
 
 
 def test_a_run_that_failed_counts_as_worst():

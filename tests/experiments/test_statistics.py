@@ -9,8 +9,8 @@ from scipy import stats
 
 from experiments import statistics, sweep
 from experiments.forest import forest
-from experiments.statistics import baseline_of, differences, holm, ratio, results, table, welch
-from tests.experiments.made_up import ACCURACY, MSE, group
+from experiments.statistics import differences, holm, ratio, results, table, welch
+from tests.experiments.made_up import ACCURACY, MSE, against, group
 
 # Example 1 of Wikipedia's "Welch's t-test": t = -2.46, 25.0 degrees of freedom, P = 0.021.
 A1 = [27.5, 21, 19, 23.6, 17, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19, 21.7, 21.4]
@@ -75,14 +75,6 @@ def test_a_ratio_is_that_of_geometric_means():
             ratio(wrong, those)
 
 
-def test_a_baseline_is_the_variant_that_is_like_in_all_else():
-    names = ["lstm T=50", "lstm T=100", "gru T=50", "gru T=100"]
-    assert baseline_of("gru T=100", "lstm", names) == "lstm T=100"
-    assert baseline_of("gru T=100", "T=50", names) == "gru T=50"
-    assert baseline_of("gru T=100", "lstm T=50", names) == "lstm T=50"
-    assert baseline_of("gru T=100", "simple_rnn", names) is None
-
-
 RUNS = {
     "lstm": group("lstm", [0.01, 0.012, 0.009, 0.011]),
     "gru": group("gru", [0.001, 0.0012, 0.0009, 0.0011]),
@@ -92,10 +84,11 @@ RUNS = {
     "once": group("once", [0.02]),
     "perfect": group("perfect", [0.0, 0.001]),
 }
+AGAINST = against(RUNS, "lstm")
 
 
 def test_errors_are_compared_by_their_logarithms_and_corrected_together():
-    found = {each.variant: each for each in differences(RUNS, ["lstm"], {})}
+    found = {each.variant: each for each in differences(RUNS, AGAINST, {})}
     assert list(found) == [name for name in RUNS if name != "lstm"]
     raw = {
         name: by_hand(np.log10(results(RUNS[name])), np.log10(results(RUNS["lstm"])))
@@ -114,11 +107,11 @@ def test_errors_are_compared_by_their_logarithms_and_corrected_together():
 
 
 def test_nothing_is_concluded_from_what_is_left_of_runs_that_failed():
-    by_name = {each.variant: each for each in differences(RUNS, ["lstm"], {"gru": 2})}
+    by_name = {each.variant: each for each in differences(RUNS, AGAINST, {"gru": 2})}
     assert by_name["gru"].flag == "2 failed"
     assert not by_name["gru"].significant
     assert by_name["simple_rnn"].significant
-    found = differences(RUNS, ["lstm"], {"lstm": 1})
+    found = differences(RUNS, AGAINST, {"lstm": 1})
     assert not any(each.significant for each in found)
     assert "1 of the baseline failed" in {each.flag for each in found}
 
@@ -128,20 +121,55 @@ def test_without_spread_nothing_is_concluded():
         "lstm": group("lstm", [1.0, 1.0, 1.0], ACCURACY),
         "gru": group("gru", [1.0, 1.0, 1.0], ACCURACY),
     }
-    (found,) = differences(runs, ["lstm"], {})
+    (found,) = differences(runs, against(runs, "lstm"), {})
     assert (found.flag, found.interval.value) == ("no spread", 0)
 
 
 def test_variants_of_other_metrics_are_not_compared():
     runs = {"lstm": group("lstm", [0.1, 0.2]), "gru": group("gru", [0.9, 0.8], ACCURACY)}
-    assert differences(runs, ["lstm"], {}) == []
+    assert differences(runs, against(runs, "lstm"), {}) == []
 
 
 def test_the_table_is_sorted_from_the_best():
-    columns = table(differences(RUNS, ["lstm"], {}))
+    columns = table(differences(RUNS, AGAINST, {}))
     assert columns["variant"][0] == "gru"
     assert columns["variant"][-2:] == ["simple_rnn", "perfect"]
     assert columns["difference in\nlog10 MSE"][0] == "-1.000"
+
+
+def test_comparisons_are_corrected_for_those_of_the_same_metric():
+    by_metric = {
+        f"{name} task=a": group(f"{name} task=a", [v + k / 100 for k in range(3)], ACCURACY)
+        for name, v in (("lstm", 0.5), ("gru", 0.55))
+    }
+    units = {"lstm": "layers.LSTM", "gru": "layers.GRU"}
+    runs = RUNS | by_metric | {"gru_1": group("gru_1", [0.002, 0.003, 0.002])}
+    compared = against(runs, "lstm", "gru", **units, gru_1="layers.GRU")
+    found = {each.variant: each for each in differences(runs, compared, {})}
+    assert found["gru task=a"].p == pytest.approx(found["gru task=a"].interval.p)
+    assert found["gru_1"].baseline == "gru"
+    of_errors = [each for each in found.values() if each.metric.key == "mse"]
+    tested = [each for each in of_errors if not math.isnan(each.p)]
+    assert {each.baseline for each in tested} == {"lstm", "gru"}
+    least = min(tested, key=lambda each: each.interval.p)
+    assert least.p == pytest.approx(len(tested) * least.interval.p)
+
+
+def test_a_table_and_a_forest_go_baseline_by_baseline():
+    names = ("lstm", "lstm_1", "gru", "gru_1", "gru_2")
+    runs = {n: group(n, [0.1 * k, 0.11 * k, 0.12 * k]) for k, n in enumerate(names, 1)}
+    units = {name: f"layers.{name[:4].rstrip('_').upper()}" for name in names}
+    found = differences(runs, against(runs, "lstm", "gru", **units), {})
+    columns = table(found)
+    assert list(zip(columns["baseline"], columns["variant"], strict=True)) == [
+        *(("lstm", "lstm_1"), ("lstm", "gru")),
+        *(("gru", "gru_1"), ("gru", "gru_2")),
+    ]
+    upper, lower = forest(found, "made up").axes
+    for axes, baseline, rows in ((upper, "lstm", ["lstm_1", "gru"]), (lower, "gru", names[3:])):
+        assert axes.get_ylabel() == f"against {baseline}"
+        assert [label.get_text() for label in axes.get_yticklabels()] == list(rows)
+        assert f"better than {baseline}" in words(axes)
 
 
 def words(axes):
@@ -158,7 +186,7 @@ def test_a_forest_says_on_which_side_better_is_and_has_the_best_on_top(metric):
             "high": [0.9, 0.91, 0.88],
         }.items()
     }
-    figure = forest(differences(runs, ["lstm"], {}), "made up")
+    figure = forest(differences(runs, against(runs, "lstm"), {}), "made up")
     (axes,) = figure.axes
     best = "high" if metric.higher_is_better else "low"
     assert axes.get_yticklabels()[0].get_text() == best
@@ -176,37 +204,3 @@ def test_a_forest_says_on_which_side_better_is_and_has_the_best_on_top(metric):
 def test_docstrings():
     for module in (statistics, sweep):
         assert doctest.testmod(module).failed == 0
-
-
-FAMILIES = {
-    "lstm": "layers.LSTM",
-    "lstm_peephole": "layers.PeepholeLSTM",
-    "gru": "layers.GRU",
-    "gru_simplified": "layers.SimplifiedGRU",
-    "min_gru": "layers.MinGRU",
-}
-
-
-def test_a_variant_is_compared_with_the_baseline_of_its_family():
-    runs = {name: group(name, [0.1, 0.2, 0.3]) for name in FAMILIES}
-    for name, target in FAMILIES.items():
-        for run in runs[name]:
-            run.params["cell._target_"] = target
-    found = {each.variant: each.baseline for each in differences(runs, ["lstm", "gru"], {})}
-    assert found == {"lstm_peephole": "lstm", "gru": "lstm", "gru_simplified": "gru"}
-    found = {each.variant: each.baseline for each in differences(runs, ["gru"], {})}
-    assert set(found.values()) == {"gru"}
-    assert len(found) == 4
-
-
-def test_families_are_told_apart_within_what_else_is_varied():
-    runs = {
-        f"{name} T={T}": group(f"{name} T={T}", [0.1, 0.2]) for name in FAMILIES for T in (5, 6)
-    }
-    for name, target in FAMILIES.items():
-        for T in (5, 6):
-            for run in runs[f"{name} T={T}"]:
-                run.params["cell._target_"] = target
-    found = {each.variant: each.baseline for each in differences(runs, ["lstm", "gru"], {})}
-    assert found["gru_simplified T=5"] == "gru T=5"
-    assert found["lstm_peephole T=6"] == found["gru T=6"] == "lstm T=6"
