@@ -55,6 +55,21 @@ def artifact(name):
     return mlflow.artifacts.load_text(f"runs:/{latest().info.run_id}/{name}")
 
 
+def test_a_language_model_is_timed_with_its_softmax(capsys):
+    small = ["vocabulary_size=50", "units=4", "batch=2", "window=5", "windows=2", "repeats=1"]
+    small += ["cutoffs=[10,20]", "cells=[lstm,gru_simplified]"]
+    assert main(["parts=[language]", *(f"language.{each}" for each in small)]) == 0
+    shown = capsys.readouterr().out
+    assert "adaptive : softmax" in shown
+    found = latest().data.metrics
+    for unit in ("lstm", "gru_simplified"):
+        for heads in ("softmax : softmax", "adaptive : adaptive", "adaptive : softmax"):
+            key = f"language/{unit}/{heads}"
+            ratio = found[f"{key}/peer ms"] / found[f"{key}/ours ms"]
+            assert found[f"{key}/ratio"] == pytest.approx(ratio)
+            assert found[f"{key}/ours softmax share"] > 0
+
+
 def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
     assert main(["parts=[limit,steps]", "units=[lstm,gru_simplified]", *SMALL]) == 0
     shown = capsys.readouterr()
@@ -264,18 +279,3 @@ def test_a_store_that_does_not_answer_is_told(capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert main(["parts=[steps]", "tracking.uri=http://127.0.0.1:9"]) == 2
     assert "The MLflow store http://127.0.0.1:9 does not answer" in capsys.readouterr().err
-
-
-def test_a_language_model_is_timed_with_its_softmax(capsys):
-    small = ["vocabulary_size=50", "units=4", "batch=2", "window=5", "windows=2", "repeats=1"]
-    small += ["cutoffs=[10,20]", "cells=[lstm,gru_simplified]"]
-    assert main(["parts=[language]", *(f"language.{each}" for each in small)]) == 0
-    shown = capsys.readouterr().out
-    assert "adaptive : softmax" in shown
-    found = latest().data.metrics
-    for unit in ("lstm", "gru_simplified"):
-        for heads in ("softmax : softmax", "adaptive : adaptive", "adaptive : softmax"):
-            key = f"language/{unit}/{heads}"
-            ratio = found[f"{key}/peer ms"] / found[f"{key}/ours ms"]
-            assert found[f"{key}/ratio"] == pytest.approx(ratio)
-            assert found[f"{key}/ours softmax share"] > 0
