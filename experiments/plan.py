@@ -440,13 +440,28 @@ _LIMITS = {
     "budget.train_examples": at_least_or_null(1),
     "budget.evaluation_examples": at_least_or_null(1),
 }
+_MERGE = (
+    (lambda value: value in ("concat", "sum", "mul", "ave")),
+    "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what follows takes "
+    "one sequence)",
+)
 _LIMITS_OF_MODEL = {
-    "stack": {
-        "model.merge": (
-            (lambda value: value in ("concat", "sum", "mul", "ave")),
-            "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what "
-            "follows takes one sequence)",
-        )
+    "stack": {"model.merge": _MERGE},
+    "tagger": {
+        "model.merge": _MERGE,
+        "model.head": one_of("softmax", "crf"),
+        "model.embedding": at_least(1),
+        "model.capitals": at_least_or_null(1),
+        "model.character_embedding": at_least(1),
+        "model.character_units": at_least_or_null(1),
+        "model.word_dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
+        "task.longest_word": at_least(1),
+        "training.window": ((lambda value: value is None), "null: each sentence is read whole"),
+        "diagnostics.measurements": (
+            (lambda value: value == 0),
+            "0: gradients through time are measured of models with one input; "
+            "the task agreement asks at steps as well",
+        ),
     },
     "language": {
         "model.direction": (
