@@ -1,19 +1,16 @@
 """Sentences with a tag at each word: files in CoNLL columns, and the set of 2003.
 
 A line has a word first and its tag last, with blanks or tabs between columns; an empty line ends a
-sentence, and lines that begin with -DOCSTART- stand between documents. Tags are BIO, where an
-entity always begins with a B, or IOB1, where a B only parts it from one of its type right before
-it. Both are BIO once read.
+sentence, and lines that begin with -DOCSTART- stand between documents. Tags are BIO or IOB1, and
+BIO once read.
 """
 
+import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from tasks.entities import OUTSIDE
+from tasks.entities import MixedSchemesError, scheme_of, to_bio
 from tasks.prepared import PreparedSet
 
 DATASET = "conll2003/conll2003"
@@ -45,33 +42,6 @@ class Splits:
     training: list[Sentence]
     validation: list[Sentence]
     test: list[Sentence]
-
-
-def to_bio(tags: Sequence[str]) -> list[str]:
-    """The tags of a sentence, of BIO or IOB1, in BIO.
-
-    >>> to_bio(["I-PER", "I-PER", "B-PER", "O"])
-    ['B-PER', 'I-PER', 'B-PER', 'O']
-    """
-    before = [OUTSIDE, *tags]
-    return [
-        f"B-{tag[2:]}" if tag.startswith("I-") and last[2:] != tag[2:] else tag
-        for last, tag in zip(before, tags, strict=False)
-    ]
-
-
-def is_bio(sentences: Sequence[Sequence[str]]) -> bool:
-    """Whether every entity begins with a B."""
-    return all(to_bio(tags) == list(tags) for tags in sentences)
-
-
-def is_iob1(sentences: Sequence[Sequence[str]]) -> bool:
-    """Whether a B stands only right after an entity of its type."""
-    return all(
-        not tag.startswith("B-") or last[2:] == tag[2:]
-        for tags in sentences
-        for last, tag in zip([OUTSIDE, *tags], tags, strict=False)
-    )
 
 
 def read_columns(path: Path) -> list[Sentence]:
@@ -112,29 +82,21 @@ def read_columns(path: Path) -> list[Sentence]:
         tags.append(parts[-1])
     if not sentences:
         raise ValueError(f"task.path: there is no sentence in {path}.")
-    _require_a_form([tags for _, tags in sentences], path)
+    try:
+        scheme_of([tags for _, tags in sentences])
+    except MixedSchemesError as error:
+        raise ValueError(f"task.path: {path}: {error}.") from error
     return [Sentence(tuple(words), tuple(to_bio(tags))) for words, tags in sentences]
 
 
-def _require_a_form(sentences, path):
-    """Mixed forms leave open where entities begin."""
-    if is_bio(sentences) or is_iob1(sentences):
-        return
-    example = next(tags for tags in sentences if to_bio(tags) != list(tags))
-    raise ValueError(
-        f"task.path: expected the tags of {path} to be BIO, each entity beginning with a B, or "
-        "IOB1, a B only right after an entity of the same type; got some of each, as in "
-        f"{' '.join(example)[:80]!r}."
-    )
-
-
-def read_folder(path: Path) -> Splits:
+def read_folder(path: str | os.PathLike) -> Splits:
     """The three files of a folder: their names say train; dev, valid or testa; test or testb.
 
     Raises:
         ValueError: if there is not one file of each; and as `read_columns` does.
         FileNotFoundError: if there is no such folder.
     """
+    path = Path(path).expanduser()
     if not path.is_dir():
         raise FileNotFoundError(
             f"task.path: expected a folder with a training, a development and a test file in CoNLL "
@@ -167,21 +129,18 @@ class PreparedConll(PreparedSet):
         Raises:
             MissingDataError: if the prepared files are damaged or not all there.
         """
-        names = self.feature_names("ner")
+        names = self.class_names("ner")
         return Splits(*(self._split(split, names) for split in ("train", "dev", "test")))
 
     def _split(self, split, names):
         sentences = []
         for batch in self.batches(split, ragged=True):
-            ends = np.cumsum(batch["tokens"].row_lengths())[:-1]
-            words = np.split(batch["tokens"].flat_values.numpy(), ends)
-            tags = np.split(batch["ner"].flat_values.numpy(), ends)
-            for of_words, of_tags in zip(words, tags, strict=True):
-                if len(of_words):  # Each split has one without, for its last empty line.
-                    sentences.append(
-                        Sentence(
-                            tuple(word.decode() for word in of_words),
-                            tuple(to_bio([names[tag] for tag in of_tags])),
-                        )
-                    )
+            sentences += [
+                Sentence(
+                    tuple(word.decode() for word in of_words),
+                    tuple(to_bio([names[tag] for tag in of_tags])),
+                )
+                for of_words, of_tags in zip(batch["tokens"], batch["ner"], strict=True)
+                if len(of_words)  # Each split has one sentence without words, of an empty line.
+            ]
         return sentences

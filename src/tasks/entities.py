@@ -1,15 +1,17 @@
 """Entities in sequences of tags, counted as conlleval does.
 
-A tag is "O", or "B-" or "I-" before a type. In BIO an entity begins with its B; conlleval, the
-script of the CoNLL shared tasks, takes any sequence: an I that stands first, after O or after
-another type begins an entity, too. An entity is right where its first word, its last and its type
-are.
+A tag is "O", or "B-" or "I-" before a type. In BIO an entity always begins with a B; in IOB1 a B
+only parts it from one of its type right before it. conlleval, the script of the CoNLL shared tasks,
+takes any sequence: an I that stands first, after O or after another type begins an entity, too. An
+entity is right where its first word, its last and its type are.
 
-Source: Tjong Kim Sang & Buchholz 2000, "Introduction to the CoNLL-2000 Shared Task: Chunking".
+Source: Tjong Kim Sang & Buchholz 2000, "Introduction to the CoNLL-2000 Shared Task: Chunking"; the
+schemes are those of Ramshaw & Marcus 1995 and Ratnaparkhi 1998.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import keras
 import numpy as np
@@ -18,6 +20,47 @@ import tensorflow as tf
 OUTSIDE = "O"
 GOLD, PREDICTED, CORRECT = range(3)
 """Columns of counts."""
+
+
+class MixedSchemesError(ValueError):
+    """Tags that are neither BIO nor IOB1."""
+
+
+def to_bio(tags: Sequence[str]) -> list[str]:
+    """The tags of a sentence, of BIO or IOB1, in BIO.
+
+    >>> to_bio(["I-PER", "I-PER", "B-PER", "O"])
+    ['B-PER', 'I-PER', 'B-PER', 'O']
+    """
+    return [
+        f"B-{tag[2:]}" if tag.startswith("I-") and before[2:] != tag[2:] else tag
+        for before, tag in pairwise([OUTSIDE, *tags])
+    ]
+
+
+def scheme_of(sentences: Sequence[Sequence[str]]) -> str:
+    """ "BIO" or "IOB1", what the tags of some sentences are; "BIO" where they may be both.
+
+    Raises:
+        MixedSchemesError: if one sentence has an entity without a B, which BIO forbids, and one a B
+            that parts nothing, which IOB1 forbids: where entities begin is open then.
+    """
+    without_b = [tags for tags in sentences if to_bio(tags) != list(tags)]
+    if not without_b:
+        return "BIO"
+    for tags in sentences:
+        for before, tag in pairwise([OUTSIDE, *tags]):
+            if tag.startswith("B-") and before[2:] != tag[2:]:
+                raise MixedSchemesError(
+                    "expected the tags to be BIO, each entity beginning with a B, or IOB1, with a "
+                    "B only right after an entity of the same type; got some of each: "
+                    f"{_example(without_b[0])} and {_example(tags)}"
+                )
+    return "IOB1"
+
+
+def _example(tags):
+    return repr(" ".join(tags)[:60])
 
 
 class Tags:
@@ -44,10 +87,7 @@ class Tags:
         """
         for tag in tags:
             if tag not in self._numbers:
-                raise ValueError(
-                    f"Expected one of the tags {', '.join(self.names)}, got {tag!r}. Validation "
-                    "and test can only have the types that training has."
-                )
+                raise ValueError(f"Expected one of the tags {', '.join(self.names)}, got {tag!r}.")
         return np.array([self._numbers[tag] for tag in tags], np.int32)
 
     def decode(self, numbers: Sequence[int]) -> list[str]:
@@ -105,12 +145,13 @@ def count_entities(gold, predicted, asked, tags: Tags):
 
     Args:
         gold, predicted: numbers of tags, int `(sentences, steps)`.
-        asked: bool `(sentences, steps)`, True at words; padding is on the right.
+        asked: `(sentences, steps)`, bool or numbers, not 0 at words; padding is on the right.
         tags: theirs.
 
     Returns:
         Whole numbers, int32 `(types, 3)`: `GOLD`, `PREDICTED`, and `CORRECT` of both.
     """
+    asked = tf.cast(asked, tf.bool)
     gold, predicted = (tf.where(asked, tf.cast(each, tf.int32), 0) for each in (gold, predicted))
     starts, ends = zip(*map(_starts_and_ends, (gold, predicted)), strict=True)
     types = [_type_of(each) for each in (gold, predicted)]
@@ -163,7 +204,7 @@ class EntityF1(keras.metrics.Metric):
 
     def update_state(self, gold, predicted, sample_weight=None):
         """Count some sentences; a weight of 0, `(sentences, steps)`, marks padding."""
-        asked = tf.ones_like(gold, tf.bool) if sample_weight is None else sample_weight > 0
+        asked = tf.ones_like(gold) if sample_weight is None else sample_weight
         more = count_entities(gold, predicted, asked, self.tags)
         self.counts.assign_add(tf.cast(more, tf.int64))
 
@@ -205,8 +246,22 @@ class Score:
         return 2 * self.correct / max(self.gold + self.predicted, 1)
 
 
-def scores_of(counts: np.ndarray, tags: Tags) -> tuple[Score, list[Score]]:
-    """Of all types together, and of each, from what `count_entities` gives."""
-    counts = np.array(counts)
-    each = [Score(one, *map(int, row)) for one, row in zip(tags.types, counts, strict=True)]
-    return Score("all", *map(int, counts.sum(axis=0))), each
+@dataclass(frozen=True)
+class Scores:
+    """How well entities were found, overall and by type."""
+
+    overall: Score
+    by_type: list[Score]
+
+    @classmethod
+    def of(cls, counts: np.ndarray, tags: Tags) -> "Scores":
+        """From what `count_entities` gives."""
+        counts = np.array(counts)
+        each = [Score(one, *map(int, row)) for one, row in zip(tags.types, counts, strict=True)]
+        return cls(Score("all", *map(int, counts.sum(axis=0))), each)
+
+    def table(self) -> dict[str, list]:
+        """Columns by their headings, a row for each type and one for all."""
+        rows = [*self.by_type, self.overall]
+        columns = ("type", "gold", "predicted", "correct", "precision", "recall", "f1")
+        return {name: [getattr(row, name) for row in rows] for name in columns}

@@ -133,7 +133,8 @@ class Tagging(Task):
             "test": splits.test[: self.evaluation_examples],
         }
         self.test_sentences = kept["test"]
-        self.tags = Tags(sorted(_types(kept["training"])))
+        # A type of which no sentence is trained on can be asked for all the same, and missed.
+        self.tags = Tags(sorted(_types([*splits.training, *splits.validation, *splits.test])))
         self._vectors = self._read_vectors(kept)
         self.speller = Speller.of(
             [sentence.words for sentence in kept["training"]], self.longest_word, self._vectors
@@ -207,9 +208,9 @@ class Tagging(Task):
         scores = Scores.of(count_entities(self.test.targets, found, asked, self.tags), self.tags)
         right = found == self.test.targets
         metrics = {
-            "f1": scores.f1,
-            "precision": scores.precision,
-            "recall": scores.recall,
+            "f1": scores.overall.f1,
+            "precision": scores.overall.precision,
+            "recall": scores.overall.recall,
             "token_accuracy": float(right[asked].mean()),
             "loss_a_sentence": float(losses.sum() / len(losses)),
             "unknown_share": self.unknown_share["test"],

@@ -40,10 +40,11 @@ def read_vectors(path: Path, wanted: Container[str]) -> dict[str, np.ndarray]:
                 size = size or len(parts) - 1
                 word = " ".join(parts[:-size])  # A few of GloVe's words have blanks in them.
                 if len(parts) < size + 1 or (len(parts) > size + 1 and _are_numbers(parts[1:])):
-                    raise _Problem(number, path, f"{size} numbers as in the first", len(parts) - 1)
+                    expected = f"{size} numbers as in the first"
+                    raise _LineError(number, path, expected, len(parts) - 1)
                 if word in wanted and word not in found:
                     if not _are_numbers(parts[-size:]):
-                        raise _Problem(number, path, f"{size} numbers", " ".join(parts[-size:]))
+                        raise _LineError(number, path, f"{size} numbers", " ".join(parts[-size:]))
                     found[word] = np.array(parts[-size:], np.float32)
     except UnicodeDecodeError as error:
         raise ValueError(f"`vectors`: expected text in UTF-8 in {path}; {error}.") from error
@@ -55,7 +56,7 @@ def read_vectors(path: Path, wanted: Container[str]) -> dict[str, np.ndarray]:
     return found
 
 
-class _Problem(ValueError):
+class _LineError(ValueError):
     def __init__(self, number, path, expected, got):
         super().__init__(
             f"`vectors`: expected after the word {expected}, got {got}, in line {number} of {path}."

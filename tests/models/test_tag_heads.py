@@ -1,6 +1,6 @@
 """The heads of a tagger, against every path written out."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import keras
 import numpy as np
@@ -38,7 +38,7 @@ def paths(crf, row):
     starts, steps = crf.starts.numpy(), crf.transitions.numpy()
     found = {}
     for path in product(range(TAGS), repeat=LENGTHS[row]):
-        pairs = list(zip(path[:-1], path[1:], strict=True))
+        pairs = list(pairwise(path))
         if crf.legal_starts and not (STARTS[path[0]] and all(TRANSITIONS[pair] for pair in pairs)):
             continue
         found[path] = (

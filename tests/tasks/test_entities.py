@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tasks.entities import Entity, EntityF1, Tags, count_entities, entities, scores_of
+from tasks.entities import (
+    Entity,
+    EntityF1,
+    MixedSchemesError,
+    Scores,
+    Tags,
+    count_entities,
+    entities,
+    scheme_of,
+    to_bio,
+)
 
 TAGS = Tags(["LOC", "ORG", "PER"])
 
@@ -137,12 +147,15 @@ def test_the_metric_adds_up_over_batches():
     assert float(metric.result()) == 0
     for rows in np.array_split(np.arange(len(gold)), 7):
         metric.update_state(gold[rows], predicted[rows], asked[rows].astype("float32"))
-    total, each = scores_of(count_entities(gold, predicted, asked, TAGS), TAGS)
+    scores = Scores.of(count_entities(gold, predicted, asked, TAGS), TAGS)
+    total = scores.overall
     assert float(metric.result()) == pytest.approx(total.f1)
     assert total.f1 == pytest.approx(
         2 * total.precision * total.recall / (total.precision + total.recall)
     )
-    assert sum(one.gold for one in each) == total.gold
+    assert sum(one.gold for one in scores.by_type) == total.gold
+    assert scores.table()["f1"] == [*(one.f1 for one in scores.by_type), total.f1]
+    assert scores.table()["type"] == [*TAGS.types, "all"]
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert again.tags.names == TAGS.names
     metric.reset_state()
@@ -150,13 +163,13 @@ def test_the_metric_adds_up_over_batches():
 
 
 def test_nothing_found_or_nothing_there_is_a_share_of_0():
-    total, _ = scores_of([[0, 0, 0], [2, 0, 0], [0, 0, 0]], TAGS)
+    total = Scores.of([[0, 0, 0], [2, 0, 0], [0, 0, 0]], TAGS).overall
     assert (total.precision, total.recall, total.f1) == (0, 0, 0)
 
 
 def test_tags_have_numbers_and_legal_ways():
     assert TAGS.decode(TAGS.encode(["O", "I-ORG", "B-PER"])) == ["O", "I-ORG", "B-PER"]
-    with pytest.raises(ValueError, match="Expected one of the tags O, B-LOC.*got 'B-MISC'"):
+    with pytest.raises(ValueError, match=r"Expected one of the tags O, B-LOC.*got 'B-MISC'"):
         TAGS.encode(["B-MISC"])
     starts, steps = TAGS.legal_starts(), TAGS.legal_transitions()
     for after, name in enumerate(TAGS.names):
@@ -164,3 +177,23 @@ def test_tags_have_numbers_and_legal_ways():
         for before, other in enumerate(TAGS.names):
             legal = not name.startswith("I-") or other in (f"B-{name[2:]}", name)
             assert steps[before, after] == legal
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme", "bio"),
+    [
+        ("B-PER I-PER O B-PER", "BIO", "B-PER I-PER O B-PER"),
+        ("I-PER I-PER O I-LOC", "IOB1", "B-PER I-PER O B-LOC"),
+        ("I-PER B-PER I-PER I-LOC", "IOB1", "B-PER B-PER I-PER B-LOC"),
+        ("O O", "BIO", "O O"),
+    ],
+)
+def test_both_schemes_become_bio(tags, scheme, bio):
+    assert scheme_of([tags.split()]) == scheme
+    assert to_bio(tags.split()) == bio.split()
+    assert entities(tags.split()) == entities(bio.split())
+
+
+def test_mixed_schemes_are_told_with_both_sentences():
+    with pytest.raises(MixedSchemesError, match=r"some of each: 'I-PER O' and 'O B-LOC'"):
+        scheme_of([["I-PER", "O"], ["O", "B-LOC"]])
