@@ -114,7 +114,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         keras.utils.clear_session()  # Or weights' names would count on from the run before.
         keras.utils.set_random_seed(config.seed)
         model = build(config, task)
-        compile_model(model, task, config.training)
+        compile_model(model, task, config.training, training_steps(task, config))
         tracked.log_metrics(
             {
                 "parameters": trainable_parameters(model),
