@@ -141,6 +141,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         found = {
             "metric": dataclasses.asdict(task.metric),
             "metrics": report.metrics,
+            "judged": {name: dataclasses.asdict(each) for name, each in report.judged.items()},
             "breakdowns": {
                 name: [dataclasses.asdict(point) for point in each]
                 for name, each in report.breakdowns.items()

@@ -217,14 +217,13 @@ class Tagging(Task):
         }
         steps = np.broadcast_to(np.arange(1, asked.shape[1] + 1), asked.shape)
         shown = asked & (steps <= _STEPS_SHOWN)
+        more = self._more(found)
         return Report(
-            metrics | {f"f1_{each.type}": each.f1 for each in scores.by_type},
-            {
-                LOSS_BY_STEP: points(steps[shown], losses[shown]),
-                **self._breakdowns(found),
-            },
+            metrics | {f"f1_{each.type}": each.f1 for each in scores.by_type} | more.metrics,
+            {LOSS_BY_STEP: points(steps[shown], losses[shown]), **more.breakdowns},
             {"entities_by_type": scores.table(), "worst_sentences": self._worst(found, losses)},
             {"types_of_words": self._confusion(found[asked], self.test.targets[asked])},
+            more.judged,
         )
 
     def _judged(self, model):
@@ -237,9 +236,9 @@ class Tagging(Task):
             found[rows, :steps], losses[rows, :steps] = tags, of_steps
         return found, losses
 
-    def _breakdowns(self, found: np.ndarray) -> dict[str, list]:  # noqa: ARG002
-        """More of a task's own, of the tags found."""
-        return {}
+    def _more(self, found: np.ndarray) -> Report:  # noqa: ARG002
+        """What else a task has to say of the tags found, `(sentences, steps)`."""
+        return Report({})
 
     def _confusion(self, found, right):
         classes = ["O", *self.tags.types]
