@@ -92,10 +92,12 @@ def build_tagger(
         "capitals": keras.Input((None,), dtype="int32", name="capitals"),
         "characters": keras.Input((None, longest_word), dtype="int32", name="characters"),
     }
+    # Every part has a mask of its own: where one of them had none, `Concatenate` would mask nothing.
     known = words if not word_dropout else WordDropout(word_dropout, name="word_dropout")(words)
     parts = [Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(known)]
     if capitals is not None:
-        parts.append(Embedding(shapes, capitals, name="capitals_embedding")(inputs["capitals"]))
+        kinds = Embedding(shapes, capitals, mask_zero=True, name="capitals_embedding")
+        parts.append(kinds(inputs["capitals"]))
     if character_units is not None:
         spelling = Spelling(
             Embedding(characters, character_embedding, name="character_embedding"),
@@ -115,7 +117,7 @@ def build_tagger(
     if vectors is not None:
         table = model.get_layer("embedding").embeddings
         numbers, begun = vectors
-        rows = np.array(table)
+        rows = ops.convert_to_numpy(table)
         rows[numbers] = begun
         table.assign(rows)
     return model
@@ -209,7 +211,8 @@ class Spelling(keras.layers.Layer):
     Each different word of a batch is read once, however often it stands there.
 
     Input: character numbers, int32 `(sentences, steps, characters)`, padded with 0 on the right.
-    Output: `(sentences, steps, size)`, of the size that `recurrent` gives.
+    Output: `(sentences, steps, size)`, of the size that `recurrent` gives; a word without any
+    character is masked.
 
     Args:
         embedding: from character numbers to vectors.
@@ -234,6 +237,9 @@ class Spelling(keras.layers.Layer):
         )
         shape = tf.concat([tf.shape(inputs)[:2], [read.shape[-1]]], 0)
         return tf.reshape(tf.gather(read, where), shape)
+
+    def compute_mask(self, inputs, mask=None):  # noqa: ARG002
+        return ops.any(ops.not_equal(inputs, _PADDING), axis=-1)
 
     def compute_output_shape(self, shape):
         vectors = (None, shape[-1], self.embedding.output_dim)
