@@ -92,7 +92,7 @@ def build_tagger(
         "capitals": keras.Input((None,), dtype="int32", name="capitals"),
         "characters": keras.Input((None, longest_word), dtype="int32", name="characters"),
     }
-    # Every part has a mask of its own: where one of them had none, `Concatenate` would mask nothing.
+    # Each part has its mask: where one had none, `Concatenate` would mask nothing.
     known = words if not word_dropout else WordDropout(word_dropout, name="word_dropout")(words)
     parts = [Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(known)]
     if capitals is not None:
