@@ -92,7 +92,8 @@ def test_lines_of_a_file_stay_lines_whatever_is_in_them(capsys, tmp_path):
 @pytest.mark.usefixtures("result")
 def test_a_line_is_tagged_the_same_alone_and_among_others(capsys, tmp_path):
     path = tmp_path / "lines.txt"
-    path.write_text('Rose wept .\nMary Baker explained : " Rose , in fact , wilted in Lima . "\n')
+    lines = ["Rose wept .", 'Mary Baker explained : " Rose , in fact , wilted in Lima . "']
+    path.write_text("\n".join(lines))
     together = asked(capsys, f"file={path}")
     alone = [asked(capsys, f"text={line}")[0] for line in lines]
     assert together == alone
