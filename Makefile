@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: setup experiment resume compare score sample list bench ui test lint help
+.PHONY: setup experiment resume compare score sample tag list bench ui test lint help
 .SILENT:
 
 PYTHON ?= python3.11
@@ -37,6 +37,9 @@ score: $(READY)  ## log P of sentences: make score text="one|another" [run=<id o
 
 sample: $(READY)  ## New text: make sample prompt="..." [temperature=0.8 length=500 run=<id or latest>]
 	$(ASK) $(RUN) -m experiments.sample --from-make
+
+tag: $(READY)  ## Names in a text: make tag text="Teddy Roosevelt was ..." [run=<id or latest> file=<path>]
+	$(ASK) $(RUN) -m experiments.tag --from-make
 
 list:  ## Every experiment: its question, its command, its minutes
 	$(PYTHON) experiments/catalogue.py list

@@ -302,9 +302,15 @@ def _breakdown(variant: Variant, name: str) -> figures.Curve:
     ]
     x = sorted(set().union(*by_run))
     values = np.array([[run.get(at, np.nan) for at in x] for run in by_run])
-    metric = variant.metric
-    of_metric = name.startswith(f"{metric.name} by ")
-    return figures.Curve(variant.name, np.array(x), values, metric if of_metric else None)
+    return figures.Curve(variant.name, np.array(x), values, _judged(variant, name))
+
+
+def _judged(variant: Variant, name: str) -> Metric | None:
+    """The metric that a breakdown is of."""
+    if name.startswith(f"{variant.metric.name} by "):
+        return variant.metric
+    judged = variant.runs[0].report.get("judged", {})  # Older runs have none.
+    return Metric(**judged[name]) if name in judged else None
 
 
 def main(arguments: list[str]) -> int:

@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tasks.metric import Metric
+from tasks.task import Confusion
 
 # Okabe & Ito's palette: told apart with any kind of colour vision. Line styles tell it in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
+_DARK = 0.5  # Share from which on a cell's colour needs white letters.
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,27 @@ def with_bands(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
+    return figure
+
+
+def confusion_matrix(name: str, confusion: Confusion) -> Figure:
+    """How often each class was answered where each was right; colours are shares of a row."""
+    counts = np.array(confusion.counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 1.6 + 0.75 * len(confusion.classes)
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > _DARK else "black"
+        text = f"{count:,}\n{shares[row, column]:.1%}" if count else "0"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    places = range(len(confusion.classes))
+    axes.set_xticks(places, confusion.classes)
+    axes.set_yticks(places, confusion.classes)
+    axes.set(title=name.replace("_", " "), xlabel="answered", ylabel="right")
+    bar = figure.colorbar(image, ax=axes, label="share of the words of a row", shrink=0.8)
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 

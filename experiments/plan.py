@@ -307,6 +307,7 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     _check_named(config)
     _check_merge(config.model)
     _check_clipping(config.training)
+    _check_schedule(config.training)
     return config
 
 
@@ -325,6 +326,14 @@ def _check_clipping(training: DictConfig) -> None:
         raise RefusedError(
             f"training.clip_value: got {training.clip_value}, with training.clip_norm="
             f"{training.clip_norm}. Gradients are clipped by one of them; set the other to null."
+        )
+
+
+def _check_schedule(training: DictConfig) -> None:
+    if training.schedule != "constant" and training.decay is not None:
+        raise RefusedError(
+            f"training.decay: got {training.decay}, with training.schedule={training.schedule}. "
+            "One of them rules the learning rate; set decay to null or the schedule to constant."
         )
 
 
@@ -422,6 +431,7 @@ _LIMITS = {
     "training.clip_value": ((lambda value: value is None or value > 0), "more than 0, or null"),
     "training.explosion": ((lambda value: value > 0), "more than 0"),
     "training.window": at_least_or_null(1),
+    "training.schedule": one_of("constant", "cosine"),
     "training.decay": (
         (lambda value: value is None or 0 < value < 1),
         "more than 0 and less than 1, or null",
@@ -440,13 +450,28 @@ _LIMITS = {
     "budget.train_examples": at_least_or_null(1),
     "budget.evaluation_examples": at_least_or_null(1),
 }
+_MERGE = (
+    (lambda value: value in ("concat", "sum", "mul", "ave")),
+    "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what follows takes "
+    "one sequence)",
+)
 _LIMITS_OF_MODEL = {
-    "stack": {
-        "model.merge": (
-            (lambda value: value in ("concat", "sum", "mul", "ave")),
-            "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what "
-            "follows takes one sequence)",
-        )
+    "stack": {"model.merge": _MERGE},
+    "tagger": {
+        "model.merge": _MERGE,
+        "model.head": one_of("softmax", "crf"),
+        "model.embedding": at_least(1),
+        "model.capitals": at_least_or_null(1),
+        "model.character_embedding": at_least(1),
+        "model.character_units": at_least_or_null(1),
+        "model.word_dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
+        "task.longest_word": at_least(1),
+        "training.window": ((lambda value: value is None), "null: each sentence is read whole"),
+        "diagnostics.measurements": (
+            (lambda value: value == 0),
+            "0: gradients through time are measured of models with one input; "
+            "the task agreement asks at steps as well",
+        ),
     },
     "language": {
         "model.direction": (

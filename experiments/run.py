@@ -20,7 +20,7 @@ from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checkpoint import Checkpoint
 from experiments.diagnosis import Diagnosis
-from experiments.figures import learning_curves
+from experiments.figures import confusion_matrix, learning_curves
 from experiments.flow_figures import gate_histograms, gate_trace
 from experiments.samples import EpochSamples
 from experiments.sweep import Outcome, Progress, Sweep
@@ -114,7 +114,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         keras.utils.clear_session()  # Or weights' names would count on from the run before.
         keras.utils.set_random_seed(config.seed)
         model = build(config, task)
-        compile_model(model, task, config.training)
+        compile_model(model, task, config.training, training_steps(task, config))
         tracked.log_metrics(
             {
                 "parameters": trainable_parameters(model),
@@ -138,7 +138,15 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         )
         model.load_weights(best)
         report = task.evaluate(model)
-        found = {"metric": dataclasses.asdict(task.metric), **dataclasses.asdict(report)}
+        found = {
+            "metric": dataclasses.asdict(task.metric),
+            "metrics": report.metrics,
+            "judged": {name: dataclasses.asdict(each) for name, each in report.judged.items()},
+            "breakdowns": {
+                name: [dataclasses.asdict(point) for point in each]
+                for name, each in report.breakdowns.items()
+            },
+        }
         if diagnosis:
             found["diagnosis"] = _log_diagnosis(tracked, diagnosis, history, name)
         _log_result(tracked, report, best_epoch)
@@ -212,6 +220,10 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
         for name, points in report.breakdowns.items()
     }
     tracked.log_series(breakdowns)
+    for name, columns in report.tables.items():
+        tracked.log_table(columns, f"{name}.json")
+    for name, confusion in report.confusions.items():
+        tracked.log_figure(confusion_matrix(name, confusion), f"{name}.png")
 
 
 def load_task(config: DictConfig) -> Task:

@@ -8,17 +8,10 @@ import time
 
 import numpy as np
 
-from experiments.speaking import (
-    LATEST,
-    Option,
-    any_text,
-    load_speaker,
-    options_of,
-    refusing,
-    text_pieces,
-    whole,
-)
+from experiments.asking import Option, any_text, options_of, refusing, whole
+from experiments.speaking import load_speaker, text_pieces
 from experiments.terminal import say
+from experiments.trained import LATEST
 
 _OPTIONS = {
     "run": any_text(LATEST),

@@ -4,13 +4,14 @@ python -m experiments.score text="the apple and pair salad|the apple and pear sa
 """
 
 import math
-from pathlib import Path
 
 from rich.text import Text
 
+from experiments.asking import any_text, options_of, refusing, texts_of
 from experiments.checks import RefusedError
-from experiments.speaking import LATEST, any_text, load_speaker, options_of, refusing
+from experiments.speaking import load_speaker
 from experiments.terminal import say, show_table
+from experiments.trained import LATEST
 
 BETWEEN = "|"
 """Separates the texts of one command line."""
@@ -45,24 +46,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _texts(options) -> list[str]:
-    if (options["text"] is None) == (options["file"] is None):
-        raise RefusedError(
-            f'text: expected text="a sentence", or several, "one{BETWEEN}another", or file=<path> '
-            "with a text on each line; got "
-            + ("neither." if options["text"] is None else "both text and file.")
-        )
+    said = texts_of(options, f'"a sentence", or several, "one{BETWEEN}another"', BETWEEN)
+    texts = [text.strip() for text in said]
     if options["text"] is not None:
-        return [text.strip() for text in options["text"].split(BETWEEN)]
-    try:
-        lines = Path(options["file"]).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(
-            f"file: expected a text file in UTF-8, got {options['file']}: {error}"
-        ) from error
-    texts = [line.strip() for line in lines if line.strip()]
-    if not texts:
+        return texts
+    if not any(texts):
         raise RefusedError(f"file: expected a text on each line, and {options['file']} is empty.")
-    return texts
+    return [text for text in texts if text]
 
 
 def _shown(word: str, known: str) -> str:

@@ -20,12 +20,24 @@ from tracking import TrackedRun
 _SECONDS_BETWEEN_REPORTS = 0.5
 
 
-def compile_model(model: keras.Model, task: Task, config: DictConfig) -> None:
-    """The optimiser of a section `training`, and the loss and the metric of a task."""
+def compile_model(
+    model: keras.Model, task: Task, config: DictConfig, steps: int | None = None
+) -> None:
+    """The optimiser of a section `training`, and the loss and the metric of a task.
+
+    Args:
+        model: built.
+        task: what it is to learn.
+        config: the section.
+        steps: how many training takes in all, over which a cosine schedule spreads.
+    """
     optimizer = hydra.utils.get_class(config.optimizer)
+    rate = float(config.learning_rate)  # Keras takes no whole number.
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(
         optimizer=optimizer(
-            float(config.learning_rate),  # Keras takes no whole number for a rate.
+            rate,
             global_clipnorm=config.clip_norm,
             clipvalue=config.clip_value,
         ),

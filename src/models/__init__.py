@@ -9,14 +9,20 @@ from models.stack import (
     trainable_parameters,
     units_for_parameters,
 )
+from models.tag_heads import CRF, TagSoftmax
+from models.tagger import Tagger, build_tagger
 
 __all__ = [
+    "CRF",
     "DIRECTIONS",
     "MERGES",
     "AdaptiveSoftmax",
     "LanguageModel",
+    "TagSoftmax",
+    "Tagger",
     "build_language_model",
     "build_model",
+    "build_tagger",
     "trainable_parameters",
     "units_for_parameters",
 ]

@@ -74,13 +74,13 @@ def build_model(
         ValueError: for an unknown direction or merge, or a merge with nothing to merge; for inputs
             that are neither words nor vectors, or both.
     """
-    _check(direction, merge)
+    check_direction(direction, merge)
     inputs, x = _inputs(vocabulary_size, features, embedding)
     for number in range(1, layers + 1):
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
         each = {"units": units, "return_sequences": per_step or number < layers}
-        x = _recurrent(unit, each, direction, merge, f"recurrent_{number}")(x)
+        x = recurrent(unit, each, direction, merge, f"recurrent_{number}")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     answers = keras.layers.Dense(
@@ -106,7 +106,8 @@ def _inputs(vocabulary_size, features, embedding):
     return words, Embedding(vocabulary_size, embedding or vocabulary_size, **options)(words)
 
 
-def _check(direction, merge):
+def check_direction(direction, merge):
+    """Raise ValueError for an unknown direction or merge, or a merge with nothing to merge."""
     if direction not in DIRECTIONS:
         raise ValueError(
             f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}."
@@ -123,7 +124,7 @@ def _check(direction, merge):
         )
 
 
-def _recurrent(unit, options, direction, merge, name):
+def recurrent(unit, options, direction, merge, name):
     if direction == "forward":
         return unit(**options, name=name)
     return keras.layers.Bidirectional(unit(**options), merge_mode=merge, name=name)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import count
 
 import numpy as np
 import tensorflow as tf
+from keras import tree
 
 PADDING = 0  # The word number of padding; every vocabulary keeps it free.
 _BATCHES_SORTED_TOGETHER = 50
@@ -41,9 +42,8 @@ class Examples:
 
     def first(self, count: int | None) -> "Examples":
         """The first `count` examples, or all of them for None or a count beyond the last."""
-        part = slice(count)
-        asked = None if self.asked is None else self.asked[part]
-        return Examples(self.inputs[part], self.targets[part], asked)
+        arrays = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{k: v[:count] for k, v in arrays.items() if v is not None})
 
     def of_epoch(self, seed: int, epoch: int) -> "Examples":  # noqa: ARG002
         """What an epoch trains on: the same in all."""
@@ -139,10 +139,9 @@ def evaluation_batches(examples: Examples, batch_size: int) -> tf.data.Dataset:
 
 def _as_dataset(epoch, like: Examples, batches: int) -> tf.data.Dataset:
     """The batches of each call of `epoch`, of whose examples `like` are some."""
-    signature = tuple(
-        tf.TensorSpec((None, None, *array.shape[2:])[: array.ndim], array.dtype)
-        for array in (like.inputs, like.targets, like.asked)
-        if array is not None
+    signature = tree.map_structure(
+        lambda array: tf.TensorSpec((None, None, *array.shape[2:])[: array.ndim], array.dtype),
+        like.batch(np.arange(1)),
     )
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(2)

@@ -1,5 +1,9 @@
 """What a task's options are held to."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
 
 def require_whole(name: str, value, least: int) -> None:
     """Refuse what is no whole number or less than `least`.
@@ -9,3 +13,32 @@ def require_whole(name: str, value, least: int) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"`{name}`: expected a whole number of at least {least}, got {value!r}.")
+
+
+def require_share(name: str, value, most: float) -> None:
+    """Refuse what is no number from 0 to `most`.
+
+    Raises:
+        ValueError: with the option's name, what was expected and what came.
+    """
+    if not (is_number(value) and 0 <= value <= most):
+        raise ValueError(f"`{name}`: expected a share from 0 to {most}, got {value!r}.")
+
+
+def is_number(value) -> bool:
+    """Whether it is a number, and neither True nor False."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def made(name: str, kind: type, options) -> Any:
+    """A data class `kind`, of itself or of a mapping of its attributes.
+
+    Raises:
+        ValueError: with the option's name, for anything else, and as `kind` does.
+    """
+    if isinstance(options, kind):
+        return options
+    known = [field.name for field in fields(kind)]
+    if not isinstance(options, Mapping) or not set(options) <= set(known):
+        raise ValueError(f"`{name}`: expected a mapping of {', '.join(known)}, got {options!r}.")
+    return kind(**options)

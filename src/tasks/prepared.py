@@ -63,12 +63,20 @@ class PreparedSet:
                 content.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
         return content.hexdigest()
 
-    def batches(self, split: str, size: int = 1000, **options) -> list:
+    def class_names(self, feature: str) -> list[str]:
+        """The names of a feature's classes, by number; of a sequence of classes, its classes'."""
+        import tensorflow_datasets as tfds
+
+        of_feature = tfds.builder_from_directory(self.folder).info.features[feature]
+        return getattr(of_feature, "feature", of_feature).names
+
+    def batches(self, split: str, size: int = 1000, *, ragged: bool = False, **options) -> list:
         """All examples of a split, in the order in which they are stored, as NumPy batches.
 
         Args:
             split: its name.
             size: examples in a batch.
+            ragged: whether features are sequences of many lengths; a batch has an array of each.
             **options: of tensorflow-datasets' `as_dataset`.
 
         Raises:
@@ -81,7 +89,8 @@ class PreparedSet:
         try:
             dataset = builder.as_dataset(split=split, shuffle_files=False, **options)
             # One by one takes three times as long.
-            return list(dataset.batch(size).as_numpy_iterator())
+            batches = dataset.ragged_batch(size) if ragged else dataset.batch(size)
+            return list(batches.as_numpy_iterator())
         except tf.errors.OpError as error:
             raise MissingDataError(
                 f"The task {self._task} cannot read the data in {self.folder}: a file is damaged "

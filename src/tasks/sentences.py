@@ -1,62 +1,16 @@
 """Which sentences the task `agreement` is made of: its options, and its splits."""
 
-import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import cycle
 
+from tasks.distance import Distance
 from tasks.grammar import Grammar, Sentence, shortest_distance
 from tasks.lexicon import FILLER, FillerWords
-from tasks.options import require_whole
+from tasks.options import made, require_share, require_whole
 
-DISTRIBUTIONS = ("uniform", "geometric")
 _TRIES = 1000
-
-
-@dataclass(frozen=True)
-class Distance:
-    """How far the outermost subject and its verb are apart (`tasks.grammar` defines it).
-
-    Attributes:
-        min, max: the limits, both reached.
-        distribution: "uniform", or "geometric" for many short distances and few long ones.
-        mean: of the geometric distribution before `max` cuts its end off. "uniform" ignores it.
-
-    Raises:
-        ValueError: for limits that are not 1 <= min <= max, an unknown distribution, or a geometric
-            one whose mean is not above `min`.
-    """
-
-    min: int = 1
-    max: int = 40
-    distribution: str = "uniform"
-    mean: float = 10
-
-    def __post_init__(self):
-        require_whole("distance.min", self.min, 1)
-        require_whole("distance.max", self.max, self.min)
-        if self.distribution not in DISTRIBUTIONS:
-            raise ValueError(
-                f"`distance.distribution`: expected one of {', '.join(DISTRIBUTIONS)}, "
-                f"got {self.distribution!r}."
-            )
-        if self.distribution == "geometric" and not (
-            _is_number(self.mean) and self.mean > self.min
-        ):
-            raise ValueError(
-                f"`distance.mean`: expected a number above distance.min={self.min}, "
-                f"got {self.mean!r}."
-            )
-
-    def draw(self, rng: random.Random) -> int:
-        """A distance by the distribution."""
-        if self.distribution == "uniform":
-            return rng.randint(self.min, self.max)
-        log_longer = math.log1p(-1 / (self.mean - self.min + 1))  # Of the chance of one word more.
-        not_cut_off = -math.expm1(log_longer * (self.max - self.min + 1))
-        longer = int(math.log1p(-not_cut_off * rng.random()) / log_longer)
-        return min(self.min + longer, self.max)  # Rounding may reach one beyond.
 
 
 @dataclass(frozen=True)
@@ -116,10 +70,10 @@ class Options:
     data_seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "distance", _made("distance", Distance, self.distance))
-        object.__setattr__(self, "depth", _made("depth", Depth, self.depth))
-        _require_share("noun_filler", self.noun_filler, 1)
-        _require_share("held_out", self.held_out, 0.5)
+        object.__setattr__(self, "distance", made("distance", Distance, self.distance))
+        object.__setattr__(self, "depth", made("depth", Depth, self.depth))
+        require_share("noun_filler", self.noun_filler, 1)
+        require_share("held_out", self.held_out, 0.5)
         for name in ("train_examples", "validation_examples", "test_examples"):
             require_whole(name, getattr(self, name), 1)
         require_whole("data_seed", self.data_seed, 0)
@@ -144,24 +98,6 @@ class Options:
                 f"{self.distance.min}: nearer verbs leave no room for as many nouns. Raise "
                 f"distance.min or lower {option}."
             )
-
-
-def _made(name: str, kind: type, options) -> "Distance | Depth":
-    if isinstance(options, kind):
-        return options
-    known = [field.name for field in fields(kind)]
-    if not isinstance(options, Mapping) or not set(options) <= set(known):
-        raise ValueError(f"`{name}`: expected a mapping of {', '.join(known)}, got {options!r}.")
-    return kind(**options)
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _require_share(name: str, value, most: float) -> None:
-    if not (_is_number(value) and 0 <= value <= most):
-        raise ValueError(f"`{name}`: expected a share from 0 to {most}, got {value!r}.")
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,31 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """How often each class was answered where each was right.
+
+    `counts` are whole numbers `(classes, classes)`, [right, answered], in the order of `classes`.
+    """
+
+    classes: list[str]
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
 class Report:
     """What an evaluation found.
 
     `metrics` maps a name to a number; `breakdowns` maps a name such as "accuracy by distance" to
-    its points, in the order of `at`.
+    its points, in the order of `at`; `tables` maps a name to columns of values by their headings;
+    `confusions` maps a name to a `Confusion`; `judged` maps the name of a breakdown that is of
+    another metric than the task's to that metric.
     """
 
     metrics: dict[str, float]
     breakdowns: dict[str, list[Point]] = field(default_factory=dict)
+    tables: dict[str, dict[str, list]] = field(default_factory=dict)
+    confusions: dict[str, Confusion] = field(default_factory=dict)
+    judged: dict[str, Metric] = field(default_factory=dict)
 
 
 class MissingDataError(RuntimeError):

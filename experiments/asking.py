@@ -1,0 +1,105 @@
+"""What is typed behind a program that asks a trained model: names, values, and what is refused."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.catalogue import unknown
+from experiments.checks import RefusedError
+from experiments.plan import overrides_of_make
+
+FROM_MAKE = "--from-make"  # The arguments are in the variable MAKE_OVERRIDES, as make has them.
+REFUSED = 2
+
+
+@dataclass(frozen=True)
+class Option:
+    """What may be said of one name on a command line.
+
+    Attributes:
+        read: makes a value of the text that was typed; raises ValueError for one that is none.
+        allowed: which values are.
+        expected: says which, for people.
+        default: taken where nothing is said.
+    """
+
+    read: Callable[[str], Any]
+    allowed: Callable[[Any], bool]
+    expected: str
+    default: Any = None
+
+
+def any_text(default: str | None = None) -> Option:
+    return Option(str, lambda _: True, "a text", default)
+
+
+def whole(least: int, default: int | None = None) -> Option:
+    return Option(int, lambda value: value >= least, f"a whole number of at least {least}", default)
+
+
+def options_of(arguments: list[str], known: Mapping[str, Option]) -> dict[str, Any]:
+    """The value of every known option, from arguments such as `temperature=0.8`.
+
+    Raises:
+        RefusedError: for an unknown name, one that is there twice, or a value that is not allowed.
+    """
+    if arguments[:1] == [FROM_MAKE]:
+        arguments = overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))
+    found = {}
+    for argument in arguments:
+        name, equals, typed = argument.partition("=")
+        if not equals or name not in known:
+            raise RefusedError(unknown("option", name, list(known)))
+        if name in found:
+            raise RefusedError(f"{name}: is there twice; expected it once.")
+        found[name] = _value(name, typed, known[name])
+    return {name: found.get(name, option.default) for name, option in known.items()}
+
+
+def _value(name, typed, option):
+    try:
+        value = option.read(typed)
+    except ValueError:
+        value = None
+    if value is None or not option.allowed(value):
+        raise RefusedError(f"{name}: expected {option.expected}, got {typed!r}.")
+    return value
+
+
+def refusing(program: Callable[[list[str]], int]) -> None:
+    """Run a program on this process's arguments and exit; what it refuses is said in a line."""
+    try:
+        sys.exit(program(sys.argv[1:]))
+    except RefusedError as refused:
+        print(refused, file=sys.stderr)
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def texts_of(options: Mapping[str, Any], text: str, between: str | None = None) -> list[str]:
+    """What the options `text` or `file` say: the texts of one, or the lines of the other.
+
+    Args:
+        options: of `options_of`.
+        text: what a text may be, for people: '"a sentence"'.
+        between: what separates several texts of one command line; None for line ends alone.
+
+    Raises:
+        RefusedError: if both are there or none, or the file cannot be read or is not UTF-8.
+    """
+    said, path = options["text"], options["file"]
+    if (said is None) == (path is None):
+        raise RefusedError(
+            f"text: expected text={text}, or file=<path> with a text on each line; got "
+            + ("neither." if said is None else "both text and file.")
+        )
+    if said is not None:
+        return said.split(between) if between else said.splitlines() or [""]
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(f"file: expected a text file in UTF-8, got {path}: {error}") from error

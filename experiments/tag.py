@@ -1,0 +1,74 @@
+"""Which words are names, and of what?
+
+python -m experiments.tag text="Teddy Roosevelt was a great President" [run=<id>]
+"""
+
+import numpy as np
+from rich.text import Text
+
+from experiments.asking import any_text, options_of, refusing, texts_of
+from experiments.terminal import say
+from experiments.trained import LATEST, Kind, load_trained
+
+_OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
+_KIND = Kind("tagger", "a tagger", "make experiment name=names", kept="speller.json")
+_SENTENCES = 64  # Tagged at once.
+_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+
+
+def main(arguments: list[str]) -> int:
+    """Print each line with its entities: coloured on a terminal, in brackets where piped."""
+    options = options_of(arguments, _OPTIONS)
+    lines = texts_of(options, '"a sentence"')
+    trained = load_trained(options["run"], _KIND)
+    from tasks.entities import Tags
+    from tasks.spelling import Speller, words_of
+
+    tags = Tags(trained.kept["types"])
+    speller = Speller.from_json(trained.kept)
+    if say.is_terminal:
+        say.print(trained.name, style="dim", soft_wrap=True)
+        say.print(_legend(tags.types))
+    sentences = [words_of(line) for line in lines]
+    for start in range(0, len(sentences), _SENTENCES):
+        part = sentences[start : start + _SENTENCES]
+        for words, found in zip(part, _tagged(trained.model, speller, tags, part), strict=True):
+            say.print(_shown(words, found, tags.types), soft_wrap=True)
+    return 0
+
+
+def _tagged(model, speller, tags, sentences) -> list[list]:
+    """The entities of each sentence; one without words has none."""
+    from tasks.entities import entities
+    from tasks.tagging import spelled
+
+    there = [words for words in sentences if words]
+    if not there:
+        return [[] for _ in sentences]
+    inputs, _ = spelled(there, speller).batch(np.arange(len(there)))
+    answers = iter(model.tag(inputs).numpy())
+    return [entities(tags.decode(next(answers)[: len(w)])) if w else [] for w in sentences]
+
+
+def _shown(words, found, types) -> Text:
+    """A line for people: coloured on a terminal, with brackets elsewhere."""
+    from tasks.tagging import marked
+
+    if not say.is_terminal:
+        return Text(marked(words, found))
+    text, starts = Text(" ".join(words)), np.cumsum([0, *(len(word) + 1 for word in words)])
+    for each in found:
+        text.stylize(_style(types, each.type), int(starts[each.start]), int(starts[each.stop]) - 1)
+    return text
+
+
+def _legend(types) -> Text:
+    return Text("  ").join(Text(each, _style(types, each)) for each in types)
+
+
+def _style(types, one) -> str:
+    return f"bold {_COLOURS[types.index(one) % len(_COLOURS)]} underline"
+
+
+if __name__ == "__main__":
+    refusing(main)

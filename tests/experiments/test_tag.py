@@ -1,0 +1,185 @@
+"""Training a tagger, and asking it for the names in a text."""
+
+import json
+import re
+
+import mlflow
+import numpy as np
+import pytest
+from rich.console import Console
+
+import tracking
+from experiments import tag
+from experiments.checks import RefusedError
+from experiments.plan import make_plan
+from experiments.run import run
+from tests.experiments.conftest import composed
+
+TINY = ["model.units=8", "budget.epochs=3", "training.learning_rate=0.02"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store with a tagger of generated sentences."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/runs.db")
+        tracking.connect()
+        sizes = ["budget.train_examples=400", "budget.evaluation_examples=100"]
+        cfg = composed("task=names", "cell=gru", "task.distance.max=4", *TINY, *sizes)
+        return f"sqlite:///{folder}/runs.db", run(cfg, folder / "run")
+
+
+@pytest.fixture
+def result(trained, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained[0])
+    tracking.connect()
+    return trained[1]
+
+
+def bare(line):
+    """A line without its brackets."""
+    return re.sub(r"\[\w+ ([^]]*)\]", r"\1", line)
+
+
+def asked(capsys, *arguments):
+    assert tag.main(list(arguments)) == 0
+    return capsys.readouterr().out.split("\n")[:-1]
+
+
+def test_a_run_leaves_tables_a_confusion_and_what_makes_numbers_of_words(result):
+    assert result.metrics["f1"] > 0.5
+    folder = mlflow.artifacts.download_artifacts(run_id=result.run_id)
+    names = {a.path for a in mlflow.MlflowClient().list_artifacts(result.run_id)}
+    assert {"entities_by_type.json", "worst_sentences.json", "types_of_words.png"} <= names
+    with open(f"{folder}/entities_by_type.json") as file:
+        table = json.load(file)
+    f1 = dict(zip(table["columns"], table["data"][-1], strict=True))["f1"]
+    assert f1 == pytest.approx(result.metrics["f1"])
+    losses = mlflow.MlflowClient().get_metric_history(result.run_id, "test/loss by step")
+    assert len(losses) > 5
+    rates = result.history["learning_rate"]
+    assert rates[0] > rates[1] > rates[2] == pytest.approx(0, abs=1e-6)
+
+
+def test_names_are_in_brackets_where_it_is_piped(result, capsys):
+    out = asked(capsys, f"run={result.run_id}", 'text=Mary Johnson read : " Rose said in Paris . "')
+    assert (
+        re.sub(r"\[\w+ ([^]]*)\]", r"\1", out[0]) == 'Mary Johnson read : " Rose said in Paris . "'
+    )
+    assert "[LOC Paris]" in out[0]
+    assert "[PER Mary Johnson]" in out[0]
+
+
+@pytest.mark.usefixtures("result")
+def test_lines_of_a_file_stay_lines_whatever_is_in_them(capsys, tmp_path):
+    path = tmp_path / "lines.txt"
+    lines = [
+        "Mary wept in Oslo .",
+        "",
+        "Zyxtsky\tin   Lima",
+        "🐻 Ünseen 漢字",
+        "in Oslo " * 500,
+        "  ",
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    out = asked(capsys, "run=latest", f"file={path}")
+    assert len(out) == len(lines)
+    assert list(map(bare, out)) == [" ".join(line.split()) for line in lines]
+    assert out[4].count("[LOC Oslo]") > 400
+
+
+@pytest.mark.usefixtures("result")
+def test_a_line_is_tagged_the_same_alone_and_among_others(capsys, tmp_path):
+    path = tmp_path / "lines.txt"
+    lines = ["Rose wept .", 'Mary Baker explained : " Rose , in fact , wilted in Lima . "']
+    path.write_text("\n".join(lines))
+    together = asked(capsys, f"file={path}")
+    alone = [asked(capsys, f"text={line}")[0] for line in lines]
+    assert together == alone
+
+
+@pytest.mark.usefixtures("result")
+def test_names_are_coloured_on_a_terminal_with_a_legend(capsys, monkeypatch):
+    console = Console(force_terminal=True, color_system="standard", width=300)
+    monkeypatch.setattr(tag, "say", console)
+    assert tag.main(["text=Mary Johnson explained : in Paris"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b[" in out
+    assert "[LOC" not in out
+    heading, legend, line = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
+    assert "names" in heading
+    assert legend.split() == ["LOC", "ORG", "PER"]
+    assert line == "Mary Johnson explained : in Paris"
+    assert re.search(r"\x1b\[[0-9;]*mMary Johnson\x1b", out)
+
+
+@pytest.mark.usefixtures("result")
+def test_a_run_that_is_no_tagger_is_refused(tmp_path):
+    cfg = composed("task=adding", "task.T=6", "cell=gru", "budget=quick", "budget.epochs=1")
+    other = run(cfg, tmp_path / "run")
+    with pytest.raises(RefusedError, match=r"expected a tagger, and .* learnt adding"):
+        tag.main([f"run={other.run_id}", "text=a"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], r"text: expected text=\"a sentence\""),
+        (["text=a", "file=b"], "both text and file"),
+        (["file=/nowhere"], "file: expected a text file"),
+        (["words=a"], r"no option 'words'"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_loaded(arguments, told):
+    with pytest.raises(RefusedError, match=told):
+        tag.main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model.head=viterbi"], "model.head: expected one of softmax, crf"),
+        (["model.word_dropout=1"], "model.word_dropout: expected at least 0 and less than 1"),
+        (["training.decay=0.5"], "training.decay: got 0.5, with training.schedule=cosine"),
+        (["training.schedule=step"], "training.schedule: expected one of constant, cosine"),
+        (["diagnostics=gradients"], "diagnostics.measurements: expected 0"),
+        (["task=conll"], "task.path: the task conll has no default"),
+    ],
+)
+def test_what_a_tagger_cannot_do_is_refused_before_training(overrides, told):
+    with pytest.raises(RefusedError, match=re.escape(told)):
+        make_plan(["task=names", "cell=gru", *overrides])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model.vectors=/nowhere.txt"], "expected a text file of word vectors"),
+        (["task=conll", "task.path=/nowhere"], "expected a folder with a training"),
+        (["model.vectors=three.txt"], "`embedding`: expected 3, .* got 32"),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_files_that_do_not_fit_are_refused_before_training(overrides, told, tmp_path, monkeypatch):
+    (tmp_path / "three.txt").write_text("wept 1 2 3\n")
+    monkeypatch.setattr("experiments.run._fit", None)
+    sizes = ["budget.train_examples=20", "budget.evaluation_examples=10"]
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        run(composed("task=names", *overrides, "cell=gru", *sizes), tmp_path / "run")
+
+
+@pytest.mark.usefixtures("store")
+def test_files_in_columns_of_ones_own_are_learnt(tmp_path, capsys):
+    for name, sentences in (("train", 60), ("dev", 10), ("test", 10)):
+        rng = np.random.default_rng(len(name))
+        lines = []
+        for _ in range(sentences):
+            who = rng.choice(["Ada", "Bob", "Eve"])
+            lines.append(f"{who} NNP I-PER\nsaw VBD O\n{rng.choice(['Rome', 'Oslo'])} NNP I-LOC\n")
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    cfg = composed("task=conll", f"task.path={tmp_path}", "cell=simple_rnn", *TINY)
+    found = run(cfg, tmp_path / "run")
+    assert found.metrics["f1"] > 0.9
+    out = asked(capsys, f"run={found.run_id}", "text=Eve saw Oslo")
+    assert out == ["[PER Eve] saw [LOC Oslo]"]

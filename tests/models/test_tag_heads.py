@@ -1,0 +1,189 @@
+"""The heads of a tagger, against every path written out."""
+
+from itertools import pairwise, product
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import CRF, TagSoftmax
+
+TAGS, UNITS, STEPS = 4, 3, 5
+LENGTHS = np.array([5, 1, 3, 0])
+ASKED = np.arange(STEPS) < LENGTHS[:, None]
+STARTS = np.array([True, True, False, True])
+TRANSITIONS = np.ones((TAGS, TAGS), bool)
+TRANSITIONS[0, 2] = TRANSITIONS[3, 2] = False
+
+
+@pytest.fixture(params=["free", "legal"])
+def crf(request):
+    legal = (STARTS, TRANSITIONS) if request.param == "legal" else (None, None)
+    layer = CRF(TAGS, *legal)
+    layer.build((None, None, UNITS))
+    rng = np.random.default_rng(3)
+    for weight in layer.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    return layer
+
+
+def inputs():
+    return np.random.default_rng(4).normal(size=(len(LENGTHS), STEPS, UNITS)).astype("float32")
+
+
+def paths(crf, row):
+    """Every path over the words of a sentence that is legal, and its score."""
+    scores = (inputs()[row] @ crf.kernel.numpy() + crf.bias.numpy()).astype("float64")
+    starts, steps = crf.starts.numpy(), crf.transitions.numpy()
+    found = {}
+    for path in product(range(TAGS), repeat=LENGTHS[row]):
+        pairs = list(pairwise(path))
+        if crf.legal_starts and not (STARTS[path[0]] and all(TRANSITIONS[pair] for pair in pairs)):
+            continue
+        found[path] = (
+            starts[path[0]]
+            + sum(scores[step, tag] for step, tag in enumerate(path))
+            + sum(steps[pair] for pair in pairs)
+        )
+    return found
+
+
+def log_sum(values):
+    return np.logaddexp.reduce(list(values))
+
+
+def test_the_partition_sums_all_paths(crf):
+    found = crf.log_partition(crf(inputs()), tf.constant(ASKED)).numpy()
+    for row in range(3):
+        assert found[row] == pytest.approx(log_sum(paths(crf, row).values()), rel=1e-5)
+    assert found[3] == 0
+
+
+def test_the_path_found_is_the_best(crf):
+    found = crf.decode(crf(inputs()), tf.constant(ASKED)).numpy()
+    for row, length in enumerate(LENGTHS[:3]):
+        each = paths(crf, row)
+        assert tuple(found[row, :length]) == max(each, key=each.get)
+    assert (found[~ASKED] == 0).all()
+
+
+def test_losses_of_the_steps_sum_to_that_of_the_path_and_are_conditional(crf):
+    for row, length in enumerate(LENGTHS[:3]):
+        each = paths(crf, row)
+        for path in list(each)[::7]:
+            tags = np.zeros(ASKED.shape, np.int32)
+            tags[row, :length] = path
+            losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED)).numpy()[row]
+            assert losses.sum() == pytest.approx(log_sum(each.values()) - each[path], abs=1e-4)
+            for step in range(length):
+                begun = [v for other, v in each.items() if other[:step] == path[:step]]
+                went_on = [v for other, v in each.items() if other[: step + 1] == path[: step + 1]]
+                assert losses[step] == pytest.approx(log_sum(begun) - log_sum(went_on), abs=1e-4)
+            assert (losses[length:] == 0).all()
+
+
+def test_a_path_that_is_not_legal_has_no_probability():
+    crf = CRF(TAGS, STARTS, TRANSITIONS)
+    crf.build((None, None, UNITS))
+    tags = np.zeros(ASKED.shape, np.int32)
+    tags[0, 1] = 2  # After 0, which is forbidden.
+    losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED)).numpy()
+    assert np.exp(-losses[0].sum()) == 0
+    assert np.isfinite(losses).all()
+    crf.transitions.assign(np.where(TRANSITIONS, 0, 50))  # Though its weights speak for it.
+    crf.starts.assign(np.where(STARTS, 0, 50))
+    found = crf.decode(crf(inputs()), tf.constant(ASKED)).numpy()
+    for row, length in enumerate(LENGTHS[:3]):
+        assert STARTS[found[row, 0]]
+        assert TRANSITIONS[found[row, : length - 1], found[row, 1:length]].all()
+
+
+def test_gradients_are_those_of_small_steps(crf):
+    tags = np.where(ASKED, np.arange(STEPS) % 2, 0).astype(np.int32)
+
+    def loss(*values):
+        for weight, value in zip(crf.weights, values, strict=True):
+            weight.assign(value)
+        losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED))
+        return float(tf.reduce_sum(losses))
+
+    values = [weight.numpy().astype("float64") for weight in crf.weights]
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED)))
+    gradients = tape.gradient(total, [weight.value for weight in crf.weights])
+    for number, (value, gradient) in enumerate(zip(values, gradients, strict=True)):
+        for place in np.ndindex(value.shape):
+            step = np.zeros_like(value)
+            step[place] = 1e-2
+            up, down = ([*values], [*values])
+            up[number], down[number] = value + step, value - step
+            slope = (loss(*up) - loss(*down)) / 2e-2
+            assert gradient.numpy()[place] == pytest.approx(slope, abs=2e-3)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40])
+def test_it_runs_in_a_graph_whatever_the_steps(crf, steps):
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None, UNITS)),
+            tf.TensorSpec((None, None), tf.int32),
+            tf.TensorSpec((None, None), tf.bool),
+        ]
+    )
+    def both(x, tags, asked):
+        scores = crf(x)
+        return crf.losses_by_step(scores, tags, asked), crf.decode(scores, asked)
+
+    x = np.random.default_rng(0).normal(size=(2, steps, UNITS)).astype("float32")
+    asked = tf.ones((2, steps), bool)
+    losses, tags = both(x, tf.zeros((2, steps), tf.int32), asked)
+    again = crf.losses_by_step(crf(x), tf.zeros((2, steps), tf.int32), asked)
+    np.testing.assert_allclose(losses, again, atol=1e-4)
+    np.testing.assert_array_equal(tags, crf.decode(crf(x), asked))
+
+
+def test_a_thousand_steps_of_large_scores_lose_no_digits(crf):
+    x = 100 * np.random.default_rng(0).normal(size=(1, 1000, UNITS)).astype("float32")
+    asked = tf.ones((1, 1000), bool)
+    scores = crf(x)
+    best = crf.decode(scores, asked)
+    losses = crf.losses_by_step(scores, best, asked).numpy()[0]
+    e, starts, steps = (np.float64(part) for part in (scores[0], *map(np.array, crf.weights[2:])))
+    if crf.legal_starts:
+        starts, steps = np.where(STARTS, starts, -1e4), np.where(TRANSITIONS, steps, -1e4)
+    forward, path = starts + e[0], best.numpy()[0]
+    reached = forward[path[0]]
+    for t in range(1, 1000):
+        forward = np.logaddexp.reduce(forward[:, None] + steps, axis=0) + e[t]
+        reached += steps[path[t - 1], path[t]] + e[t, path[t]]
+    partition = np.logaddexp.reduce(forward)
+    assert losses.sum() == pytest.approx(partition - reached, abs=1e-3)
+    assert crf.log_partition(scores, asked).numpy()[0] == pytest.approx(partition, rel=1e-6)
+
+
+def test_legal_tags_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"`legal_starts`: expected a shape of \(4,\), got \(3,\)"):
+        CRF(4, [True] * 3)
+    with pytest.raises(ValueError, match=r"`legal_transitions`: .* \(4, 4\), got \(4, 3\)"):
+        CRF(4, None, np.ones((4, 3), bool))
+
+
+def test_it_is_made_again_from_its_configuration(crf):
+    again = CRF.from_config(crf.get_config())
+    again.build((None, None, UNITS))
+    again.set_weights(crf.get_weights())
+    asked = tf.constant(ASKED)
+    np.testing.assert_array_equal(
+        again.log_partition(again(inputs()), asked), crf.log_partition(crf(inputs()), asked)
+    )
+
+
+def test_a_softmax_judges_each_step_by_itself():
+    head = TagSoftmax(TAGS)
+    scores, asked = head(inputs()), tf.constant(ASKED)
+    tags = np.where(ASKED, 2, 0).astype(np.int32)
+    p = keras.ops.softmax(scores).numpy()
+    expected = np.where(ASKED, -np.log(p[..., 2]), 0)
+    np.testing.assert_allclose(head.losses_by_step(scores, tags, asked), expected, atol=1e-5)
+    np.testing.assert_array_equal(head.decode(scores, asked), np.where(ASKED, p.argmax(-1), 0))

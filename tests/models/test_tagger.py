@@ -1,0 +1,186 @@
+"""A tagger: what it reads of words, what it drops, and that padding changes nothing."""
+
+import keras
+import numpy as np
+import pytest
+
+import layers
+from models import Tagger, build_tagger
+from models.tagger import Spelling, WordDropout
+
+WORDS, CHARACTERS, LONGEST, SHAPES, TAGS = 20, 12, 5, 4, 3
+SIZES = {
+    "vocabulary_size": WORDS,
+    "characters": CHARACTERS,
+    "longest_word": LONGEST,
+    "shapes": SHAPES,
+    "tags": TAGS,
+    "units": 6,
+    "embedding": 7,
+    "capitals": 2,
+    "character_embedding": 3,
+    "character_units": 4,
+}
+
+
+def built(seed=1, unit=layers.SimpleRNN, **options):
+    keras.utils.set_random_seed(seed)
+    return build_tagger(unit, **{**SIZES, **options})
+
+
+def sentences(lengths=(4, 1, 6), seed=0, steps=None):
+    """Inputs and tags, padded."""
+    rng = np.random.default_rng(seed)
+    steps = steps or max(lengths)
+    there = np.arange(steps) < np.array(lengths)[:, None]
+    shape = there.shape
+    words_end = np.arange(LONGEST) < rng.integers(1, LONGEST + 1, (*shape, 1))
+    inputs = {
+        "words": rng.integers(1, WORDS, shape) * there,
+        "capitals": rng.integers(1, SHAPES, shape) * there,
+        "characters": rng.integers(1, CHARACTERS, (*shape, LONGEST))
+        * (there[..., None] & words_end),
+    }
+    tags = rng.integers(0, TAGS, shape) * there
+    return {name: part.astype("int32") for name, part in inputs.items()}, tags.astype("int32")
+
+
+def row(inputs, number, steps):
+    return {name: part[number : number + 1, :steps] for name, part in inputs.items()}
+
+
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_padding_changes_nothing(head, direction):
+    model = built(head=head, direction=direction, layers=2)
+    inputs, tags = sentences(steps=9)
+    found, losses = model.tag_and_judge(inputs, tags)
+    for number, length in enumerate((4, 1, 6)):
+        alone = model.tag_and_judge(row(inputs, number, length), tags[number : number + 1, :length])
+        np.testing.assert_array_equal(found[number, :length], alone[0][0])
+        np.testing.assert_allclose(losses[number, :length], alone[1][0], atol=1e-5)
+        assert not np.any(found[number, length:])
+        assert not np.any(losses[number, length:])
+    np.testing.assert_array_equal(model.tag(inputs), found)
+
+
+def test_the_loss_is_the_sum_over_steps_of_the_lecture_and_the_mean_over_sentences():
+    model = built(head="softmax")
+    inputs, tags = sentences()
+    model.compile()
+    found = model.test_on_batch(inputs, tags, return_dict=True)["loss"]
+    by_hand = 0
+    for number, length in enumerate((4, 1, 6)):
+        scores = np.asarray(model(row(inputs, number, length)), "float64")[0]
+        p = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+        by_hand -= np.log(p[np.arange(length), tags[number, :length]]).sum()
+    assert found == pytest.approx(by_hand / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("seen", ["words", "capitals", "characters"])
+def test_it_reads_all_three(seen):
+    model = built()
+    inputs, _ = sentences()
+    changed = {name: np.copy(part) for name, part in inputs.items()}
+    first = (0, 0, 0) if seen == "characters" else (0, 0)
+    changed[seen][first] = changed[seen][first] % 3 + 1
+    assert not np.array_equal(changed[seen], inputs[seen])
+    before, after = np.array(model(inputs)), np.array(model(changed))
+    assert np.abs(before - after)[0].max() > 1e-6
+    np.testing.assert_array_equal(before[1:], after[1:])
+
+
+@pytest.mark.parametrize("left_out", ["capitals", "character_units"])
+def test_parts_can_be_left_out(left_out):
+    model = built(**{left_out: None})
+    inputs, _ = sentences()
+    seen = "capitals" if left_out == "capitals" else "characters"
+    changed = {**inputs, seen: np.where(inputs[seen], 1, 0).astype("int32")}
+    np.testing.assert_array_equal(model(inputs), model(changed))
+
+
+def test_only_two_directions_know_what_comes():
+    inputs, _ = sentences((6,))
+    changed = {**inputs, "words": inputs["words"].copy()}
+    changed["words"][0, -1] = inputs["words"][0, -1] % (WORDS - 1) + 1
+    differs = {}
+    for direction in ("forward", "bidirectional"):
+        model = built(direction=direction)
+        differs[direction] = np.abs(np.array(model(inputs)) - model(changed))[0].max(axis=-1) > 0
+    assert differs["forward"].tolist() == [False] * 5 + [True]
+    assert differs["bidirectional"].all()
+
+
+def test_a_word_is_spelled_the_same_wherever_it_stands_and_read_without_its_padding():
+    keras.utils.set_random_seed(3)
+    unit = layers.GRU(4)
+    spelling = Spelling(keras.layers.Embedding(CHARACTERS, 3), keras.layers.Bidirectional(unit))
+    words = np.array([[[3, 4, 0, 0], [5, 6, 7, 8]], [[5, 6, 7, 8], [0, 0, 0, 0]]], "int32")
+    read = np.array(spelling(words))
+    assert read.shape == (2, 2, 8)
+    np.testing.assert_array_equal(read[0, 1], read[1, 0])
+    short = spelling.recurrent(spelling.embedding(words[0, :1, :2]))
+    np.testing.assert_allclose(read[0, 0], short[0], atol=1e-6)
+
+
+def test_word_dropout_reads_that_share_as_unknown_in_training_alone():
+    keras.utils.set_random_seed(1)
+    layer = WordDropout(0.3)
+    words = np.tile(np.arange(10), (1000, 1)).astype("int32")
+    np.testing.assert_array_equal(layer(words), words)
+    dropped = np.array(layer(words, training=True))
+    assert not dropped[:, 0].any()  # Padding stays.
+    changed = dropped != words
+    assert set(dropped[changed]) == {1}
+    assert changed[:, 2:].mean() == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_variational_dropout_drops_the_same_elements_at_every_step(variational):
+    model = built(dropout=0.5, variational=variational)
+    drop = model.get_layer("dropout_1")
+    kept = np.array(drop(np.ones((2, 30, 8), "float32"), training=True)) > 0
+    same = (kept == kept[:, :1]).all()
+    assert same == variational
+    assert 0 < kept.mean() < 1
+
+
+def test_vectors_to_begin_with_are_those_of_their_words():
+    vectors = np.arange(14, dtype="float32").reshape(2, 7)
+    model, random = built(vectors=(np.array([4, 9]), vectors)), built()
+    table = model.get_layer("embedding").embeddings.numpy()
+    np.testing.assert_array_equal(table[[4, 9]], vectors)
+    others = np.delete(np.arange(WORDS), [4, 9])
+    expected = random.get_layer("embedding").embeddings.numpy()[others]
+    np.testing.assert_array_equal(table[others], expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"head": "argmax"}, r"`head`: expected one of softmax, crf, got 'argmax'"),
+        ({"direction": "backward"}, r"`direction`"),
+        ({"vectors": (np.array([4]), np.zeros((1, 5)))}, r"`embedding`: expected 5, .* got 7"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, told):
+    with pytest.raises(ValueError, match=told):
+        built(**options)
+
+
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+def test_it_learns_and_is_the_same_once_saved(head, tmp_path):
+    model = built(unit=layers.LSTM, head=head, dropout=0.1, word_dropout=0.1)
+    inputs, _ = sentences((6,) * 20)
+    tags = inputs["words"] % TAGS  # A word's tag is a matter of its number.
+    model.compile(keras.optimizers.Adam(0.1))
+    before = model.test_on_batch(inputs, tags)
+    model.fit(inputs, tags, epochs=15, verbose=0)
+    found, losses = model.tag_and_judge(inputs, tags)
+    assert np.mean(found == tags) > 0.95
+    assert np.sum(losses) / 20 < before / 3
+    model.save(tmp_path / "tagger.keras")
+    again = keras.saving.load_model(tmp_path / "tagger.keras")
+    assert isinstance(again, Tagger)
+    for ours, theirs in zip((found, losses), again.tag_and_judge(inputs, tags), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
