@@ -155,7 +155,7 @@ def test_a_run_without_its_files_is_refused(ids, monkeypatch):
 
 @pytest.mark.usefixtures("store")
 def test_without_a_model_it_is_said_how_to_make_one():
-    with pytest.raises(RefusedError, match=r"there is no language model yet; train one"):
+    with pytest.raises(RefusedError, match=r"there is not a language model yet; train one"):
         load_speaker("latest")
 
 
