@@ -1,37 +1,33 @@
-"""The peak memory of a training step, measured in processes of its own.
+"""The peak memory of a training step, counted allocation by allocation.
 
-A process's peak is the most memory that it has resident during a step (VmHWM, which Linux lets one
-reset) above what it has before its first step. That counts the gradients returned, not inputs or
-weights; but also what tracing leaves behind, and XLA's compilation. So the peak for a few examples
-of as many steps and a tiny layer, in another process, is taken away: the programs are of the same
-kind, which they are not for one example, and the data next to none. What was taken away is told
-apart.
-
-What a step adds to the process just before it would be less work to measure, and wrong: XLA's
-allocator keeps the memory of a step for the next, which then seems to need none.
+memray counts what is asked of the C library during a step and not yet given back: the step's
+tensors and the gradients it returns, not inputs or weights, which were there before. Resident
+memory, which the system tells, would not do for small shapes: it has what allocators keep for later
+as well, and that differs by several MiB from process to process. What tracing and compiling leave
+behind is counted apart, over the first steps.
 """
 
-import ctypes
 import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+import memray
+
 from benchmarks.peers import Shape, make_pair, name_of_peer, training_step
-from benchmarks.steps import MASKS
+from benchmarks.steps import MASKS, warm_up
 from benchmarks.timing import Two
 from experiments.catalogue import CONFIGURATION
 
-_RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _MIB = 2**20
 _WARM_UP = 2
-_TINY = 8  # examples, inputs and units
-# With an arena for each thread glibc keeps several MiB of free memory that nothing can make it give
-# back, and a step that is served from there seems to need none.
-_GLIBC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
+# TensorFlow's own allocator takes memory in large pieces, of which one cannot see what is in use.
+_SYSTEM_ALLOCATOR = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
 
 
 @dataclass(frozen=True)
@@ -81,43 +77,18 @@ class Memory:
         return {"peaks": self.peaks._asdict(), "programs": self.programs._asdict()}
 
 
-def why_not() -> str | None:
-    """Why this machine cannot measure it; None if it can."""
-    try:
-        _reset_peak()
-        _give_back()
-    except (OSError, AttributeError) as error:
-        return (
-            "The peak of resident memory can be measured on Linux with glibc, where a process may "
-            f"write {_RESET} ({type(error).__name__}: {error}). Leave the part out with parts=[...]"
-        )
-    return None
-
-
 def measure_memory(unit: str, shape: Shape, masked: bool, *, repeats: int, seed: int) -> Memory:
-    """Each of the two in a process of its own.
+    """Both in a process that takes all memory from the C library.
 
     Raises:
-        RuntimeError: if such a process fails; the message ends as its own did.
+        RuntimeError: if that process fails; the message ends as its own did.
     """
-    asked = {"unit": unit, "masked": masked, "repeats": repeats, "seed": seed}
-    found = []
-    for who in Two._fields:
-        tiny = replace(shape, batch=_TINY, inputs=_TINY, units=_TINY)
-        programs = _in_a_process({**asked, "who": who, "shape": asdict(tiny)})
-        data = _in_a_process({**asked, "who": who, "shape": asdict(shape)})
-        constant = median(programs["peaks"])
-        found.append((data["name"], [peak - constant for peak in data["peaks"]], constant))
-    names, peaks, constants = zip(*found, strict=True)
-    return Memory(unit, shape, masked, names[1], Two(*peaks), Two(*constants))
-
-
-def _in_a_process(asked: dict) -> dict:
+    asked = {"unit": unit, "shape": asdict(shape), "masked": masked, "repeats": repeats}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory"],
         cwd=CONFIGURATION.parent,
-        env={**os.environ, **_GLIBC},
-        input=json.dumps(asked),
+        env={**os.environ, **_SYSTEM_ALLOCATOR},
+        input=json.dumps({**asked, "seed": seed}),
         capture_output=True,
         text=True,
         check=False,
@@ -125,40 +96,45 @@ def _in_a_process(asked: dict) -> dict:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise RuntimeError(f"measuring memory ended with code {done.returncode}: {last}")
-    return json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Memory(
+        unit, shape, masked, found["peer"], Two(*found["peaks"]), Two(*found["programs"])
+    )
 
 
-def _measure_here(unit, shape, masked, repeats, seed, who) -> dict:
+def _measure_here(unit, shape, masked, repeats, seed) -> dict:
     pair = make_pair(unit, Shape(**shape), masked, seed)
-    layer = getattr(pair, who)
-    step = training_step(layer)
-    _give_back()
-    before = _resident("VmRSS")
-    for _ in range(_WARM_UP):
-        step(pair.x, pair.mask)
-    peaks = [_peak_of(lambda: step(pair.x, pair.mask)) - before for _ in range(repeats)]
-    return {"name": name_of_peer(layer), "peaks": peaks}
+    warm_up()
+    peaks, programs = [], []
+    for layer in (pair.ours, pair.peer):
+        step = training_step(layer)
+
+        def run(times, step=step):
+            for _ in range(times):
+                step(pair.x, pair.mask)
+
+        programs.append(_left_by(lambda run=run: run(_WARM_UP)))
+        peaks.append([_peak_of(lambda run=run: run(1)) for _ in range(repeats)])
+    return {"peer": name_of_peer(pair.peer), "peaks": peaks, "programs": programs}
 
 
-def _peak_of(call) -> int:
-    _give_back()
-    _reset_peak()
-    call()
-    return _resident("VmHWM")
+def _peak_of(call: Callable[[], None]) -> int:
+    """The most bytes that were in use at once of those asked for during a call."""
+    return _counted(call, memray.FileReader.get_high_watermark_allocation_records)
 
 
-def _give_back() -> None:
-    """Free memory to the system, which the C library otherwise keeps for the next step."""
-    ctypes.CDLL(None).malloc_trim(0)
+def _left_by(call: Callable[[], None]) -> int:
+    """The bytes asked for during a call and in use after it."""
+    return _counted(call, memray.FileReader.get_leaked_allocation_records)
 
 
-def _reset_peak() -> None:
-    _RESET.write_text("5")
-
-
-def _resident(which: str) -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{which}:"))
-    return int(line.split()[1]) * 1024
+def _counted(call: Callable[[], None], records: Callable[..., Iterable]) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "allocations"
+        with memray.Tracker(path):
+            call()
+        with memray.FileReader(path) as reader:
+            return sum(record.size for record in records(reader, merge_threads=True))
 
 
 if __name__ == "__main__":

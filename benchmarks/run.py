@@ -15,7 +15,7 @@ from benchmarks import imdb, steps
 from benchmarks.language import measure_language
 from benchmarks.limit import measure_limit
 from benchmarks.machine import in_words, load, machine, warning_of
-from benchmarks.memory import measure_memory, why_not
+from benchmarks.memory import measure_memory
 from benchmarks.peers import Shape
 from benchmarks.plan import PARTS
 from benchmarks.results import Results
@@ -127,8 +127,6 @@ def _finish(tracked, results: Results, config: DictConfig, left_out: dict, task)
 def _what_is_missing(config: DictConfig) -> tuple[dict[str, str], Imdb | None]:
     """The parts that cannot be measured here, with the ways out; and the reviews, if asked for."""
     left_out, task = {}, None
-    if "memory" in config.parts and (why := why_not()):
-        left_out["memory"] = why
     if "imdb" in config.parts:
         try:
             with say.status("Preparing the film reviews ..."):

@@ -88,7 +88,7 @@ def measure_steps(
     Raises:
         DifferentFunctionsError: if they are not.
     """
-    _warm_up()
+    warm_up()
     pair = make_pair(unit, shape, masked, seed)
     both = Two(pair.ours, pair.peer)
     train = Two(*(partial(training_step(layer), pair.x, pair.mask) for layer in both))
@@ -110,7 +110,7 @@ def measure_steps(
 
 
 @cache
-def _warm_up() -> None:
+def warm_up() -> None:
     """What only the first step of a process pays for: threads, and the first trace of anything."""
     layer = keras.layers.SimpleRNN(2, return_sequences=True)
     x = tf.zeros((1, 2, 2))

@@ -125,14 +125,10 @@ class Steps:
 
         def step(t, states, kept_z, kept_states, _):
             sites = _Sites(self, weights, kept, tf.split(x.read(t), self.widths, axis=-1))
-            new = self.cell.equations(sites, *states)
-            costly = self._costly_results()
-            if mask is not None:
-                keep = mask.read(t)
-                new = [tf.where(keep, n, s) for n, s in zip(new, states, strict=True)]
+            new, costly = self._step(sites, states, None if mask is None else mask.read(t))
             kept_states = [k.write(t + 1, n) for k, n in zip(kept_states, new, strict=False)]
             kept_z = [k.write(t, tf.concat(sites.z, axis=-1)) for k in kept_z]
-            return t + 1, list(new), kept_z, kept_states, costly
+            return t + 1, new, kept_z, kept_states, costly
 
         start = [0, list(states), kept_z, kept_states, self._spare(states[0])]
         _, last, *kept_parts, costly = tf.while_loop(lambda t, *_: t < length, step, start)
@@ -162,16 +158,10 @@ class Steps:
         def step(t, d_states, kept_dz, kept_v, d_peepholes, _):
             if d_outputs is not None:
                 d_states = [d_states[0] + d_outputs.read(t), *d_states[1:]]
-            passed_on = None
-            if mask is not None:
-                keep = mask.read(t)
-                passed_on = [tf.where(keep, tf.zeros_like(d), d) for d in d_states]
-                d_states = [tf.where(keep, d, tf.zeros_like(d)) for d in d_states]
             before = [s.read(t) for s in states]
             sites = _StoredSites(self, weights, kept, tf.split(z.read(t), self.widths, axis=-1))
-            d_before, dz, d_weights, costly = self._pull_back(sites, before, d_states)
-            if passed_on is not None:
-                d_before = [d + p for d, p in zip(d_before, passed_on, strict=True)]
+            keep = None if mask is None else mask.read(t)
+            d_before, dz, d_weights, costly = self._pull_back(sites, before, keep, d_states)
             d_peepholes = [
                 d + tf.cast(w, d.dtype) for d, w in zip(d_peepholes, d_weights, strict=True)
             ]
@@ -186,14 +176,21 @@ class Steps:
         )
         return d_first, kept_dz.stack(), d_peepholes, [k.stack() for k in kept_v], costly
 
-    def _pull_back(self, sites, before, d_states):
+    def _step(self, sites, states, keep):
+        """The states of the next step, of which a masked one passes on what it was given."""
+        new = self.cell.equations(sites, *states)
+        costly = self._costly_results()
+        if keep is not None:
+            new = [tf.where(keep, n, s) for n, s in zip(new, states, strict=True)]
+        return list(new), costly
+
+    def _pull_back(self, sites, before, keep, d_states):
         """The vector-Jacobian product of one step, asked of the cell's own equations."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([*before, *sites.x, *sites.peepholes])
-            new = self.cell.equations(sites, *before)
-            costly = self._costly_results()
+            new, costly = self._step(sites, before, keep)
         gradients = tape.gradient(
-            list(new),
+            new,
             (before, sites.x, sites.peepholes),
             output_gradients=d_states,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,

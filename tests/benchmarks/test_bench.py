@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tracking
-from benchmarks import imdb, memory, run, steps
+from benchmarks import imdb, run, steps
 from benchmarks.__main__ import main
 from benchmarks.imdb import OneBucket
 from benchmarks.peers import DifferentFunctionsError
@@ -220,14 +220,6 @@ def test_with_nothing_left_to_measure_there_is_no_run(capsys, monkeypatch):
     assert "set TFDS_DATA_DIR to a folder" in capsys.readouterr().err
     after = latest()
     assert (after and after.info.run_id) == (before and before.info.run_id)
-
-
-def test_a_machine_that_cannot_measure_memory_says_so_first(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_RESET", tmp_path)  # a folder, which nobody can write to
-    assert main(["parts=[memory,steps]", "units=[simple_rnn]", "masks=[false]", *SMALL]) == 1
-    shown = capsys.readouterr().out
-    assert shown.index("Left out: memory") < shown.index("ratio ")
-    assert latest().data.tags["error"] == "left out: memory"
 
 
 def test_what_fails_is_named_and_the_others_go_on(capsys, monkeypatch):
