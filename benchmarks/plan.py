@@ -15,6 +15,7 @@ from experiments.checks import (
     check_key,
     check_limits,
     is_whole,
+    one_of,
     parse_overrides,
 )
 
@@ -117,5 +118,6 @@ _LIMITS = {
     "imdb.learning_rate": ((lambda value: value > 0), "more than 0"),
     "imdb.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
     "imdb.clip_value": ((lambda value: value is None or value > 0), "more than 0, or null"),
+    "imdb.schedule": one_of("constant", "cosine"),
     "imdb.jit_compile": ((lambda value: isinstance(value, bool)), "true or false"),
 }

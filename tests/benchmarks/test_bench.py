@@ -148,7 +148,8 @@ IMDB = ["parts=[imdb]", "imdb.train_examples=32", "imdb.batch_size=8", "imdb.siz
 
 @pytest.mark.usefixtures("reviews")
 def test_an_epoch_of_reviews_is_compared_on_both_kinds_of_batches(capsys):
-    assert main([*IMDB, "imdb.units=[gru]", "imdb.embedding=3", "imdb.seeds=[3]"]) == 0
+    options = ["imdb.units=[gru]", "imdb.embedding=3", "imdb.seeds=[3]", "imdb.schedule=cosine"]
+    assert main([*IMDB, *options]) == 0
     assert "imdb gru bucketed seed 3" in capsys.readouterr().out
     found = latest().data.metrics
     for batches in ("padded", "bucketed"):

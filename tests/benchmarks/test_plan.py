@@ -37,6 +37,7 @@ REFUSED = [
     ([f"shapes=[{SHAPE},{SHAPE}]"], "shapes: expected a list of different shapes"),
     (["imdb.seeds=[-1]"], "imdb.seeds: expected a list of different whole numbers"),
     (["imdb.jit_compile=1"], "imdb.jit_compile: expected true or false"),
+    (["imdb.schedule=linear"], "imdb.schedule: expected one of constant, cosine"),
     (["imdb.train_examples=0"], "imdb.train_examples: expected at least 1, or null"),
     (["hydra.run.dir=x"], "hydra.run.dir: the benchmark is one run"),
     (["repeats"], "'repeats' is no override; expected key=value"),
