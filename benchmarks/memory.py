@@ -97,9 +97,7 @@ def measure_memory(unit: str, shape: Shape, masked: bool, *, repeats: int, seed:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise RuntimeError(f"measuring memory ended with code {done.returncode}: {last}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return Memory(
-        unit, shape, masked, found["peer"], Two(*found["peaks"]), Two(*found["programs"])
-    )
+    return Memory(unit, shape, masked, found["peer"], Two(*found["peaks"]), Two(*found["programs"]))
 
 
 def _measure_here(unit, shape, masked, repeats, seed) -> dict:
