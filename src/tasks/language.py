@@ -102,6 +102,7 @@ class LanguageModelling(Task):
         self._tokens_a_character = len(whole) / len(corpus.test)
         self._guessing = _unigram(self.training.tokens, self.test.tokens, self.classes)
         self._warn_of_repeated()
+        self._warn_of_unknown()
         self.fingerprint = self._fingerprint()
 
     def _stream(self, corpus: Corpus, split: str) -> Stream:
@@ -132,6 +133,9 @@ class LanguageModelling(Task):
                     100 * share,
                     split,
                 )
+
+    def _warn_of_unknown(self):
+        """Of characters nothing: all of them are to be known."""
 
     def answers(self) -> dict:
         return {"vocabulary_size": self.classes}
@@ -260,6 +264,16 @@ class Words(LanguageModelling):
     def make_tokenizer(self, text: str) -> Tokenizer:
         tokenised = self.corpus == "ptb"
         return WordTokenizer.of(text, self.vocabulary_size, self.lower, tokenised)
+
+    def _warn_of_unknown(self):
+        if not self.unknown_share["training"] and self.unknown_share["test"]:
+            _logger.warning(
+                "%s: task.vocabulary_size=%d has room for all words of training, so <UNK> is never "
+                "trained, and %.1f%% of the test is read as it. Make it smaller.",
+                self.name,
+                self.vocabulary_size,
+                100 * self.unknown_share["test"],
+            )
 
     def _breakdowns(self, losses):
         """How much harder are rare words? Those of a rank to ten times that rank together."""

@@ -71,6 +71,7 @@ REFUSED = [
     (["task=pydoc_char", "model.direction=bidirectional"], "has seen the next word"),
     (["task=pydoc_char", "training.window=null"], r"training.window: expected at least 1"),
     (["task=pydoc_char", "training.decay=1.5"], "training.decay: expected more than 0"),
+    (["task=pydoc_char", "training.decay=0.5"], "with training.schedule=cosine"),
     (["task=text_word"], r"task.path: the task text_word has no .* task.path=<file or folder>$"),
     (["task=pydoc_char,text_char"], "task.path: the task text_char has no default"),
     (["experiment=word_lm"], r"task.path: .* task.path=<folder with ptb.train.txt"),

@@ -59,9 +59,16 @@ def _interrupted_and_resumed(config, directory, monkeypatch):
 @pytest.mark.parametrize(
     "overrides",
     [
-        [*TINY, "diagnostics=gradients", "diagnostics.measurements=4", "diagnostics.examples=2"],
+        [
+            *TINY,
+            *("diagnostics=gradients", "diagnostics.measurements=4", "diagnostics.examples=2"),
+            *("training.schedule=constant", "training.decay=0.5", "training.gain=0.9"),
+        ],
         ["task=agreement", "cell=simple_rnn", "budget=quick", "budget.epochs=4", "model.units=4"],
-        ["task=adding", "cell=gru", "budget=quick", "budget.epochs=3", "model.units=4"],
+        [
+            *("task=adding", "cell=gru", "budget=quick", "budget.epochs=3", "model.units=4"),
+            "training.schedule=cosine",
+        ],
     ],
     ids=["language model", "examples", "fresh examples"],
 )

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.run import load_task
 from tasks.corpora import pydoc
 from tasks.language import Characters, Words
 from tasks.task import MissingDataError
 from tasks.vocabulary import UNKNOWN
+from tests.experiments.conftest import composed
 
 PREPARED = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 needs_shakespeare = pytest.mark.skipif(
@@ -45,6 +47,18 @@ def test_the_vocabulary_is_that_of_training_alone(characters, words):
     assert max(characters.training.tokens) == characters.classes - 1
     assert words.classes == 501  # with <PAD>
     assert words.unknown_share["test"] > words.unknown_share["training"] > 0.1
+
+
+def test_a_vocabulary_with_room_for_all_words_brings_a_warning(caplog):
+    Words(vocabulary_size=10_000).load()
+    [warning] = (record.getMessage() for record in caplog.records)
+    assert warning.startswith("pydoc_word: task.vocabulary_size=10000 has room for all words")
+
+
+def test_the_vocabulary_of_pydoc_leaves_unknown_words_to_train_on(caplog):
+    task = load_task(composed("task=pydoc_word"))
+    assert 0.01 < task.unknown_share["training"] < 0.05
+    assert not caplog.records
 
 
 def test_every_token_of_the_test_counts(characters):
