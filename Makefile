@@ -8,7 +8,12 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 # What was typed as key=value goes on to Hydra as it is, but for the variables of this file.
 OVERRIDES = $(filter-out name=% run=% port=% tests=% PYTHON=%,$(MAKEOVERRIDES))
-ASK = MAKE_OVERRIDES='$(subst ','\'',$(filter-out PYTHON=%,$(MAKEOVERRIDES)))'
+# Here a value may be a text: filter-out would take words of it, and a bare line end ends a command.
+define LINE_END
+
+
+endef
+ASK = MAKE_OVERRIDES='$(subst $(LINE_END),\$(LINE_END),$(subst ','\'',$(MAKEOVERRIDES)))'
 HAND_OVER = MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))'
 
 setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by themselves

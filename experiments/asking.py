@@ -47,7 +47,8 @@ def options_of(arguments: list[str], known: Mapping[str, Option]) -> dict[str, A
         RefusedError: for an unknown name, one that is there twice, or a value that is not allowed.
     """
     if arguments[:1] == [FROM_MAKE]:
-        arguments = overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))
+        typed = overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))
+        arguments = [each for each in typed if not each.startswith("PYTHON=")]  # The Makefile's.
     found = {}
     for argument in arguments:
         name, equals, typed = argument.partition("=")

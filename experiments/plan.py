@@ -200,10 +200,11 @@ def as_typed(arguments: list[str]) -> list[str]:
 def overrides_of_make(text: str) -> list[str]:
     """What was typed as key=value behind make, from its variable MAKEOVERRIDES.
 
-    make writes a blank in a value as backslash and blank, and doubles dollars.
+    In a value a backslash stands before blanks, line ends and backslashes; dollars are doubled.
     """
-    typed = re.split(r"(?<!\\)\s+", text.strip()) if text.strip() else []
-    return [argument.replace("\\ ", " ").replace("$$", "$") for argument in typed]
+    typed = re.findall(r"(?:\\.|[^\s\\])+", text, re.DOTALL)
+    plain = (re.sub(r"\\(.)", r"\1", argument, flags=re.DOTALL) for argument in typed)
+    return [argument.replace("$$", "$") for argument in plain]
 
 
 def quoted(value: str) -> str:

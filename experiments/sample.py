@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+from rich.text import Text
 
 from experiments.asking import Option, any_text, options_of, refusing, whole
 from experiments.speaking import load_speaker, text_pieces
@@ -33,17 +34,18 @@ def main(arguments: list[str]) -> int:
 
     tokenizer = speaker.tokenizer
     prompt = _prompt(tokenizer, options["prompt"])
-    say.print(f"{speaker.name}", style="dim", soft_wrap=True)
+    say.print(Text(speaker.name), style="dim", soft_wrap=True)
     strange = int((prompt == UNKNOWN).sum())
     if strange:
         say.print(f"{strange} of the prompt's {len(prompt)} tokens are read as <UNK>.", style="dim")
-    started, drawn = time.perf_counter(), 0
+    drawn, seconds = 0, 0.0
     for number in range(options["n"]):
         if options["n"] > 1:
             say.print(f"--- {number + 1} ---", style="dim")
-        drawn += _write(speaker, prompt, options, number)
-    rate = drawn / (time.perf_counter() - started)
-    say.print(f"{drawn} tokens, {rate:.0f} a second", style="dim")
+        tokens, took = _write(speaker, prompt, options, number)
+        drawn, seconds = drawn + tokens, seconds + took
+    rate = f", {(drawn - options['n']) / seconds:.0f} a second" if drawn > options["n"] else ""
+    say.print(f"{drawn} tokens{rate}", style="dim")
     return 0
 
 
@@ -56,8 +58,13 @@ def _prompt(tokenizer, text: str) -> np.ndarray:
     return prompt
 
 
-def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> int:
-    """One text to the terminal as it comes; returns the number of tokens drawn."""
+def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> tuple[int, float]:
+    """One text to the terminal as it comes.
+
+    Returns:
+        The number of tokens drawn, and the seconds from the first to the last: before the first
+        the prompt is read.
+    """
     settings = {name: options[name] for name in ("temperature", "top_k", "top_p")}
     pieces = text_pieces(
         speaker.model,
@@ -68,15 +75,18 @@ def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> int:
         number=number,
         **settings,
     )
-    drawn = 0
+    drawn, first = 0, time.perf_counter()
     sys.stdout.write(speaker.tokenizer.decode(prompt))
     for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()
         drawn += 1
+        if drawn == 1:
+            first = time.perf_counter()
+    seconds = time.perf_counter() - first
     sys.stdout.write("\n")
     sys.stdout.flush()
-    return drawn
+    return drawn, seconds
 
 
 if __name__ == "__main__":

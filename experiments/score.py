@@ -18,6 +18,10 @@ BETWEEN = "|"
 
 _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
 _MOST_TOKENS_SHOWN = 200
+_OF_UNKNOWN = (
+    "A word read as <UNK> has the probability of all unknown words together, so a text may rank "
+    "high for having one."
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -36,12 +40,12 @@ def main(arguments: list[str]) -> int:
         numbers = tokenizer.encode(text)
         shown = [_shown(w, tokenizer.vocabulary[n]) for w, n in zip(words, numbers, strict=True)]
         scored.append((text, shown, score(speaker.model, numbers, tokenizer.start)))
-    say.print(f"{speaker.name}", soft_wrap=True)
+    say.print(Text(speaker.name), soft_wrap=True)
     scored.sort(key=lambda each: -each[2].total)
     for text, shown, found in scored:
         _show(text, shown, found)
     if len(scored) > 1:
-        _rank(scored)
+        _rank(scored, any(" (as " in word for _, shown, _ in scored for word in shown))
     return 0
 
 
@@ -78,7 +82,7 @@ def _show(text, shown, found):
     show_table(columns, None)
 
 
-def _rank(scored):
+def _rank(scored, strange):
     best = scored[0][2].total
     columns = {
         "text": [text for text, _, _ in scored],
@@ -86,7 +90,7 @@ def _rank(scored):
         "perplexity": [f"{found.perplexity:.1f}" for *_, found in scored],
         "times less probable\nthan the first": [_times(best - found.total) for *_, found in scored],
     }
-    show_table(columns, "Most probable first")
+    show_table(columns, "Most probable first", _OF_UNKNOWN if strange else None)
 
 
 def _times(difference: float) -> str:

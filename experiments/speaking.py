@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def text_pieces(
     sampler = Sampler(model, tokenizer.start, [PADDING, UNKNOWN], **settings)
     # Words are set apart by what stands around them: each piece is what the text has grown by.
     kept = list(prompt)[-1:]
-    for drawn, _ in zip(sampler.sample(prompt, seed, number), range(length), strict=False):
+    for drawn in islice(sampler.sample(prompt, seed, number), length):
         if drawn == tokenizer.end:
             return
         before = tokenizer.decode(kept)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAVY
 from rich.table import Table
+from rich.text import Text
 
 _BETWEEN = 2  # blanks from one column to the next
 Columns = Mapping[str, Sequence[str]]
@@ -52,7 +53,7 @@ def as_rich(
             width = _width(name, cells) - _BETWEEN
             table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # As they are: a text's [/b] is no markup.
     return table
 
 

@@ -76,8 +76,8 @@ class Sampler:
         log_p[self.excluded] = -np.inf
         if self.temperature == 0:
             return np.eye(len(log_p))[np.argmax(log_p)]
-        log_p = (log_p - log_p.max()) / self.temperature
-        p = np.exp(log_p)
+        with np.errstate(over="ignore"):  # Next to 0 degrees all but the most probable are at 0.
+            p = np.exp((log_p - log_p.max()) / self.temperature)
         p /= p.sum()
         order = np.argsort(-p, kind="stable")
         kept = len(p) if self.top_k is None else self.top_k

@@ -38,7 +38,8 @@ def use_of_context(model, text: Stream, positions: int, seed: int) -> Report:
         200; the losses as breakdowns.
     """
     rng = np.random.default_rng(seed)
-    places = np.sort(rng.choice(np.arange(_MOST, len(text)), min(positions, len(text) - _MOST)))
+    count = min(positions, len(text) - _MOST)
+    places = np.sort(rng.choice(np.arange(_MOST, len(text)), count, replace=False))
     before = text.tokens[places[:, None] + np.arange(-_MOST, 0)]
     following = text.tokens[places]
 

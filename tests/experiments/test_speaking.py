@@ -8,6 +8,7 @@ import pytest
 
 import tracking
 from experiments import sample, score
+from experiments.asking import FROM_MAKE, any_text, options_of
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
 from experiments.run import run
@@ -66,8 +67,16 @@ def test_texts_are_ranked_and_unknown_words_said_to_be_so(ids, capsys):
     assert score.main([f"run={ids['words']}", "text=the zyxt|the statement"]) == 0
     out = capsys.readouterr().out
     assert "zyxt (as <UNK>)" in out
+    assert "A word read as <UNK> has the probability of all unknown words" in " ".join(out.split())
     assert "Most probable first" in out
     assert "<EOS>" in out
+
+
+def test_what_looks_like_markup_is_text(ids, capsys):
+    assert score.main([f"run={ids['characters']}", "text=a [/b] :cat:|[bold]b"]) == 0
+    table = capsys.readouterr().out.rpartition("Most probable first")[2]
+    assert "a [/b] :cat:" in table
+    assert "[bold]b" in table
 
 
 def test_texts_may_come_from_a_file(ids, tmp_path, capsys):
@@ -159,8 +168,10 @@ def test_without_a_model_it_is_said_how_to_make_one():
         load_speaker("latest")
 
 
-def test_texts_come_through_make_as_they_were_typed():
-    typed = 'it\'s $5 "now" # a|b  c'
+@pytest.mark.parametrize(
+    "typed", ['it\'s $5 "now" # a|b  c', "ROMEO:\nWhat", r"a\b \ c\\ ", "a PYTHON=3 b"]
+)
+def test_texts_come_through_make_as_they_were_typed(typed, monkeypatch):
     shown = subprocess.run(
         ["make", "--dry-run", "score", f"text={typed}", "PYTHON=python3"],
         cwd=CONFIGURATION.parent,
@@ -168,10 +179,9 @@ def test_texts_come_through_make_as_they_were_typed():
         text=True,
         check=True,
     ).stdout
-    command = next(line for line in shown.splitlines() if "experiments.score" in line)
-    program = "import os; print(os.environ['MAKE_OVERRIDES'])"
-    command = command.split(" .venv")[0] + f' python3 -c "{program}"'
-    made = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    from experiments.plan import overrides_of_make
-
-    assert overrides_of_make(made.stdout.rstrip("\n")) == [f"text={typed}"]
+    command = "MAKE_OVERRIDES=" + shown.rpartition("MAKE_OVERRIDES=")[2].rpartition(" .venv")[0]
+    program = "import os; print(os.environ['MAKE_OVERRIDES'], end='')"
+    command += f' python3 -c "{program}"'
+    made = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    monkeypatch.setenv("MAKE_OVERRIDES", made.stdout)
+    assert options_of([FROM_MAKE], {"text": any_text()}) == {"text": typed}

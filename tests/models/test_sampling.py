@@ -84,6 +84,12 @@ def test_who_may_be_drawn(model, settings, kept):
     np.testing.assert_allclose(found, expected)
 
 
+@pytest.mark.filterwarnings("error")
+def test_next_to_no_warmth_is_none(model):
+    found = Sampler(model, START, temperature=1e-320).probabilities(np.log(P))
+    np.testing.assert_array_equal(found, [0, 1, 0, 0, 0])
+
+
 def test_temperature_is_a_power(model):
     found = Sampler(model, START, temperature=2.0).probabilities(np.log(P))
     np.testing.assert_allclose(found, np.sqrt(P) / np.sqrt(P).sum())

@@ -42,6 +42,20 @@ def test_enough_context_is_the_least_with_which_the_loss_is_as_low(steps):
     assert values == {count: 2.0 if count < steps else 1.0 for count in KEPT}
 
 
+def test_no_place_is_there_twice():
+    text = Stream(np.arange(500, dtype=np.int32), 1)
+    seen = []
+
+    class Sees:
+        def next_negative_log_likelihoods(self, words, following):
+            seen.extend(following)
+            return np.ones(len(words))
+
+    found = use_of_context(Sees(), text, positions=10_000, seed=0)
+    assert found.breakdowns[BY_KEPT][0].count == 300
+    assert set(seen) == set(range(200, 500))
+
+
 def test_what_is_near_stays_in_order():
     found = use_of_context(_CountsInOrder(), TEXT, positions=5, seed=0)
     for point in found.breakdowns[BY_IN_ORDER]:
