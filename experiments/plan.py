@@ -200,10 +200,10 @@ def as_typed(arguments: list[str]) -> list[str]:
 def overrides_of_make(text: str) -> list[str]:
     """What was typed as key=value behind make, from its variable MAKEOVERRIDES.
 
-    make writes a blank in a value as backslash and blank, and doubles dollars.
+    make puts a backslash before each blank and each backslash of a value, and doubles dollars.
     """
-    typed = re.split(r"(?<!\\)\s+", text.strip()) if text.strip() else []
-    return [argument.replace("\\ ", " ").replace("$$", "$") for argument in typed]
+    typed = re.findall(r"(?:\\.|[^\\\s])+", text)
+    return [re.sub(r"\\(.)", r"\1", argument).replace("$$", "$") for argument in typed]
 
 
 def quoted(value: str) -> str:

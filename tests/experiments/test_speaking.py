@@ -160,7 +160,7 @@ def test_without_a_model_it_is_said_how_to_make_one():
 
 
 def test_texts_come_through_make_as_they_were_typed():
-    typed = 'it\'s $5 "now" # a|b  c'
+    typed = 'it\'s $5 "now" # a|b  c \\ d\\'
     shown = subprocess.run(
         ["make", "--dry-run", "score", f"text={typed}", "PYTHON=python3"],
         cwd=CONFIGURATION.parent,
