@@ -99,8 +99,14 @@ def texts_of(options: Mapping[str, Any], text: str, between: str | None = None) 
             + ("neither." if said is None else "both text and file.")
         )
     if said is not None:
-        return said.split(between) if between else said.splitlines() or [""]
+        return said.split(between) if between else _lines(said) or [""]
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+        return _lines(Path(path).expanduser().read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"file: expected a text file in UTF-8, got {path}: {error}") from error
+
+
+def _lines(text):
+    # Not `splitlines`, which ends a line at a form feed and at some other signs as well.
+    *ended, last = text.split("\n")
+    return [*ended, last] if last else ended

@@ -16,6 +16,7 @@ neighbours run on the others. Inference has next to no such products beside a wi
 there the halves of a batch run side by side.
 """
 
+import contextlib
 from functools import partial
 from typing import NamedTuple
 
@@ -32,6 +33,18 @@ FEWEST_STEPS_TO_COMPILE = 16
 """Shorter sequences run uncompiled: they would not make up for a second of compilation."""
 LEAST_STATE_TO_HALVE = 2000
 """From so many elements of a state on, halves of the batch make up for the second loop."""
+
+
+@contextlib.contextmanager
+def uncompiled():
+    """No scan made within is compiled, nor its way back: for batches of ever another size, of which
+    each would be compiled for itself."""
+    global COMPILED
+    before, COMPILED = COMPILED, False
+    try:
+        yield
+    finally:
+        COMPILED = before
 
 
 def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, training=True):
@@ -128,6 +141,7 @@ class _Loop:
         self.mask = mask
         self.kept = kept
         self.outputs = outputs
+        self.compiled = COMPILED
 
     def tensors(self, inputs, states):
         cell, steps = self.cell, self.steps
@@ -144,7 +158,7 @@ class _Loop:
     def forward(self, tensors, saving):
         """The outputs, if wanted, with the last states; and what the way back needs."""
         chunks = _Chunks(tensors.inputs)
-        run = chunks.compiled(partial(self.steps.forward, saving=saving, outputs=self.outputs))
+        run = self._run(partial(self.steps.forward, saving=saving, outputs=self.outputs))
         if saving or self.kept or chunks.whole:
             return self._forward(chunks, run, tensors, self.mask, saving)
         return self._without_saving(run, tensors), []
@@ -216,7 +230,7 @@ class _Loop:
         d_inputs = [chunks.array(x.dtype, x.shape[-1])] if x.dtype.is_floating else []
         weights = [*tensors.outer, *tensors.kernels, *tensors.peepholes]
         d_weights = [None if chunks.single else start_of_sum(weight) for weight in weights]
-        run = chunks.compiled(self.steps.back)
+        run = self._run(self.steps.back)
 
         def chunk(k, d_states, d_inputs, d_weights):
             length = chunks.length(k)
@@ -246,6 +260,12 @@ class _Loop:
         d_weights = [tf.cast(d, w.dtype) for d, w in zip(d_weights, weights, strict=True)]
         return d_inputs, d_states, d_weights
 
+    def _run(self, function):
+        """A function of one chunk, and the same compiled, for `_Chunks.call`."""
+        if not self.compiled:
+            return function, function
+        return function, tf.function(function, jit_compile=True, autograph=False)
+
     def _project(self, x, outer):
         return self.steps.arrange(self.projection(x, *outer), self.cell.sites)
 
@@ -266,7 +286,7 @@ class _Loop:
 
 
 class _Chunks:
-    """Cuts sequences into chunks, and runs them compiled where that pays."""
+    """Cuts sequences into chunks, and runs them compiled where that pays and may be."""
 
     def __init__(self, inputs):
         known, self.batch = inputs.shape[:2]
@@ -316,12 +336,6 @@ class _Chunks:
             return _Single()
         shape = (None, self.batch, width)
         return tf.TensorArray(dtype, self.count, infer_shape=False, element_shape=shape)
-
-    def compiled(self, function):
-        """A function of one chunk, and the same compiled, for `call`."""
-        if not COMPILED:
-            return function, function
-        return function, tf.function(function, jit_compile=True, autograph=False)
 
     def call(self, run, *arguments):
         """Call a function of one chunk, compiled where that pays."""

@@ -9,6 +9,7 @@ In all arrays here sentences are padded on the right; `asked` is True at words, 
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -166,10 +167,10 @@ class CRF(keras.layers.Layer):
 def _legal(name, legal, shape):
     if legal is None:
         return None
-    found = ops.shape(ops.convert_to_tensor(legal, "bool"))
-    if tuple(found) != shape:
-        raise ValueError(f"`{name}`: expected a shape of {shape}, got {tuple(found)}.")
-    return legal if isinstance(legal, list) else legal.tolist()
+    legal = np.asarray(legal, bool)
+    if legal.shape != shape:
+        raise ValueError(f"`{name}`: expected a shape of {shape}, got {legal.shape}.")
+    return legal.tolist()
 
 
 def _with_only(scores, legal):

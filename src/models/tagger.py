@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import ops
 
 from layers import Embedding
+from layers.scan import uncompiled
 from models.stack import Unit, check_direction, recurrent
 from models.tag_heads import CRF, TagSoftmax
 
@@ -143,7 +144,8 @@ class Tagger(keras.Model):
     "characters" `(sentences, steps, longest word)`, all numbers with padding 0 on the right, it
     gives the scores of its head, `(sentences, steps, tags)`.
 
-    Its loss is the lecture's L = sum over t of L<t>, the mean over the sentences of a batch.
+    Its loss is the lecture's L = sum over t of L<t>, the mean over the sentences of a batch, with
+    what regularisers of its layers add.
     """
 
     @property
@@ -165,7 +167,7 @@ class Tagger(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # noqa: ARG002
         losses = self.head.losses_by_step(y_pred, y, _asked(x))
-        return ops.mean(ops.sum(losses, axis=1))
+        return ops.mean(ops.sum(losses, axis=1)) + sum(self.losses)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):  # noqa: ARG002
         asked = _asked(x)
@@ -232,9 +234,10 @@ class Spelling(keras.layers.Layer):
         words = tf.reshape(inputs, (-1, inputs.shape[-1]))
         different, where = tf.raw_ops.UniqueV2(x=words, axis=[0])
         different.set_shape((None, inputs.shape[-1]))
-        read = self.recurrent(
-            self.embedding(different), mask=different != _PADDING, training=training
-        )
+        with uncompiled():  # Nearly every batch has another number of different words.
+            read = self.recurrent(
+                self.embedding(different), mask=different != _PADDING, training=training
+            )
         shape = tf.concat([tf.shape(inputs)[:2], [read.shape[-1]]], 0)
         return tf.reshape(tf.gather(read, where), shape)
 

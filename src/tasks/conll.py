@@ -49,8 +49,9 @@ def read_columns(path: Path) -> list[Sentence]:
 
     Raises:
         ValueError: if a line has another number of columns than the first, or only one, or a tag
-            of another form, with its number; if the tags are neither BIO nor IOB1; for a file that
-            is not UTF-8 or has no sentence.
+            of another form, with its number; if the tags are neither BIO nor IOB1, with the numbers
+            of two lines that are not of one scheme; for a file that is not UTF-8 or has no
+            sentence.
         OSError: if it cannot be read.
     """
     try:
@@ -58,6 +59,7 @@ def read_columns(path: Path) -> list[Sentence]:
     except UnicodeDecodeError as error:
         raise ValueError(f"task.path: expected text in UTF-8 in {path}; {error}.") from error
     sentences, words, tags, columns = [], [], [], None
+    begins = []  # The line of each sentence's first word; its others are on those that follow.
     for number, line in enumerate([*lines, ""], 1):
         # Blanks and tabs only: a word may be any other sign, as a no-break space.
         parts = [part for part in re.split(r"[ \t\r]+", line) if part]
@@ -78,6 +80,8 @@ def read_columns(path: Path) -> list[Sentence]:
                 f"task.path: expected a tag in BIO or IOB1, O, B-<type> or I-<type>, in the last "
                 f"column, got {parts[-1]!r} in line {number} of {path}."
             )
+        if not words:
+            begins.append(number)
         words.append(parts[0])
         tags.append(parts[-1])
     if not sentences:
@@ -85,7 +89,11 @@ def read_columns(path: Path) -> list[Sentence]:
     try:
         scheme_of([tags for _, tags in sentences])
     except MixedSchemesError as error:
-        raise ValueError(f"task.path: {path}: {error}.") from error
+        without, with_b = (begins[n] + step for n, step in (error.without_b, error.with_b))
+        raise ValueError(
+            f"task.path: {error}: in line {without} of {path} one begins with an I, in line "
+            f"{with_b} one with a B. Mend whichever line is wrong."
+        ) from error
     return [Sentence(tuple(words), tuple(to_bio(tags))) for words, tags in sentences]
 
 
@@ -113,8 +121,13 @@ def read_folder(path: str | os.PathLike) -> Splits:
                 f"testa; test or testb. For {split} there are {fitting or 'none'}, of "
                 f"{', '.join(names) or 'no files'}."
             )
-        found[split] = read_columns(path / fitting[0])
-    return Splits(**found)
+        if fitting[0] in found.values():
+            raise ValueError(
+                f"task.path: expected a file of its own for {split} in {path}, got {fitting[0]}, "
+                "whose name says another split, too."
+            )
+        found[split] = fitting[0]
+    return Splits(**{split: read_columns(path / name) for split, name in found.items()})
 
 
 class PreparedConll(PreparedSet):

@@ -23,7 +23,19 @@ GOLD, PREDICTED, CORRECT = range(3)
 
 
 class MixedSchemesError(ValueError):
-    """Tags that are neither BIO nor IOB1."""
+    """Tags that are neither BIO nor IOB1.
+
+    Attributes:
+        without_b: number of a sentence and of the step in it where an entity begins without a B.
+        with_b: the same of a B that parts nothing.
+    """
+
+    def __init__(self, without_b: tuple[int, int], with_b: tuple[int, int]):
+        super().__init__(
+            "expected the tags to be BIO, each entity beginning with a B, or IOB1, with a B only "
+            "right after an entity of the same type; got some of each"
+        )
+        self.without_b, self.with_b = without_b, with_b
 
 
 def to_bio(tags: Sequence[str]) -> list[str]:
@@ -45,22 +57,14 @@ def scheme_of(sentences: Sequence[Sequence[str]]) -> str:
         MixedSchemesError: if one sentence has an entity without a B, which BIO forbids, and one a B
             that parts nothing, which IOB1 forbids: where entities begin is open then.
     """
-    without_b = [tags for tags in sentences if to_bio(tags) != list(tags)]
-    if not without_b:
-        return "BIO"
-    for tags in sentences:
-        for before, tag in pairwise([OUTSIDE, *tags]):
-            if tag.startswith("B-") and before[2:] != tag[2:]:
-                raise MixedSchemesError(
-                    "expected the tags to be BIO, each entity beginning with a B, or IOB1, with a "
-                    "B only right after an entity of the same type; got some of each: "
-                    f"{_example(without_b[0])} and {_example(tags)}"
-                )
-    return "IOB1"
-
-
-def _example(tags):
-    return repr(" ".join(tags)[:60])
+    places = {"I": None, "B": None}  # The first entity that begins so, with no other to part.
+    for number, tags in enumerate(sentences):
+        for step, (before, tag) in enumerate(pairwise([OUTSIDE, *tags])):
+            if tag != OUTSIDE and before[2:] != tag[2:]:
+                places[tag[0]] = places[tag[0]] or (number, step)
+    if places["I"] and places["B"]:
+        raise MixedSchemesError(places["I"], places["B"])
+    return "IOB1" if places["I"] else "BIO"
 
 
 class Tags:

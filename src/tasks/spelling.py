@@ -1,6 +1,7 @@
 """What a tagger reads of a word: its number, its kind of capitals, its characters."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,14 @@ from tasks.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
 SHAPES = ("padding", "small", "Capital", "CAPITALS", "mIXed", "number", "d1g1ts", "no letter")
 """The kinds of a word's capitals, by number."""
 _DIGIT = re.compile(r"\d")
+# Marks change the letter or sign they stand by, and are no letters to `re`.
+_MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c).startswith("M"))
+_LETTERS = rf"\w[\w{_MARKS}\u200c\u200d]*"
+_SIGN = rf"[^\s\x00-\x1f\x7f-\x9f][{_MARKS}\U0001f3fb-\U0001f3ff]*"  # Not what steers terminals.
 _WORD = re.compile(
     r"(?:[^\W\d_]\.){2,}"  # U.S.
-    r"|\w+(?:[-.,/&]\w+|['’](?!s\b)\w+)*"  # Boeing-747, 1,000.5, AT&T, O'Neill
-    r"|['’]s\b|\S"
+    rf"|{_LETTERS}(?:[-.,/&]{_LETTERS}|['’](?!s\b){_LETTERS})*"  # Boeing-747, 1,000.5, O'Neill
+    rf"|['’]s\b|{_SIGN}(?:\u200d{_SIGN})*"  # Some emoji are several signs, joined.
 )
 
 

@@ -161,6 +161,8 @@ class Tagging(Task):
     def _fingerprint(self) -> str:
         kept = json.dumps(self.keepsakes(), sort_keys=True).encode()
         arrays = {"speller": np.frombuffer(kept, np.uint8)}
+        if self._vectors:
+            arrays["vectors"] = np.stack(list(self._vectors.values()))
         for split in ("training", "validation", "test"):
             for name, array in getattr(self, split).arrays().items():
                 arrays[f"{split} {name}"] = array

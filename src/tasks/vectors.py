@@ -1,5 +1,6 @@
 """Word vectors that somebody else has trained, in a text file."""
 
+import math
 from collections.abc import Container
 from pathlib import Path
 
@@ -65,6 +66,6 @@ class _LineError(ValueError):
 
 def _are_numbers(parts):
     try:
-        return bool([float(part) for part in parts])
+        return all(math.isfinite(float(part)) for part in parts)
     except ValueError:
         return False

@@ -81,8 +81,9 @@ def test_lines_of_a_file_stay_lines_whatever_is_in_them(capsys, tmp_path):
         "🐻 Ünseen 漢字",
         "in Oslo " * 500,
         "  ",
+        "Paris\u2028is\x0cbig",
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
     out = asked(capsys, "run=latest", f"file={path}")
     assert len(out) == len(lines)
     assert list(map(bare, out)) == [" ".join(line.split()) for line in lines]

@@ -169,6 +169,12 @@ def test_legal_tags_of_another_shape_are_refused():
         CRF(4, None, np.ones((4, 3), bool))
 
 
+def test_legal_tags_may_be_any_sequence():
+    crf = CRF(TAGS, tuple(STARTS), list(TRANSITIONS))
+    assert crf.get_config()["legal_starts"] == STARTS.tolist()
+    assert crf.get_config()["legal_transitions"] == TRANSITIONS.tolist()
+
+
 def test_it_is_made_again_from_its_configuration(crf):
     again = CRF.from_config(crf.get_config())
     again.build((None, None, UNITS))

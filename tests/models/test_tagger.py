@@ -1,10 +1,14 @@
 """A tagger: what it reads of words, what it drops, and that padding changes nothing."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import layers
+from layers import scan
 from models import Tagger, build_tagger
 from models.tagger import Spelling, WordDropout
 
@@ -77,6 +81,17 @@ def test_the_loss_is_the_sum_over_steps_of_the_lecture_and_the_mean_over_sentenc
     assert found == pytest.approx(by_hand / 3, rel=1e-5)
 
 
+def test_what_regularisers_add_is_in_the_loss():
+    losses = {}
+    for rate in (0, 0.1):
+        unit = partial(layers.SimpleRNN, kernel_regularizer=keras.regularizers.L2(rate))
+        model = built(unit=unit, character_units=None, direction="forward")
+        model.compile()
+        losses[rate] = model.test_on_batch(*sentences())
+    kernel = model.get_layer("recurrent_1").cell.kernel
+    assert losses[0.1] - losses[0] == pytest.approx(0.1 * np.sum(np.square(kernel)), rel=1e-3)
+
+
 @pytest.mark.parametrize("seen", ["words", "capitals", "characters"])
 def test_it_reads_all_three(seen):
     model = built()
@@ -121,6 +136,29 @@ def test_a_word_is_spelled_the_same_wherever_it_stands_and_read_without_its_padd
     np.testing.assert_array_equal(read[0, 1], read[1, 0])
     short = spelling.recurrent(spelling.embedding(words[0, :1, :2]))
     np.testing.assert_allclose(read[0, 0], short[0], atol=1e-6)
+
+
+def test_characters_are_never_compiled_for_each_number_of_different_words(monkeypatch):
+    """XLA would for every batch anew, in seconds, where words are long enough to be compiled."""
+    compiled = []
+    made = tf.function
+    monkeypatch.setattr(
+        scan.tf, "function", lambda *a, **k: compiled.append(k.get("jit_compile")) or made(*a, **k)
+    )
+    unit = keras.layers.Bidirectional(layers.GRU(4))
+    spelling = Spelling(layers.Embedding(CHARACTERS, 3), unit)
+    words = np.ones((2, 3, scan.FEWEST_STEPS_TO_COMPILE + 4), "int32")
+
+    @made
+    def step():
+        with tf.GradientTape() as tape:
+            read = spelling(words, training=True)
+        return tape.gradient(read, [weight.value for weight in spelling.trainable_weights])
+
+    spelling.build(words.shape)
+    assert all(np.isfinite(gradient).all() for gradient in step())
+    assert True not in compiled
+    assert scan.COMPILED
 
 
 def test_word_dropout_reads_that_share_as_unknown_in_training_alone():

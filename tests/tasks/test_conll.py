@@ -46,7 +46,10 @@ def test_bio_stays_and_lines_may_end_in_any_way(tmp_path):
         ("Ada\n", r"expected a word and its tag, got 1 in line 1"),
         ("Ada O\nmet PER\n", r"a tag in BIO or IOB1.*got 'PER' in line 2"),
         ("Ada B-\n", r"got 'B-' in line 1"),
-        ("Ada I-PER\nmet O\n\nthe O\nGrace B-PER\n", r"some of each: 'I-PER O' and 'O B-PER'"),
+        (
+            "Ada I-PER\nmet O\n\nthe O\nGrace B-PER\n",
+            r"some of each: in line 1 of .* with an I, in line 5 one with a B",
+        ),
         ("\n-DOCSTART- O\n", r"there is no sentence in"),
         (b"Ad\xe0 O\n", r"expected text in UTF-8"),
     ],
@@ -73,6 +76,9 @@ def test_a_folder_without_is_told_with_what_is_there(tmp_path):
         read_folder(tmp_path)
     written(tmp_path, "Ada O\n", "training.txt")
     with pytest.raises(ValueError, match=r"For training there are \['train.txt', 'training.txt'\]"):
+        read_folder(tmp_path)
+    (tmp_path / "training.txt").rename(tmp_path / "dev_and_test.txt")
+    with pytest.raises(ValueError, match=r"a file of its own for test in .*, got dev_and_test.txt"):
         read_folder(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"expected a folder with a training"):
         read_folder(tmp_path / "none")

@@ -194,6 +194,7 @@ def test_both_schemes_become_bio(tags, scheme, bio):
     assert entities(tags.split()) == entities(bio.split())
 
 
-def test_mixed_schemes_are_told_with_both_sentences():
-    with pytest.raises(MixedSchemesError, match=r"some of each: 'I-PER O' and 'O B-LOC'"):
-        scheme_of([["I-PER", "O"], ["O", "B-LOC"]])
+def test_mixed_schemes_are_told_with_both_places():
+    with pytest.raises(MixedSchemesError, match="got some of each") as caught:
+        scheme_of([["B-PER", "B-PER", "I-PER"], ["O", "I-PER"], ["I-LOC", "O", "B-LOC"]])
+    assert (caught.value.without_b, caught.value.with_b) == ((1, 1), (0, 0))

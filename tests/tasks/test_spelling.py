@@ -89,6 +89,11 @@ def test_a_sentence_without_words_is_empty():
         ('"Who?" (he)', '" Who ? " ( he )'),
         ("🐻🐻 for 3/4-inch", "🐻 🐻 for 3/4-inch"),
         (" \t\n", ""),
+        ("Jose\u0301 Pe\u0301rez-Go\u0301mez's", "Jose\u0301 Pe\u0301rez-Go\u0301mez 's"),
+        ("नमस्ते दिल्ली।", "नमस्ते दिल्ली ।"),
+        ("\u2764\ufe0f\U0001f44d\U0001f3fd!", "\u2764\ufe0f \U0001f44d\U0001f3fd !"),
+        ("\U0001f469\u200d\U0001f467\U0001f43b", "\U0001f469\u200d\U0001f467 \U0001f43b"),
+        ("a\x07\x1b[1mb", "a [ 1mb"),
     ],
 )
 def test_a_text_is_cut_into_words_and_signs(text, words):

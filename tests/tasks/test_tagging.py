@@ -100,6 +100,10 @@ def test_words_of_vectors_are_known_where_a_split_has_them(folder):
     }
     assert found == {"finn": [1, 2], "met": [5, 6]}
     assert task.test.inputs[1, 1] == task.vocabulary.index("finn")
+    before = task.fingerprint
+    path.write_text("finn 1 2\nzebra 3 4\nmet 5 7\n")
+    task.load()
+    assert task.fingerprint != before
 
 
 def test_what_is_reported_of_tags(files):

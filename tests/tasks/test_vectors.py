@@ -39,6 +39,7 @@ def test_a_line_that_counts_words_is_passed_over(written):
         ("teddy 1 2\nbear 1\n", "expected after the word 2 numbers .* got 1, in line 2"),
         ("teddy 1 2\nbear 1 2 3\n", "expected after the word 2 numbers .* got 3, in line 2"),
         ("teddy 1 2\nbear one two\n", "got one two, in line 2"),
+        ("teddy 1 2\nbear 1 nan\n", "got 1 nan, in line 2"),
         ("moose 1 2\n", "none of the words"),
         ("", "none of the words"),
     ],
