@@ -92,13 +92,14 @@ def compare(run_id: str, baselines: list[str] | None = None) -> None:
     if variants or exploded:
         heading = _heading(sweep)
         columns = _columns(variants, exploded)
-        show_table(columns, heading, _CAPTION)
+        caption = f"{_CAPTION} {flow_comparison.caption(columns)}".rstrip()
+        show_table(columns, heading, caption)
         findings = Findings(sweep, {v.name: v.runs for v in variants}, heading)
         findings.show()
         writer = tracking.RunWriter(run_id)
         writer.log_table(columns, "comparison.json")
         said = f"{findings.markdown()}\n\n{searched.markdown()}"
-        writer.describe(_description(heading, columns, said, left_out))
+        writer.describe(_description(heading, columns, caption, said, left_out))
         findings.keep(writer)
         writer.log_metrics(_metrics(variants))
         for name, figure in _figures(sweep, variants).items():
@@ -172,8 +173,10 @@ def _mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {text(values.std(ddof=1))}"
 
 
-def _description(heading: str, columns: dict[str, list[str]], findings: str, left_out: list) -> str:
-    parts = [heading, as_markdown(columns), _CAPTION + " Pictures: under Artifacts.", findings]
+def _description(
+    heading: str, columns: dict[str, list[str]], caption: str, findings: str, left_out: list
+) -> str:
+    parts = [heading, as_markdown(columns), f"{caption} Pictures: under Artifacts.", findings]
     failures = [f"- {run.name}: {why}" for run, why in left_out]
     return "\n\n".join([*parts, "\n".join(failures)])
 

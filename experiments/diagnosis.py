@@ -107,6 +107,16 @@ class Diagnosis(keras.callbacks.Callback):
             last = int(np.flatnonzero(examples.asked[number])[-1])
         return number, self._task.names_of_steps(examples.inputs[number]), last
 
+    def norms(self, number: int, gates: Gates) -> np.ndarray:
+        """log10 |dL/dc<t>| at each step of an example, where these gates keep memory.
+
+        L is the loss at the last answer, if it is among those that are measured.
+        """
+        flows = self._flow.measure(*self._batch, loss=min(self._losses))  # "late" before "own".
+        way = gates.layer, gates.direction
+        flows = [flow for flow in flows if (flow.layer, flow.direction) == way]
+        return min(flows, key=lambda flow: flow.state != "c").log10_norms[number]
+
     def _measure(self):
         found = {"step": self._step, **self.now(self.gates())}
         self.measured.append(found)
@@ -160,8 +170,10 @@ def _metrics(found: dict) -> dict[str, float]:
     for flow in found["flows"]:
         key = "/".join(("flow", *(flow[k] for k in ("layer", "direction", "state", "loss"))))
         metrics[f"{key}/decades_per_step"] = flow["rate"]
+        metrics[f"{key}/decades_per_step/fit"] = flow["fit"]
         metrics[f"{key}/half_life"] = flow["half_life"]
         metrics[f"{key}/memory"] = flow["memory"]
+        metrics[f"{key}/explodes"] = float(flow["explodes"])
     for part in found["gates"]:
         key = f"gates/{part['layer']}/{part['direction']}"
         metrics[f"{key}/time_constant"] = part["time_constants"][len(_TIME_CONSTANTS) // 2]

@@ -4,7 +4,7 @@ Compared is the first recurrent layer's forward direction, whose gradient passes
 and of its states the memory: c where the unit has one, else a.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +13,12 @@ from experiments import flow_figures
 from experiments.statistics import Runs, results
 from tasks.metric import Metric
 from tracking import RunRecord
+
+_MEMORY = "memory (steps)"
+_CAPTION = (
+    "Memory: of the trained model, the lag at which the gradient by c⟨t⟩, of a basic RNN by a⟨t⟩, "
+    "is below 1% of its peak; ≥: in some run further back than was measured."
+)
 
 
 def followed(runs: Runs) -> Runs:
@@ -39,7 +45,12 @@ def columns(runs: Sequence[RunRecord]) -> dict[str, str]:
     steps = memories(runs)
     spread = f" ± {steps.std(ddof=1):.0f}" if len(steps) > 1 else ""
     beyond = "≥ " if longer(runs).any() else ""
-    return {"memory (steps)": f"{beyond}{steps.mean():.0f}{spread}"}
+    return {_MEMORY: f"{beyond}{steps.mean():.0f}{spread}"}
+
+
+def caption(columns: Container[str]) -> str:
+    """What `columns` of a table mean; empty where there are none."""
+    return _CAPTION if _MEMORY in columns else ""
 
 
 def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
@@ -73,17 +84,22 @@ def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
         f"Success and effective memory, a dot a run\n{heading}",
         metric,
     )
-    gated = {name: group for name, group in runs.items() if _diagnosis(group[0])["kept"]["gates"]}
-    if gated:
+    half_lives = {name: _half_lives(group) for name, group in runs.items()}
+    if any(half_lives.values()):
         drawn["half_life_by_gates"] = flow_figures.half_life_by_gates(
-            {name: _half_lives(group) for name, group in gated.items()},
+            half_lives,
             f"Does the gradient decay as the gates say? A dot a run\n{heading}",
         )
     return drawn
 
 
 def _half_lives(runs: Sequence[RunRecord]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Before and after training, the half-life that the gates imply and the one measured."""
+    """Before and after training, the half-life that the gates imply and the one measured.
+
+    Nothing for a unit without gates.
+    """
+    if not _diagnosis(runs[0])["kept"]["gates"]:
+        return {}
     pairs = {"before": [], "after": []}
     for run in runs:
         found = _diagnosis(run)

@@ -5,15 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from diagnostics import Gates
+from diagnostics.curves import FALLEN
 from experiments.figures import COLOURS, STYLES, mark_level, scale_of
 from tasks.metric import Metric
 
 _GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
 _MARKERS = "osD^vP*X<>hp"
 _FAINTEST, _STRONGEST = -6.0, 2.0  # Powers of ten that a heat map tells apart.
+_FACES = {"before": "none", "after": "grey"}
 _RELATIVE = "norm of the gradient, that at the answer = 1"
 
 
@@ -34,8 +37,8 @@ def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Fi
         high = np.array([np.max(by_lag[lag]) for lag in lags])
         axes.plot(lags, mean, style, color=colour, label=label)
         axes.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.axhline(-2, color="grey", linewidth=0.8)
-    axes.annotate("1%", (1, -2), (-20, 3), ("axes fraction", "data"), "offset points")
+    axes.axhline(FALLEN, color="grey", linewidth=0.8)
+    axes.annotate("1%", (1, FALLEN), (-20, 3), ("axes fraction", "data"), "offset points")
     axes.set(title=title, xlabel="lag: steps before the answer", ylabel=_RELATIVE)
     axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -59,6 +62,8 @@ def flow_through_training(
     """
     figure, panels = _grid(len(maps), 3, (3.6, 2.6), (1.2, 0.9), sharex=True, sharey=True)
     for axes, (label, (steps, lags, values)) in zip(panels, maps.items(), strict=True):
+        if not len(lags):  # No gradient was ever there; its panel stays blank.
+            lags, values = [0], np.full((len(steps), 1), np.nan)
         shown = axes.pcolormesh(
             -np.asarray(lags),
             np.arange(len(steps)),
@@ -68,10 +73,15 @@ def flow_through_training(
             vmax=_STRONGEST,
             shading="nearest",
         )
+        if np.any(values < FALLEN) and np.any(values > FALLEN):
+            line = -np.asarray(lags), np.arange(len(steps)), values
+            axes.contour(*line, levels=[FALLEN], colors="white", linestyles="solid", linewidths=1)
         axes.set_title(label, fontsize="medium")
         axes.set_yticks(np.arange(len(steps)), [f"{step:,}" for step in steps], fontsize="x-small")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    bar = figure.colorbar(shown, ax=figure.axes, extend="both", label=_RELATIVE)
+    label = f"{_RELATIVE}; white line: 1%"
+    bar = figure.colorbar(shown, ax=figure.axes, extend="both", label=label)
+    bar.ax.axhline(FALLEN, color="white", linewidth=1)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
     figure.suptitle(title)
     figure.supxlabel("time step, from the answer (0) back")
@@ -118,28 +128,39 @@ def half_life_by_gates(
 
     Args:
         dots: by variant, and then "before" and "after" training, the half-life in steps that the
-            gates imply and the one measured, a value a run each; infinite where nothing decays.
+            gates imply and the one measured, a value a run each; infinite where nothing decays. A
+            variant without gates has none, and keeps its colour for the other pictures.
         title: what is shown.
     """
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
     found = np.concatenate(
         [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
     )
     finite = found[np.isfinite(found) & (found > 0)]
     low, high = (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
+    handles = []
     for number, (label, by_time) in enumerate(dots.items()):
         colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
         for when, (implied, measured) in by_time.items():
             face = "none" if when == "before" else colour
             shown = [np.minimum(values, high / 1.3) for values in (implied, measured)]
-            name = f"{label}, {when} training"
-            axes.scatter(
-                *shown, edgecolors=colour, facecolors=face, marker=marker, label=name, zorder=3
-            )
+            axes.scatter(*shown, edgecolors=colour, facecolors=face, marker=marker, zorder=3)
             for x, y in zip(*(s[np.isinf(measured)] for s in shown), strict=True):
                 axes.annotate("↑", (x, y), (-4, 5), textcoords="offset points", color=colour)
+        if by_time:
+            handles.append(_handle(marker, colour, colour, label))
+    handles += [_handle("o", "grey", face, f"{when} training") for when, face in _FACES.items()]
     axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    for place, side, text in (
+        (
+            (0.02, 0.98),
+            "left",
+            "longer than the gates say: through\nrecurrent weights or layers above",
+        ),
+        ((0.98, 0.78), "right", "as the gates say"),
+    ):
+        axes.text(*place, text, transform=axes.transAxes, ha=side, va="top", color="#595959")
     axes.set(
         title=title,
         xlabel="half-life that the gates imply, in steps: log 2 / -log γ, slowest tenth of units",
@@ -149,9 +170,16 @@ def half_life_by_gates(
         xlim=(low, high),
         ylim=(low, high),
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_plain))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(handles=handles, fontsize="small", loc="outside right upper")
     return figure
+
+
+def _handle(marker: str, edge: str, face: str, label: str) -> Line2D:
+    style = {"linestyle": "none", "marker": marker, "color": edge, "markerfacecolor": face}
+    return Line2D([], [], label=label, **style)
 
 
 def gate_histograms(name: str, before: dict, after: dict) -> Figure:
@@ -187,11 +215,19 @@ def gate_histograms(name: str, before: dict, after: dict) -> Figure:
     return figure
 
 
-def gate_trace(name: str, gates: Gates, example: int, words: Sequence[str], answer: int) -> Figure:
+def gate_trace(
+    name: str,
+    gates: Gates,
+    example: int,
+    words: Sequence[str],
+    answer: int,
+    log10_norms: np.ndarray,
+) -> Figure:
     """What the memory of one run's units keeps over one example, word by word.
 
-    Above, how much of c<t-1> a step keeps; below, how much of what was in memory after a step is
-    left at the answer, as far as the gates alone decide it.
+    Above, how much of c<t-1> a step keeps; in the middle, how much of what was in memory after a
+    step is left at the answer, as far as the gates alone decide it; below, how much the answer's
+    loss hangs on the memory after a step, through gates and weights.
 
     Args:
         name: of the run.
@@ -199,6 +235,7 @@ def gate_trace(name: str, gates: Gates, example: int, words: Sequence[str], answ
         example: its number among those measured.
         words: what to call the steps.
         answer: the step of the answer.
+        log10_norms: of the gradient by the memory of that layer, `(steps,)`.
     """
     steps = answer + 1
     keep = np.clip(gates.keep[example, :steps], 0, 1).T
@@ -206,20 +243,34 @@ def gate_trace(name: str, gates: Gates, example: int, words: Sequence[str], answ
     left[:, :-1] = np.cumprod(keep[:, :0:-1], axis=1)[:, ::-1]
     order = np.argsort(-keep.mean(axis=1), kind="stable")
     width = max(7.0, 0.19 * steps + 2.5)
-    figure = Figure(figsize=(width, 5.6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    for axes, values, label in (
-        (upper, keep, "share of c⟨t-1⟩ kept"),
-        (lower, left, "share of c⟨t⟩ left at the answer"),
+    figure = Figure(figsize=(width, 7.6), layout="constrained")
+    *maps, lowest = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+    for axes, values, label in zip(
+        maps,
+        (keep, left),
+        (
+            "share of c⟨t-1⟩ that\nthe gates keep",
+            "share of c⟨t⟩ that the gates\nleave at the answer",
+        ),
+        strict=True,
     ):
         shown = axes.imshow(
             values[order], aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
         )
-        axes.set_ylabel("unit, by what it keeps")
+        axes.set_ylabel("units, the longest\nkeeping on top")
         figure.colorbar(shown, ax=axes, label=label)
+    relative = log10_norms[:steps] - log10_norms[answer]
+    lowest.plot(range(steps), np.where(np.isfinite(relative), relative, np.nan), color=COLOURS[0])
+    lowest.axhline(FALLEN, color="grey", linewidth=0.8)
+    lowest.annotate("1%", (0, FALLEN), (4, 3), ("axes fraction", "data"), "offset points")
+    lowest.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
+    lowest.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    lowest.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    lowest.grid(alpha=0.3)
     if any(words[:steps]):
-        lower.set_xticks(range(steps), words[:steps], rotation=90, fontsize="small")
-    lower.set_xlabel("what is read at each step; the answer comes at the last")
+        named = [step for step in range(steps) if words[step]]
+        lowest.set_xticks(named, [words[n] for n in named], rotation=90, fontsize="small")
+    lowest.set_xlabel("what is read at each step; the answer comes at the last")
     figure.suptitle(f"{name}: what memory keeps ({gates.layer}, {gates.direction})")
     return figure
 
@@ -239,6 +290,10 @@ def _grid(
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure, panels[:count]
+
+
+def _plain(value: float, _=None) -> str:
+    return f"{value:g}"
 
 
 def _power_of_ten(value: float, _=None) -> str:

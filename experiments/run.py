@@ -207,7 +207,9 @@ def _log_diagnosis(
     if gates:
         before = diagnosis.measured[0]
         tracked.log_figure(gate_histograms(name, before, kept), "gates.png")
-        trace = gate_trace(name, gates[0], *diagnosis.longest())
+        number, *words_and_answer = diagnosis.longest()
+        norms = diagnosis.norms(number, gates[0])
+        trace = gate_trace(name, gates[0], number, *words_and_answer, norms)
         tracked.log_figure(trace, "gate_trace.png")
     return {"measured": diagnosis.measured, "kept": kept, "share_of_time": share}
 

@@ -70,7 +70,7 @@ class ExactCopy:
 
     def _clone(self, layer):
         try:
-            copy = type(layer).from_config(in_float64(layer.get_config()))
+            copy = _made_again(layer)
         except Exception as error:
             raise ValueError(
                 f"`model`: layer {layer.name!r} ({type(layer).__name__}) cannot be made again from "
@@ -137,6 +137,15 @@ def _noted(loop, direction, called):
         return loop(sequences, list(states), by_step(mask, sequences))
 
     return inner_loop
+
+
+def _made_again(layer):
+    if type(layer) is not keras.layers.Lambda:
+        return type(layer).from_config(in_float64(layer.get_config()))
+    # Of a configuration, Keras makes no function: in a file it could do anything. This one is the
+    # model's own, and as it is it still knows the names around it.
+    parts = layer.function, layer._output_shape, layer.mask, layer.arguments
+    return keras.layers.Lambda(*parts, name=layer.name, dtype="float64")
 
 
 def finite_tensors(structure, name):

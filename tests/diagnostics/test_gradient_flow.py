@@ -378,6 +378,19 @@ def test_it_is_the_same_in_whatever_form_the_model_is_and_computes():
     np.testing.assert_allclose(flows[-1].log10_norms, expected.log10_norms, atol=1e-10)
 
 
+def test_a_lambda_that_needs_a_name_around_it():
+    unit = make("gru", UNITS, dtype="float64")
+    halves = keras.layers.Lambda(lambda x, by: x / (by * np.sqrt(UNITS)), arguments={"by": 1.0})
+    x, *_ = batch(MASKS["no mask"], per_step=False)
+    found = [
+        FlowMeter(keras.Sequential([keras.Input((STEPS, UNITS)), *below, unit]), loss="mse")
+        .measure(given, np.zeros((EXAMPLES, UNITS)))[0]
+        .log10_norms
+        for below, given in (([halves], x), ([], x / 2))
+    ]
+    np.testing.assert_allclose(*found, atol=1e-10)
+
+
 def test_a_sequential_model_that_was_built_by_its_first_batch():
     unit = make("gru", UNITS, dtype="float64")
     model = keras.Sequential([unit, keras.layers.Dense(2, name="head", dtype="float64")])

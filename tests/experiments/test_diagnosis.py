@@ -82,7 +82,22 @@ def test_a_run_is_measured_before_during_and_after_training(tmp_path):
         assert sum(use["histogram"]) == pytest.approx(1)
     memory = history_of(found.run_id, "flow/recurrent_1/forward/c/own/memory")
     assert list(memory) == [0, 1, 3, 8]
+    explodes = history_of(found.run_id, "flow/recurrent_1/forward/c/late/explodes")
+    assert explodes == {each["step"]: 0.0 for each in looked["measured"]}
     assert {"gates.png", "gate_trace.png"} <= artifacts_of(found.run_id)
+
+
+def test_the_trace_of_an_example_is_that_of_its_memory():
+    config = configuration(*ADDING, "cell=lstm_gate_recurrence")  # c, and more states after it.
+    task, model = load_task(config), build(config, load_task(config))
+    compile_model(model, task, config.training)
+    looking = diagnosis.Diagnosis(model, task, config.diagnostics, 1, None)
+    number, *_ = looking.longest()
+    batch = task.validation.first(8).batch(np.arange(8))
+    states = {flow.state: flow for flow in FlowMeter(model).measure(*batch, loss="late")}
+    assert list(states)[:2] == ["a", "c"]
+    norms = looking.norms(number, looking.gates()[0])
+    np.testing.assert_allclose(norms, states["c"].log10_norms[number])
 
 
 def test_looking_into_a_run_changes_nothing_of_it(tmp_path):
@@ -142,7 +157,9 @@ def test_a_sweep_compares_how_far_gradients_reach(tmp_path, capsys):
         run(config, tmp_path / f"{cell}{seed}", sweep)
     parent.finish()
     compare(parent.run_id)
-    assert "memory (steps)" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "memory (steps)" in said
+    assert "Memory: of the trained model" in said
     pictures = {
         *(f"gradient_flow_{when}_training.png" for when in ("before", "through", "after")),
         "success_by_memory.png",

@@ -277,3 +277,10 @@ def test_refusing_imports_nothing_slow():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "2 []\n"
     assert "Did you mean model.units?" in done.stderr
+
+
+def test_a_quick_budget_is_made_of_whole_batches_of_one_size():
+    """Every other size is compiled as well, which takes longer than what it computes."""
+    (config,) = make_plan(["budget=quick", "task=adding"]).configurations
+    assert config.budget.train_examples % config.training.batch_size == 0
+    assert config.budget.evaluation_examples % config.training.batch_size == 0
