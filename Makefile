@@ -56,7 +56,7 @@ ui: $(READY)  ## Browse the results: make ui [port=5000]
 	$(RUN) -m tracking.ui $(port)
 
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
-	$(RUN) -m pytest --quiet --numprocesses 2 $(tests)
+	$(RUN) -m pytest --quiet --numprocesses 2 --dist worksteal $(tests)
 
 lint: $(READY)  ## Check the style
 	$(RUN) -m ruff check .

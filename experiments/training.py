@@ -45,6 +45,8 @@ def compile_model(
         weighted_metrics=task.metrics_in_keras(),
         jit_compile=config.jit_compile,
     )
+    # Else the first step makes its variables, and TensorFlow has to trace it a second time.
+    model.optimizer.build(model.trainable_variables)
 
 
 def fit(

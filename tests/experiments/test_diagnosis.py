@@ -45,6 +45,32 @@ def configuration(*overrides):
     return composed(*SMALL, *overrides)
 
 
+@pytest.fixture(scope="module")
+def swept(new_store, tmp_path_factory):
+    """A store with a sweep, the id of its parent run, and what its runs found."""
+    folder = tmp_path_factory.mktemp("swept")
+    with pytest.MonkeyPatch.context() as patched:
+        uri = new_store(folder)
+        patched.setenv("MLFLOW_TRACKING_URI", uri)
+        tracking.connect()
+        parent = tracking.start_sweep("flows", "flows", {})
+        sweep = Sweep("flows", parent.run_id, ["cell", "seed"])
+        found = {}
+        for cell, seed in (("simple_rnn", 1), ("lstm", 1), ("lstm", 2)):
+            config = configuration(*ADDING, f"cell={cell}", f"seed={seed}")
+            found[cell, seed] = run(config, folder / f"{cell}{seed}", sweep)
+        parent.finish()
+    return uri, parent.run_id, found
+
+
+@pytest.fixture
+def sweep(store, swept, monkeypatch):  # noqa: ARG001  (that store gives way to this one)
+    """The sweep's id, and what its runs found by cell and seed."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", swept[0])
+    tracking.connect()
+    return swept[1:]
+
+
 def report_of(run_id):
     return json.loads(mlflow.artifacts.load_text(f"runs:/{run_id}/report.json"))
 
@@ -100,12 +126,12 @@ def test_the_trace_of_an_example_is_that_of_its_memory():
     np.testing.assert_allclose(norms, states["c"].log10_norms[number])
 
 
-def test_looking_into_a_run_changes_nothing_of_it(tmp_path):
-    config = configuration(*ADDING, "cell=gru")
-    looked_into = run(config, tmp_path / "a")
+def test_looking_into_a_run_changes_nothing_of_it(sweep, tmp_path):
+    looked_into = sweep[1]["lstm", 1]
     left_alone = run(
-        configuration(*ADDING, "cell=gru", "diagnostics.measurements=0"), tmp_path / "b"
+        configuration(*ADDING, "cell=lstm", "diagnostics.measurements=0"), tmp_path / "b"
     )
+    assert "diagnosis" in report_of(looked_into.run_id)
     assert looked_into.metrics == left_alone.metrics
     assert looked_into.history["train/loss"] == left_alone.history["train/loss"]
     assert "diagnosis" not in report_of(left_alone.run_id)
@@ -135,8 +161,8 @@ def test_a_run_that_explodes_is_failed_with_step_weight_and_norm(tmp_path):
     assert "training step 1" in failed.data.tags["error"]
 
 
-def test_a_unit_without_gates_has_flows_alone(tmp_path):
-    found = run(configuration(*ADDING, "cell=simple_rnn"), tmp_path / "run")
+def test_a_unit_without_gates_has_flows_alone(sweep):
+    found = sweep[1]["simple_rnn", 1]
     looked = report_of(found.run_id)["diagnosis"]
     assert looked["kept"]["gates"] == []
     assert [flow["state"] for flow in looked["kept"]["flows"]] == ["a"]
@@ -149,14 +175,9 @@ def test_a_model_that_no_gradient_reaches_has_no_memory():
     assert diagnosis._decay_of(curve).memory == 0
 
 
-def test_a_sweep_compares_how_far_gradients_reach(tmp_path, capsys):
-    parent = tracking.start_sweep("flows", "flows", {})
-    sweep = Sweep("flows", parent.run_id, ["cell", "seed"])
-    for cell, seed in (("simple_rnn", 1), ("lstm", 1), ("lstm", 2)):
-        config = configuration(*ADDING, f"cell={cell}", f"seed={seed}")
-        run(config, tmp_path / f"{cell}{seed}", sweep)
-    parent.finish()
-    compare(parent.run_id)
+def test_a_sweep_compares_how_far_gradients_reach(sweep, capsys):
+    run_id, _ = sweep
+    compare(run_id)
     said = " ".join(capsys.readouterr().out.split())
     assert "memory (steps)" in said
     assert "Memory: of the trained model" in said
@@ -165,8 +186,8 @@ def test_a_sweep_compares_how_far_gradients_reach(tmp_path, capsys):
         "success_by_memory.png",
         "half_life_by_gates.png",
     }
-    assert pictures <= artifacts_of(parent.run_id)
-    folder = mlflow.artifacts.download_artifacts(run_id=parent.run_id)
+    assert pictures <= artifacts_of(run_id)
+    folder = mlflow.artifacts.download_artifacts(run_id=run_id)
     for name in pictures:
         assert matplotlib.image.imread(f"{folder}/{name}")[..., :3].std() > 0.05
 

@@ -28,6 +28,7 @@ TINY = [
     "task.evaluation_tokens=1000",
     "budget.epochs=4",
 ]
+FEW = ["model.units=4", "budget.train_examples=200", "budget.evaluation_examples=60"]
 
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -51,11 +52,6 @@ def _interrupted(config, directory, monkeypatch, epochs=2):
             run(config, directory)
 
 
-def _interrupted_and_resumed(config, directory, monkeypatch):
-    _interrupted(config, directory, monkeypatch)
-    return run(config, directory)
-
-
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -64,9 +60,12 @@ def _interrupted_and_resumed(config, directory, monkeypatch):
             *("diagnostics=gradients", "diagnostics.measurements=4", "diagnostics.examples=2"),
             *("training.schedule=constant", "training.decay=0.5", "training.gain=0.9"),
         ],
-        ["task=agreement", "cell=simple_rnn", "budget=quick", "budget.epochs=4", "model.units=4"],
         [
-            *("task=adding", "cell=gru", "budget=quick", "budget.epochs=3", "model.units=4"),
+            *("task=agreement", "task.distance.min=1", "task.distance.max=6", "task.depth.max=1"),
+            *("cell=simple_rnn", "budget.epochs=4", *FEW),
+        ],
+        [
+            *("task=adding", "task.T=20", "cell=gru", "budget.epochs=3", *FEW),
             "training.schedule=cosine",
         ],
     ],
@@ -75,29 +74,28 @@ def _interrupted_and_resumed(config, directory, monkeypatch):
 def test_an_interrupted_run_ends_as_if_it_had_not_been(overrides, tmp_path, monkeypatch):
     config = composed(*overrides)
     whole = run(config, tmp_path / "whole")
-    resumed = _interrupted_and_resumed(config, tmp_path / "resumed", monkeypatch)
+    _interrupted(config, tmp_path / "resumed", monkeypatch)
+    resumed = run(config, tmp_path / "resumed")
     for name, values in whole.history.items():
         if "seconds" not in name:
             assert resumed.history[name] == pytest.approx(values, rel=1e-4), name
     assert resumed.metrics == pytest.approx(whole.metrics, rel=1e-4)
     assert resumed.best_epoch == whole.best_epoch
-
-
-def test_it_goes_on_in_the_same_run_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    config = composed(*TINY)
-    result = _interrupted_and_resumed(config, tmp_path / "run", monkeypatch)
-    tracked = mlflow.MlflowClient().get_run(result.run_id)
+    # It went on in the same run and left nothing behind.
+    tracked = mlflow.MlflowClient().get_run(resumed.run_id)
     assert tracked.info.status == "FINISHED"
     assert "error" not in tracked.data.tags
-    losses = mlflow.MlflowClient().get_metric_history(result.run_id, "validation/loss")
-    assert [metric.step for metric in losses] == [1, 2, 3, 4]
-    assert not list((tmp_path / "run").glob("*.weights.h5"))
+    losses = mlflow.MlflowClient().get_metric_history(resumed.run_id, "validation/loss")
+    assert [metric.step for metric in losses] == list(range(1, config.budget.epochs + 1))
+    assert not list((tmp_path / "resumed").glob("*.weights.h5"))
 
 
 def test_another_configuration_is_no_continuation(tmp_path, monkeypatch):
-    _interrupted(composed(*TINY), tmp_path / "run", monkeypatch, epochs=1)
+    tiny = ["task=adding", "task.T=6", "cell=gru", "model.units=2", "budget.train_examples=40"]
+    tiny += ["budget.evaluation_examples=40", "budget.epochs=2"]
+    _interrupted(composed(*tiny), tmp_path / "run", monkeypatch, epochs=1)
     with pytest.raises(ValueError, match=r"seed was 1, is 2. Put that back, or start anew"):
-        run(composed(*TINY, "seed=2"), tmp_path / "run")
+        run(composed(*tiny, "seed=2"), tmp_path / "run")
 
 
 def test_a_checkpoint_half_written_leaves_the_one_before(tmp_path):
@@ -109,7 +107,7 @@ def test_a_checkpoint_half_written_leaves_the_one_before(tmp_path):
     assert checkpoint.restore(model) == (1, [])
 
 
-def test_a_killed_sweep_goes_on(tmp_path):
+def test_a_killed_sweep_goes_on(main, tmp_path):
     arguments = [*TINY, "budget.epochs=400", "seed=1,2", f"hydra.sweep.dir={tmp_path}/sweep"]
     arguments.remove("budget.epochs=4")
     process = _started(*arguments)
@@ -124,13 +122,13 @@ def test_a_killed_sweep_goes_on(tmp_path):
     # The rest would take a minute: two epochs more will do.
     kept = Progress(tmp_path / "sweep" / "0")
     done = _shorten(parent.info.run_id, client, state)
-    assert _started("--resume", parent.info.run_id).wait() == 0
+    assert main("--resume", parent.info.run_id) == 0
     losses = client.get_metric_history(kept.run_id, "validation/loss")
     assert [metric.step for metric in losses] == list(range(1, done + 3))
     runs = client.search_runs(["1"], "tags.model = 'language'")
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(runs) == 2
-    assert _started("--resume", parent.info.run_id).wait() == 2  # It has ended.
+    assert main("--resume", parent.info.run_id) == 2  # It has ended.
 
 
 def _started(*arguments):

@@ -43,12 +43,16 @@ def tracked(run_id):
     return mlflow.MlflowClient().get_run(run_id)
 
 
-def test_every_cell_makes_a_model():
+def test_every_cell_makes_a_model_that_can_be_saved(tmp_path):
     for cell in sorted(path.stem for path in (CONFIGURATION / "cell").glob("*.yaml")):
         config = configuration(f"cell={cell}", "model.embedding=8")
         model = build(config, load_task(config))
         assert model.name == cell
-        assert np.isfinite(model(np.array([[3, 4, 5, 0]]))).all()
+        words = np.array([[3, 4, 5, 0]])
+        assert np.isfinite(model(words)).all()
+        model.save(tmp_path / f"{cell}.keras")
+        loaded = keras.saving.load_model(tmp_path / f"{cell}.keras")
+        np.testing.assert_array_equal(loaded(words), model(words))
 
 
 def test_a_cell_that_sizes_do_not_suit_is_refused_with_them():
@@ -60,7 +64,7 @@ def test_a_cell_that_sizes_do_not_suit_is_refused_with_them():
         build(config, load_task(config))
 
 
-@pytest.mark.parametrize("cell", ["simple_rnn", "gru_simplified", "gru", "lstm", "lstm_peephole"])
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm_peephole"])
 def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
     config = configuration(f"cell={cell}", "seed=5")
     result = run(config, tmp_path / "run")
@@ -160,15 +164,15 @@ def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, tm
     assert found[key] == pytest.approx(values[result.best_epoch - 1], rel=1e-4)
 
 
-def test_a_run_trains_on_the_same_fresh_data_for_the_same_seed(tmp_path):
+def test_another_seed_makes_other_fresh_data(tmp_path):
+    """The same makes the same: see the fresh examples of `test_resume`."""
     losses = [
-        run(long_lag("adding", f"seed={seed}", "budget.epochs=2"), tmp_path / name).history[
+        run(long_lag("adding", f"seed={seed}", "budget.epochs=1"), tmp_path / f"{seed}").history[
             "train/loss"
         ]
-        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        for seed in (1, 2)
     ]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
-    assert not np.allclose(losses[0], losses[2], rtol=1e-3)
+    assert not np.allclose(*losses, rtol=1e-3)
 
 
 def test_an_embedding_of_vectors_is_refused():
@@ -177,22 +181,13 @@ def test_an_embedding_of_vectors_is_refused():
         build(config, load_task(config))
 
 
-@pytest.fixture
-def _watched(monkeypatch):
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    monkeypatch.setattr(interruption, "_stopped", False)
-    interruption.watch()
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("_watched")
+@pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("becomes", [TypeError, None])
 def test_an_interrupt_is_kept_where_tensorflow_makes_something_else_of_it(
     number, becomes, tmp_path, monkeypatch
 ):
+    interruption.watch()
     model_of = experiments.run.build
 
     def interrupted(config, task):
@@ -227,7 +222,7 @@ def test_an_error_while_training_leaves_the_run_failed(tmp_path, monkeypatch):
 
 def test_a_sweeps_runs_are_named_by_what_sets_them_apart(tmp_path):
     sweep = Sweep("sizes", None, ["cell", "model.units", "model.match", "seed"])
-    config = configuration("cell=gru", "model.units=4", "seed=3")
+    config = configuration("cell=gru", "model.units=4", "seed=3", "budget.epochs=1")
     result = run(config, tmp_path / "run", sweep)
     assert result.name == "gru units=4 match=units seed=3"
     assert tracked(result.run_id).data.tags["variant"] == "gru units=4 match=units"

@@ -1,9 +1,6 @@
 """The stage that finds each variant's own value of a key, before the sweep."""
 
 import json
-import os
-import subprocess
-import sys
 
 import mlflow
 import pytest
@@ -163,9 +160,8 @@ def test_a_run_gets_the_value_of_its_variant_and_no_other_does():
     assert sweep.tuned(lstm) is lstm
 
 
-def test_a_sweep_in_two_stages_runs_every_variant_at_its_own_value(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
-    tracking.connect()
+@pytest.mark.usefixtures("store")
+def test_a_sweep_in_two_stages_runs_every_variant_at_its_own_value(main, tmp_path, capsys):
     small = ["experiment=gru_vs_lstm", "task=adding", "task.T=5", "budget=quick", "model.units=4"]
     small += ["budget.train_examples=64", "budget.evaluation_examples=32", "budget.epochs=1"]
     small += [
@@ -175,14 +171,10 @@ def test_a_sweep_in_two_stages_runs_every_variant_at_its_own_value(tmp_path, mon
         f"hydra.sweep.dir={tmp_path}/outputs",
     ]
     search_for = asked(values="[3e38,0.003]", seeds="[101]")
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *small, search_for],
-        cwd=CONFIGURATION.parent,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert main(*small, search_for) == 0
+    said, wrong = capsys.readouterr()
+    said = " ".join(said.split())
+    assert wrong == ""
     sweep = tracking.read_sweep(tracking.latest_sweep())
     assert len(sweep.runs) == 6
     main = [run for run in sweep.runs if run.tags.get("stage") != "search"]
@@ -208,9 +200,9 @@ def test_a_sweep_in_two_stages_runs_every_variant_at_its_own_value(tmp_path, mon
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{sweep.run_id}/comparison.json"))
     assert [row[0] for row in table["data"]] == ["simple_rnn", "gru"]
     assert all(row[table["columns"].index("worst run")].endswith("of 1") for row in table["data"])
-    assert "4 more before them choose training.learning_rate" in done.stdout
-    assert "gru learning_rate=0.003 seed=101" in done.stdout
-    assert "The search for training.learning_rate" in done.stdout
+    assert "4 more before them choose training.learning_rate" in said
+    assert "gru learning_rate=0.003 seed=101" in said
+    assert "The search for training.learning_rate" in said
     note = mlflow.MlflowClient().get_run(sweep.run_id).data.tags["mlflow.note.content"]
     assert "its own: all failed" not in note
     assert "1 failed" in note

@@ -27,14 +27,15 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, new_store):
     """A store with a model of characters, one of words, and a run of another task."""
     folder = tmp_path_factory.mktemp("trained")
-    uri = f"sqlite:///{folder}/runs.db"
+    uri = new_store(folder)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", uri)
         tracking.connect()
-        other = ["task=adding", "cell=gru", "model.units=2", "budget=quick", "budget.epochs=1"]
+        other = ["task=adding", "task.T=6", "cell=gru", "model.units=2", "budget.epochs=1"]
+        other += ["budget.train_examples=40", "budget.evaluation_examples=40"]
         runs = {
             "other": run(composed(*other), folder / "other").run_id,
             "words": run(composed("task=pydoc_word", *TINY), folder / "words").run_id,

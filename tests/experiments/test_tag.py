@@ -19,15 +19,16 @@ TINY = ["model.units=8", "budget.epochs=3", "training.learning_rate=0.02"]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, new_store):
     """A store with a tagger of generated sentences."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/runs.db")
+        uri = new_store(folder)
+        patched.setenv("MLFLOW_TRACKING_URI", uri)
         tracking.connect()
         sizes = ["budget.train_examples=400", "budget.evaluation_examples=100"]
         cfg = composed("task=names", "cell=gru", "task.distance.max=4", *TINY, *sizes)
-        return f"sqlite:///{folder}/runs.db", run(cfg, folder / "run")
+        return uri, run(cfg, folder / "run")
 
 
 @pytest.fixture
@@ -117,7 +118,9 @@ def test_names_are_coloured_on_a_terminal_with_a_legend(capsys, monkeypatch):
 
 @pytest.mark.usefixtures("result")
 def test_a_run_that_is_no_tagger_is_refused(tmp_path):
-    cfg = composed("task=adding", "task.T=6", "cell=gru", "budget=quick", "budget.epochs=1")
+    tiny = ["cell=gru", "model.units=2", "budget.epochs=1"]
+    sizes = ["budget.train_examples=40", "budget.evaluation_examples=40"]
+    cfg = composed("task=adding", "task.T=6", *tiny, *sizes)
     other = run(cfg, tmp_path / "run")
     with pytest.raises(RefusedError, match=r"expected a tagger, and .* learnt adding"):
         tag.main([f"run={other.run_id}", "text=a"])

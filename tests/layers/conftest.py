@@ -22,6 +22,13 @@ def unit(request):
     return request.param
 
 
+@pytest.fixture(params=[n for n in UNITS if n not in ("SimplifiedGRU", "LSTM")])
+def largest_unit(request):
+    """Those that are no part of another: of a GRU without its relevance gate, or without peepholes,
+    a scan does nothing that it does not do of them with it."""
+    return UNITS[request.param]
+
+
 @pytest.fixture(scope="session")
 def units():
     return UNITS

@@ -9,13 +9,6 @@ import layers
 from layers.embedding import LARGEST_TABLE, WORDS_A_ROW
 
 VOCABULARY, VECTOR, UNITS, SHAPE = 7, 4, 4, (5, 6)
-ALL = [
-    layers.SimpleRNN,
-    layers.SimplifiedGRU,
-    layers.GRU,
-    layers.LSTM,
-    layers.PeepholeLSTM,
-]
 MANY = np.random.default_rng(0).integers(0, VOCABULARY, SHAPE)
 FEW = MANY[:2, :3]
 OF_ANY_SIZE = tf.TensorSpec((None, None), tf.int64)
@@ -59,7 +52,9 @@ def assert_equal(one, other, atol=1e-10):
 @pytest.mark.parametrize(
     ("unit", "mask_zero", "wrapper"),
     [
-        *[(unit, True, "bidirectional") for unit in ALL],
+        (layers.SimpleRNN, True, "bidirectional"),
+        (layers.GRU, True, "bidirectional"),
+        (layers.PeepholeLSTM, True, "bidirectional"),
         (layers.GRU, False, "none"),
         (layers.LSTM, True, "none"),
         (layers.SimpleRNN, True, "backwards"),

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 WORDS = np.random.default_rng(0).integers(0, 20, size=(16, 45))  # 0 is masked, wherever it stands.
+TOO_MANY = ("SimplifiedGRU", "LSTM")
 TARGET = np.random.default_rng(1).normal(size=(16, 1))
 
 ON_TWO_DEVICES = """
@@ -61,12 +62,13 @@ for name in ("long", "medium", "short"):
 
 
 def model_of(units):
-    """Every unit reads the beginning of a sentence of any length, one all of it in both ways."""
+    """Units read the beginning of a sentence of any length, an LSTM all of it in both ways."""
     keras.utils.set_random_seed(0)
     words = keras.Input((None,), dtype="int32")
     embedding = keras.layers.Embedding(20, 5, mask_zero=True)
     beginning = embedding(words[:, :8])
-    read = [unit(3)(beginning) for unit in units.values()]
+    # A simplified GRU does nothing that a GRU does not.
+    read = [unit(3)(beginning) for name, unit in units.items() if name not in TOO_MANY]
     read.append(keras.layers.Bidirectional(units["LSTM"](3))(embedding(words)))
     return keras.Model(words, keras.layers.Dense(1)(keras.layers.Concatenate()(read)))
 
@@ -107,6 +109,6 @@ def test_an_exported_model_reads_where_this_project_is_not(units, tmp_path):
     model.export(tmp_path / "exported", verbose=False)
     tf.saved_model.save(model, tmp_path / "saved")
     sentences = {"long": WORDS, "medium": WORDS[:5, :20], "short": WORDS[:3, :4]}
-    read = {f"{name}_read": model.predict(words, verbose=0) for name, words in sentences.items()}
+    read = {f"{name}_read": model(words) for name, words in sentences.items()}
     np.savez(tmp_path / "data.npz", **sentences, **read)
     run(WITHOUT_THE_PROJECT, tmp_path, PYTHONPATH="")

@@ -53,8 +53,7 @@ def row(inputs, number, steps):
     return {name: part[number : number + 1, :steps] for name, part in inputs.items()}
 
 
-@pytest.mark.parametrize("head", ["softmax", "crf"])
-@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize(("head", "direction"), [("softmax", "bidirectional"), ("crf", "forward")])
 def test_padding_changes_nothing(head, direction):
     model = built(head=head, direction=direction, layers=2)
     inputs, tags = sentences(steps=9)
@@ -212,6 +211,7 @@ def test_it_learns_and_is_the_same_once_saved(head, tmp_path):
     inputs, _ = sentences((6,) * 20)
     tags = inputs["words"] % TAGS  # A word's tag is a matter of its number.
     model.compile(keras.optimizers.Adam(0.1))
+    model.optimizer.build(model.trainable_variables)  # Else the step is traced twice.
     before = model.test_on_batch(inputs, tags)
     model.fit(inputs, tags, epochs=15, verbose=0)
     found, losses = model.tag_and_judge(inputs, tags)

@@ -12,8 +12,8 @@ import tracking
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
-    uri = f"sqlite:///{tmp_path}/runs.db"
+def store(new_store, tmp_path, monkeypatch):
+    uri = new_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
     tracking.connect()
@@ -26,6 +26,15 @@ def run_of(run_id):
 
 def artifacts_of(run_id):
     return {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run_id)}
+
+
+def test_a_store_is_made_where_there_is_none(tmp_path):
+    tracking.connect(f"sqlite:///{tmp_path}/new.db")
+    assert tracking.latest_sweep() is None
+    with tracking.start_sweep("sizes", "sizes today", {}) as parent:
+        pass
+    assert tracking.latest_sweep() == parent.run_id
+    assert (tmp_path / "new.db").exists()
 
 
 def test_a_sweep_is_read_back_as_it_was_written():

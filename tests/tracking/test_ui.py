@@ -11,11 +11,12 @@ import urllib.request
 import pytest
 
 import tracking
+from tracking import ui
 
 
 @pytest.fixture
-def store(tmp_path):
-    return {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/runs.db"}
+def store(new_store, tmp_path):
+    return {**os.environ, "MLFLOW_TRACKING_URI": new_store(tmp_path)}
 
 
 def free_port():
@@ -56,14 +57,14 @@ def test_the_ui_answers_where_it_says(store):
     assert b"MLflow" in page, err
 
 
-def test_a_taken_port_is_told_with_the_way_out(store):
+def test_a_taken_port_is_told_with_the_way_out(store, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store["MLFLOW_TRACKING_URI"])
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = serve(port, store)
-        _, err = process.communicate(timeout=120)
-    assert process.returncode == 2
+        assert ui.main([str(port)]) == 2
+    err = capsys.readouterr().err
     assert f"Port {port} of 127.0.0.1 is taken" in err
     assert f"make ui port={port + 1}" in err
 
@@ -76,8 +77,8 @@ def test_a_port_that_is_no_number_is_refused(store):
     assert "Warning" not in err
 
 
-def test_pages_name_the_store_in_use(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+def test_pages_name_the_store_in_use(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store["MLFLOW_TRACKING_URI"])
     tracking.connect()
     assert tracking.page("3", "abc").startswith("http://127.0.0.1:5000/#/experiments/3/runs/abc?")
     assert tracking.how_to_browse() == f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/runs.db make ui"
