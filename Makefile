@@ -49,7 +49,7 @@ tag: $(READY)  ## Names in a text: make tag text="Teddy Roosevelt was ..." [run=
 list:  ## Every experiment: its question, its command, its minutes
 	$(PYTHON) experiments/catalogue.py list
 
-bench: $(READY)  ## Time every unit against Keras: make bench [parts=[steps] units=[lstm,gru] ...]
+bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' 'units=[lstm,gru]' ...]
 	$(HAND_OVER) $(RUN) -m benchmarks --from-make
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
