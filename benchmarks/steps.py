@@ -95,7 +95,7 @@ def measure_steps(
     infer = Two(*(partial(inference(layer), pair.x, pair.mask) for layer in both))
     first_training, gradients = first_calls(train)
     first_inference, outputs = first_calls(infer)
-    require_same_function(outputs, gradients, tolerance)
+    require_same_function(outputs, gradients, tolerance, pair.peer)
     del gradients, outputs
     return Steps(
         unit,

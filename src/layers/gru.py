@@ -66,14 +66,16 @@ class GRUCell(GatedCell):
         g, sigma = self.activation, self.recurrent_activation
 
         gamma_u = sigma(recurrent("u", self._seen_by_update_gate(c)))
-        gamma_r = sigma(recurrent("r", c)) if self.relevance_gate is True else gamma_u
+        gamma_r = gamma_u if self.relevance_gate == "shared" else None
+        if self.relevance_gate is True:
+            gamma_r = sigma(recurrent("r", c))
         c_tilde = g(self._candidate(recurrent, gamma_r, c))
         c = gamma_u * c_tilde + (1 - gamma_u) * c
         return (c,)
 
     def _candidate(self, recurrent, gamma_r, c):
-        """W_c [Γ_r * c<t-1>, x<t>] + b_c, or what the options make of it."""
-        if not self.relevance_gate:
+        """W_c [Γ_r * c<t-1>, x<t>] + b_c, or what the options make of it; Γ_r is 1 for None."""
+        if gamma_r is None:
             return recurrent("c", c)
         if self.reset_after:
             return recurrent("c") + gamma_r * recurrent("m", c)
@@ -157,7 +159,10 @@ class SimplifiedGRUCell(GRUCell):
 
 @keras.saving.register_keras_serializable("unrolled")
 class GRU(GatedRecurrent):
-    """The full GRU through time; see `GRUCell`, and `Recurrent` for the shapes."""
+    """The full GRU through time; see `GRUCell`, and `Recurrent` for the shapes.
+
+    `reset_after` is False by default, as in the lecture; in `keras.layers.GRU` it is True.
+    """
 
     cell_class = GRUCell
     in_place_of = keras.layers.GRU

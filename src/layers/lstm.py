@@ -64,27 +64,27 @@ class LSTMCell(GatedCell):
     }
 
     def equations(self, recurrent, a, c, *gammas):
-        gate = partial(self._gate, recurrent, a, gammas)
+        gate = partial(self._gate, recurrent, gammas)
         g_c = self.activation if self.candidate_activation else linear
         g_a = self.activation if self.output_activation else linear
 
         c_tilde = g_c(recurrent("c", a))
-        gamma_u = gate("u", c)
-        gamma_f = 1 - gamma_u if self.forget_gate == "coupled" else gate("f", c)
+        gamma_u = gate("u", a, peephole=c)
+        gamma_f = 1 - gamma_u if self.forget_gate == "coupled" else gate("f", a, peephole=c)
         new_c = gamma_u * c_tilde + gamma_f * c
-        gamma_o = gate("o", new_c if self.peepholes == "gers" else c)
+        gamma_o = gate("o", a, peephole=new_c if self.peepholes == "gers" else c)
         a = gamma_o * g_a(new_c)
 
         gammas = {"u": gamma_u, "f": gamma_f, "o": gamma_o}
-        return a, new_c, *(gammas[gate] for gate in self._recurring)
+        return a, new_c, *(gammas[site] for site in self._recurring)
 
-    def _gate(self, recurrent, a, gammas, gate, c):
+    def _gate(self, recurrent, gammas, site, a, peephole):
         """Γ = σ(W [a<t-1>, x<t>] + b), with what the options add; 1 for a gate left out."""
-        if gate not in self.sites:
+        if site not in self.sites:
             return 1.0
-        z = recurrent(gate, a, peephole=c if self.peepholes else None)
+        z = recurrent(site, a, peephole=peephole if self.peepholes else None)
         for other, gamma in zip(self._recurring, gammas, strict=True):
-            z = z + recurrent(f"{other}{gate}", gamma)
+            z = z + recurrent(f"{other}{site}", gamma)
         return self.recurrent_activation(z)
 
     def gates(self, z):

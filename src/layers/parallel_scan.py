@@ -34,7 +34,7 @@ def parallel_scan(keep, new, initial, mask=None):
     >>> parallel_scan(keep, new, tf.zeros((1, 1)))[:, 0, 0].numpy().tolist()
     [1.0, 1.5, 1.75]
     """
-    if mask is not None:
+    if mask is not None:  # As `Steps` has it: a masked step keeps all, and adds nothing.
         keep = tf.where(mask, keep, tf.ones_like(keep))
         new = tf.where(mask, new, tf.zeros_like(new))
     return _scan(keep, new, initial)

@@ -17,6 +17,7 @@ there the halves of a batch run side by side.
 """
 
 import contextlib
+from contextvars import ContextVar
 from functools import partial
 from typing import NamedTuple
 
@@ -35,16 +36,18 @@ LEAST_STATE_TO_HALVE = 2000
 """From so many elements of a state on, halves of the batch make up for the second loop."""
 
 
+_may_compile = ContextVar("may_compile", default=True)  # Models may be traced in several threads.
+
+
 @contextlib.contextmanager
 def uncompiled():
-    """No scan made within is compiled, nor its way back: for batches of ever another size, of which
-    each would be compiled for itself."""
-    global COMPILED
-    before, COMPILED = COMPILED, False
+    """No scan traced within is compiled, nor its way back: for use in a layer's `call`, on batches
+    of ever another size, of which each would be compiled for itself."""
+    before = _may_compile.set(False)
     try:
         yield
     finally:
-        COMPILED = before
+        _may_compile.reset(before)
 
 
 def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, training=True):
@@ -131,6 +134,15 @@ class _Tensors(NamedTuple):
     """One tensor or none."""
 
 
+class _Memory(NamedTuple):
+    """What the way back needs of the way forward."""
+
+    chunks: "_Chunks"
+    """The same: a way back may be traced though the way forward was not, and would cut anew."""
+    arrays: list
+    """z and the states, a part for each chunk."""
+
+
 class _Loop:
     """The loops over chunks, forward and back, of one call of a layer."""
 
@@ -141,7 +153,7 @@ class _Loop:
         self.mask = mask
         self.kept = kept
         self.outputs = outputs
-        self.compiled = COMPILED
+        self.compiled = COMPILED and _may_compile.get()
 
     def tensors(self, inputs, states):
         cell, steps = self.cell, self.steps
@@ -156,12 +168,13 @@ class _Loop:
         return _Tensors(inputs, list(states), outer, kernels, peepholes)
 
     def forward(self, tensors, saving):
-        """The outputs, if wanted, with the last states; and what the way back needs."""
+        """The outputs, if wanted, with the last states; and, if `saving`, the `_Memory`."""
         chunks = _Chunks(tensors.inputs)
         run = self._run(partial(self.steps.forward, saving=saving, outputs=self.outputs))
         if saving or self.kept or chunks.whole:
-            return self._forward(chunks, run, tensors, self.mask, saving)
-        return self._without_saving(run, tensors), []
+            results, arrays = self._forward(chunks, run, tensors, self.mask, saving)
+            return results, _Memory(chunks, arrays) if saving else None
+        return self._without_saving(run, tensors), None
 
     def _without_saving(self, run, tensors):
         """The results for a batch in halves, each on a core of its own, where it is large."""
@@ -224,7 +237,7 @@ class _Loop:
 
     def backward(self, tensors, memory, d_results):
         """Gradients of all tensors."""
-        chunks = _Chunks(tensors.inputs)
+        chunks = memory.chunks
         d_outputs = d_results.pop(0) if self.outputs else None
         x = tensors.inputs
         d_inputs = [chunks.array(x.dtype, x.shape[-1])] if x.dtype.is_floating else []
@@ -234,7 +247,7 @@ class _Loop:
 
         def chunk(k, d_states, d_inputs, d_weights):
             length = chunks.length(k)
-            z, *sequences = (array.read(k) for array in memory)
+            z, *sequences = (array.read(k) for array in memory.arrays)
             d_states, dz, d_peepholes, other_v, _ = chunks.call(
                 run,
                 (tensors.kernels, tensors.peepholes),
@@ -340,7 +353,7 @@ class _Chunks:
     def call(self, run, *arguments):
         """Call a function of one chunk, compiled where that pays."""
         function, compiled = run
-        if self.whole:
+        if self.whole or compiled is function:
             return function(*arguments)
         if self.long:
             return compiled(*arguments)

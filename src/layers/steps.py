@@ -181,7 +181,7 @@ class Steps:
         new = self.cell.equations(sites, *states)
         costly = self._costly_results()
         if keep is not None:
-            new = [tf.where(keep, n, s) for n, s in zip(new, states, strict=True)]
+            new = [_where(keep, n, s) for n, s in zip(new, states, strict=True)]
         return list(new), costly
 
     def _pull_back(self, sites, before, keep, d_states):
@@ -233,6 +233,17 @@ def _check_operations(cell, graph):
     _require(
         cell, not own, f"no weights but those of sites and peepholes, got {', '.join(own)}. {hint}"
     )
+
+
+@tf.custom_gradient
+def _where(keep, new, old):
+    """`tf.where`, whose own gradient would first find out that neither was broadcast."""
+
+    def gradient(d):
+        nothing = tf.zeros_like(d)
+        return None, tf.where(keep, d, nothing), tf.where(keep, nothing, d)
+
+    return tf.where(keep, new, old), gradient
 
 
 def start_of_sum(weight):

@@ -88,14 +88,17 @@ def test_a_peer_of_another_gradient_is_refused(kind, monkeypatch):
         measure_steps("lstm", SHAPE, False, **OPTIONS)
 
 
-def test_of_weights_the_size_of_the_gradient_is_compared():
-    outputs = (np.ones(3), np.ones(3))
-    by_x = np.ones(2)
-    peers.require_same_function(outputs, ([by_x, -np.ones(4)], [by_x, np.ones(4)]), 1e-4)
-    with pytest.raises(DifferentFunctionsError, match="The gradients by weights"):
-        peers.require_same_function(outputs, ([by_x, np.ones(4)], [by_x, 2 * np.ones(4)]), 1e-4)
+def test_gradients_by_weights_are_compared_with_their_signs():
+    outputs, by_x, ones = (np.ones(3), np.ones(3)), np.ones(2), np.ones(6)
+    negated = ones * [-1, -1, 1, 1, 1, 1]  # Keras's update gate is 1 minus ours.
+    gru, lstm = keras.layers.GRU(2, reset_after=False), keras.layers.LSTM(2)
+    peers.require_same_function(outputs, ([by_x, negated], [by_x, ones]), 1e-4, gru)
+    peers.require_same_function(outputs, ([by_x, ones], [by_x, ones]), 1e-4, lstm)
+    for ours, peer in ((ones, gru), (negated, lstm), (2 * ones, lstm)):
+        with pytest.raises(DifferentFunctionsError, match="The gradients by weights"):
+            peers.require_same_function(outputs, ([by_x, ours], [by_x, ones]), 1e-4, peer)
     with pytest.raises(DifferentFunctionsError, match="differ by nan"):
-        peers.require_same_function((np.full(3, np.nan), np.ones(3)), ([by_x], [by_x]), 1e-4)
+        peers.require_same_function((np.full(3, np.nan), np.ones(3)), ([by_x], [by_x]), 1e-4, lstm)
 
 
 def test_products_are_counted_from_the_weights():

@@ -1,5 +1,7 @@
 """Long sequences, in compiled chunks: the same function and gradients as step by step."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -201,3 +203,36 @@ def test_inference_keeps_the_outputs_alone():
 
 def test_keras_does_not_compile_the_whole_step_by_itself():
     assert not layers.GRU(UNITS).supports_jit
+
+
+@pytest.mark.parametrize("kind", ["lstm", "simple"])
+def test_a_way_back_may_be_traced_though_the_way_forward_was_not(kind):
+    layer = UNITS_OF_ALL_KINDS[kind](return_sequences=True, dtype="float64")
+    x = tf.constant(np.random.default_rng(1).normal(size=(2, LENGTHS["several"], FEATURES)))
+    layer.build(x.shape)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+        late = tf.reduce_sum(outputs[:, -1] ** 2, axis=0)
+    sources = [x, *layer.trainable_weights]
+    eager = tape.gradient(late, sources)
+    traced = tf.function(lambda: tape.gradient(late, sources))()
+    rows = tape.jacobian(late, sources)  # It is traced as well.
+    assert_close(traced, eager, 1e-12)
+    assert_close([tf.reduce_sum(row, axis=0) for row in rows], eager, 1e-12)
+
+
+def test_uncompiled_holds_for_the_thread_that_asks_for_it(monkeypatch):
+    compiled, made = [], tf.function
+    monkeypatch.setattr(
+        scan.tf, "function", lambda *a, **k: compiled.append(k.get("jit_compile")) or made(*a, **k)
+    )
+    layer, x = layers.SimpleRNN(UNITS), tf.zeros((1, LENGTHS["one chunk"], FEATURES))
+    layer.build(x.shape)
+    elsewhere = threading.Thread(target=lambda: made(layer)(x))
+    with scan.uncompiled():
+        made(lambda: layer(x))()
+        assert True not in compiled
+        elsewhere.start()
+        elsewhere.join()
+    assert compiled.count(True) == 1
