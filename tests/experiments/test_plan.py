@@ -103,7 +103,8 @@ def test_every_experiment_is_a_plan_in_every_budget():
 def test_every_experiment_says_its_question_its_command_and_its_minutes():
     for entry in experiments():
         assert entry.question.endswith("?")
-        assert entry.command == f"make experiment name={entry.name}"
+        needed = {"word_lm": " task.path=<folder of ptb.*.txt>"}.get(entry.name, "")
+        assert entry.command == f"make experiment name={entry.name}{needed}"
         assert float(entry.minutes) > 0
 
 
