@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +27,8 @@ from experiments.catalogue import CONFIGURATION
 
 _MIB = 2**20
 _WARM_UP = 2
+_PEAK = memray.FileReader.get_high_watermark_allocation_records  # in use at once, at the most
+_LEFT = memray.FileReader.get_leaked_allocation_records  # still in use after it
 # TensorFlow's own allocator takes memory in large pieces, of which one cannot see what is in use.
 _SYSTEM_ALLOCATOR = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
 
@@ -105,32 +108,19 @@ def _measure_here(unit, shape, masked, repeats, seed) -> dict:
     warm_up()
     peaks, programs = [], []
     for layer in (pair.ours, pair.peer):
-        step = training_step(layer)
-
-        def run(times, step=step):
-            for _ in range(times):
-                step(pair.x, pair.mask)
-
-        programs.append(_left_by(lambda run=run: run(_WARM_UP)))
-        peaks.append([_peak_of(lambda run=run: run(1)) for _ in range(repeats)])
+        step = partial(training_step(layer), pair.x, pair.mask)
+        programs.append(_bytes(_LEFT, step, times=_WARM_UP))
+        peaks.append([_bytes(_PEAK, step) for _ in range(repeats)])
     return {"peer": name_of_peer(pair.peer), "peaks": peaks, "programs": programs}
 
 
-def _peak_of(call: Callable[[], None]) -> int:
-    """The most bytes that were in use at once of those asked for during a call."""
-    return _counted(call, memray.FileReader.get_high_watermark_allocation_records)
-
-
-def _left_by(call: Callable[[], None]) -> int:
-    """The bytes asked for during a call and in use after it."""
-    return _counted(call, memray.FileReader.get_leaked_allocation_records)
-
-
-def _counted(call: Callable[[], None], records: Callable[..., Iterable]) -> int:
+def _bytes(records: Callable[..., Iterable], step: Callable, times: int = 1) -> int:
+    """What these records count of the memory that some steps ask for."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "allocations"
         with memray.Tracker(path):
-            call()
+            for _ in range(times):
+                step()
         with memray.FileReader(path) as reader:
             return sum(record.size for record in records(reader, merge_threads=True))
 

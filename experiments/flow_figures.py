@@ -261,8 +261,7 @@ def gate_trace(
         figure.colorbar(shown, ax=axes, label=label)
     relative = log10_norms[:steps] - log10_norms[answer]
     lowest.plot(range(steps), np.where(np.isfinite(relative), relative, np.nan), color=COLOURS[0])
-    lowest.axhline(FALLEN, color="grey", linewidth=0.8)
-    lowest.annotate("1%", (0, FALLEN), (4, 3), ("axes fraction", "data"), "offset points")
+    mark_level(lowest, FALLEN, "1%")
     lowest.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
     lowest.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
     lowest.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))

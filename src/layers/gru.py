@@ -66,16 +66,17 @@ class GRUCell(GatedCell):
         g, sigma = self.activation, self.recurrent_activation
 
         gamma_u = sigma(recurrent("u", self._seen_by_update_gate(c)))
-        gamma_r = gamma_u if self.relevance_gate == "shared" else None
-        if self.relevance_gate is True:
-            gamma_r = sigma(recurrent("r", c))
+        gamma_r = sigma(recurrent("r", c)) if self.relevance_gate is True else gamma_u
         c_tilde = g(self._candidate(recurrent, gamma_r, c))
         c = gamma_u * c_tilde + (1 - gamma_u) * c
         return (c,)
 
     def _candidate(self, recurrent, gamma_r, c):
-        """W_c [Γ_r * c<t-1>, x<t>] + b_c, or what the options make of it; Γ_r is 1 for None."""
-        if gamma_r is None:
+        """W_c [Γ_r * c<t-1>, x<t>] + b_c, or what the options make of it.
+
+        Without a relevance gate Γ_r is 1, whatever is given for it.
+        """
+        if not self.relevance_gate:
             return recurrent("c", c)
         if self.reset_after:
             return recurrent("c") + gamma_r * recurrent("m", c)
