@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from contextlib import contextmanager
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -16,9 +17,23 @@ from experiments.catalogue import CONFIGURATION
 @pytest.fixture
 def store(new_store, tmp_path, monkeypatch):
     """A store of runs in the test's own folder, and this to work in."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
+    connect(new_store(tmp_path), monkeypatch)
     monkeypatch.chdir(tmp_path)
-    tracking.connect()
+
+
+@pytest.fixture(scope="session")
+def shared_store(new_store, tmp_path_factory):
+    """Makes a context in which runs go to a store that several tests read: its folder and URI."""
+
+    @contextmanager
+    def shared():
+        folder = tmp_path_factory.mktemp("shared")
+        uri = new_store(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            connect(uri, patch)
+            yield folder, uri
+
+    return shared
 
 
 @pytest.fixture
@@ -44,6 +59,12 @@ def main(watched, monkeypatch):  # noqa: ARG001
         added.close()
     log.handlers[:] = handlers
     log.setLevel(level)
+
+
+def connect(uri, patch):
+    """Runs go to this store, until the patch is undone."""
+    patch.setenv("MLFLOW_TRACKING_URI", uri)
+    tracking.connect()
 
 
 def composed(*overrides):

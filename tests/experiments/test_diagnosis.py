@@ -16,7 +16,7 @@ from experiments.plan import make_plan
 from experiments.run import build, load_task, run
 from experiments.sweep import Sweep
 from experiments.training import compile_model
-from tests.experiments.conftest import composed
+from tests.experiments.conftest import composed, connect
 
 SMALL = [
     "budget=quick",
@@ -46,13 +46,9 @@ def configuration(*overrides):
 
 
 @pytest.fixture(scope="module")
-def swept(new_store, tmp_path_factory):
+def swept(shared_store):
     """A store with a sweep, the id of its parent run, and what its runs found."""
-    folder = tmp_path_factory.mktemp("swept")
-    with pytest.MonkeyPatch.context() as patched:
-        uri = new_store(folder)
-        patched.setenv("MLFLOW_TRACKING_URI", uri)
-        tracking.connect()
+    with shared_store() as (folder, uri):
         parent = tracking.start_sweep("flows", "flows", {})
         sweep = Sweep("flows", parent.run_id, ["cell", "seed"])
         found = {}
@@ -66,8 +62,7 @@ def swept(new_store, tmp_path_factory):
 @pytest.fixture
 def sweep(store, swept, monkeypatch):  # noqa: ARG001  (that store gives way to this one)
     """The sweep's id, and what its runs found by cell and seed."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", swept[0])
-    tracking.connect()
+    connect(swept[0], monkeypatch)
     return swept[1:]
 
 

@@ -13,7 +13,7 @@ from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
 from experiments.run import run
 from experiments.speaking import load_speaker, text_pieces
-from tests.experiments.conftest import composed
+from tests.experiments.conftest import composed, connect
 
 TINY = [
     "cell=gru",
@@ -27,13 +27,9 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, new_store):
+def trained(shared_store):
     """A store with a model of characters, one of words, and a run of another task."""
-    folder = tmp_path_factory.mktemp("trained")
-    uri = new_store(folder)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("MLFLOW_TRACKING_URI", uri)
-        tracking.connect()
+    with shared_store() as (folder, uri):
         other = ["task=adding", "task.T=6", "cell=gru", "model.units=2", "budget.epochs=1"]
         other += ["budget.train_examples=40", "budget.evaluation_examples=40"]
         runs = {
@@ -47,8 +43,7 @@ def trained(tmp_path_factory, new_store):
 @pytest.fixture
 def ids(trained, monkeypatch):
     uri, runs = trained
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    tracking.connect()
+    connect(uri, monkeypatch)
     return runs
 
 

@@ -8,24 +8,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import tracking
 from experiments import tag
 from experiments.checks import RefusedError
 from experiments.plan import make_plan
 from experiments.run import run
-from tests.experiments.conftest import composed
+from tests.experiments.conftest import composed, connect
 
 TINY = ["model.units=8", "budget.epochs=3", "training.learning_rate=0.02"]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, new_store):
+def trained(shared_store):
     """A store with a tagger of generated sentences."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patched:
-        uri = new_store(folder)
-        patched.setenv("MLFLOW_TRACKING_URI", uri)
-        tracking.connect()
+    with shared_store() as (folder, uri):
         sizes = ["budget.train_examples=400", "budget.evaluation_examples=100"]
         cfg = composed("task=names", "cell=gru", "task.distance.max=4", *TINY, *sizes)
         return uri, run(cfg, folder / "run")
@@ -33,8 +28,7 @@ def trained(tmp_path_factory, new_store):
 
 @pytest.fixture
 def result(trained, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained[0])
-    tracking.connect()
+    connect(trained[0], monkeypatch)
     return trained[1]
 
 
