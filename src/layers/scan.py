@@ -93,7 +93,11 @@ def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, t
         return tuple(results), gradient
 
     results = list(run(*tf.nest.flatten(tensors)))
-    return results.pop(0) if outputs else None, results
+    if not outputs:
+        return None, results
+    # A compiled function forgets how many steps there are, and the layer above would not know them.
+    shape = (inputs.shape[0], batch, cell.units)
+    return tf.ensure_shape(results.pop(0), shape), results
 
 
 def _once(function, arguments):

@@ -92,6 +92,18 @@ def test_known_lengths_with_and_without_outputs_or_training(length, sequences, t
     assert_close(ours(*arguments), expected(*arguments), 1e-10)
 
 
+@pytest.mark.parametrize("steps", [*LENGTHS.values(), None])
+@pytest.mark.parametrize("training", [True, False])
+def test_what_is_known_of_the_shape_stays_known(steps, training):
+    layer = layers.LSTM(UNITS, return_sequences=True)
+
+    @tf.function(input_signature=[tf.TensorSpec((BATCH, steps, FEATURES))])
+    def call(x):
+        return layer(x, training=training)
+
+    assert call.get_concrete_function().output_shapes == (BATCH, steps, UNITS)
+
+
 def test_gradient_of_a_function_traced_without_one():
     layer = layers.LSTM(UNITS, dtype="float64")
     layer.build((None, None, FEATURES))
