@@ -45,6 +45,13 @@ class Embedding(keras.layers.Embedding):
     TensorShape([2, 5, 3])
     """
 
+    @property
+    def is_one_hot(self) -> bool:
+        """Whether the vectors are the course's, with one element for each word, and stay so."""
+        return not self.trainable and isinstance(
+            self.embeddings_initializer, keras.initializers.Identity
+        )
+
     def call(self, inputs):
         if self.input_dim > LARGEST_TABLE or not isinstance(inputs, tf.Tensor):
             return super().call(inputs)

@@ -38,7 +38,8 @@ def build_language_model(
         direction: "forward"; see below.
         embedding: size of a word's vector; None for the lecture's one-hot vectors.
         dropout: share dropped in training of every e<t>, of every layer's output on its way up and
-            of what the scores are made of (Zaremba et al. 2014).
+            of what the scores are made of (Zaremba et al. 2014). Nothing of one-hot vectors, of
+            which it would take whole words.
         tied: whether the scores' weights are the embeddings, transposed (Press & Wolf 2017, "Using
             the Output Embedding to Improve Language Models"; Inan et al. 2017).
         head: "softmax", or "adaptive" (`AdaptiveSoftmax`).
@@ -118,7 +119,9 @@ class LanguageModel(keras.Model):
         self.recurrent = recurrent
         self.head = head
         self.dropout = dropout
-        self.drop = [keras.layers.Dropout(dropout) for _ in range(len(recurrent) + 1)]
+        one_hot = isinstance(embedding, Embedding) and embedding.is_one_hot
+        rates = [0.0 if one_hot else dropout, *[dropout] * len(recurrent)]
+        self.drop = [keras.layers.Dropout(rate) for rate in rates]
         self._mean_loss = keras.metrics.Mean("cross_entropy")
         self._carried = {}
         words = keras.Input((None,), dtype="int32", name="words")
@@ -216,12 +219,12 @@ class LanguageModel(keras.Model):
         """
         x, after = self.embedding(words), []
         for number, (layer, drop) in enumerate(zip(self.recurrent, self.drop, strict=False)):
-            if self.dropout:
+            if drop.rate:
                 x = drop(x, training=training)
             initial = {} if states is None else {"initial_state": states[number]}
             x, *state = layer(x, training=training, **initial)
             after.append(state)
-        return (self.drop[-1](x, training=training) if self.dropout else x), after
+        return (self.drop[-1](x, training=training) if self.drop[-1].rate else x), after
 
     def scores(self, top):
         """Scores of every word to come next, `(..., vocabulary)`, of the last layer's output."""

@@ -62,7 +62,8 @@ def build_model(
             on its way up, both directions together, and of what the scores are made of; others at
             each step, and those kept grow by 1 / (1 - dropout). Nothing is dropped on the way
             through time (Zaremba et al. 2014, "Recurrent Neural Network Regularization"); that is
-            `recurrent_dropout` of the unit, with the same elements at every step.
+            `recurrent_dropout` of the unit, with the same elements at every step. Nothing is
+            dropped of one-hot vectors either, of which it would take whole words.
         name: name of the model.
 
     Returns:
@@ -76,8 +77,9 @@ def build_model(
     """
     check_direction(direction, merge)
     inputs, x = _inputs(vocabulary_size, features, embedding)
+    one_hot = features is None and embedding is None
     for number in range(1, layers + 1):
-        if dropout:
+        if dropout and not (one_hot and number == 1):
             x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
         each = {"units": units, "return_sequences": per_step or number < layers}
         x = recurrent(unit, each, direction, merge, f"recurrent_{number}")(x)

@@ -43,6 +43,22 @@ def _one_at_a_time(model, tokens):
     return np.array(losses)
 
 
+@pytest.mark.parametrize(("embedding", "dropped"), [(5, True), (None, False)])
+def test_dropout_takes_elements_of_vectors_but_no_one_hot_word(embedding, dropped):
+    model = build_language_model(
+        layers.GRU, vocabulary_size=WORDS, units=8, embedding=embedding, dropout=0.5
+    )
+    words, seen, read = tf.constant(_tokens(40)[None]), [], model.recurrent[0].call
+
+    def call(vectors, *rest, **more):
+        seen.append(vectors)
+        return read(vectors, *rest, **more)
+
+    model.recurrent[0].call = call
+    model.read(words, training=True)
+    assert np.array_equal(seen[0], model.embedding(words)) != dropped
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_log_p_equals_that_of_the_whole_prefix_read_again(kind):
     model, tokens = _model(kind), _tokens(25)

@@ -191,6 +191,13 @@ def test_dropout_is_between_all_layers_and_new_at_every_step():
     assert not np.allclose(model(words, training=True), plain(words), atol=1e-3)
 
 
+def test_dropout_takes_no_one_hot_word():
+    model = build_model(layers.GRU, units=4, layers=2, dropout=0.5, **{**SHAPE, "embedding": None})
+    assert [layer.name for layer in model.layers[1:]] == [
+        *("embedding", "recurrent_1", "dropout_2", "recurrent_2", "dropout", "scores")
+    ]
+
+
 def test_a_small_vocabulary_is_looked_up(monkeypatch):
     shapes = []
     project = layers.Cell.project
