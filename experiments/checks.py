@@ -25,14 +25,24 @@ def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:
             override = OverridesParser.create().parse_override(argument)
         except HydraException as error:
             raise RefusedError(
-                f"{argument!r} is no override; expected key=value, or key=value,value to sweep. "
-                f"({str(error).splitlines()[0]})"
+                f"{argument!r} is no override; expected key=value, or key=value,value to sweep"
+                f"{_quoted(argument)}. ({str(error).splitlines()[0]})"
             ) from error
         if override.is_sweep_override():
             typed[override.get_key_element()] = list(override.sweep_string_iterator())
         else:
             typed[override.get_key_element()] = [override.get_value_element_as_str()]
     return typed
+
+
+def _quoted(argument):
+    """A hint for a value that has `=` in it, such as a baseline."""
+    key, _, value = argument.partition("=")
+    if "=" not in value or '"' in value:
+        return ""
+    return (
+        f". A value with = in it stands in quotes, which the shell shall leave: '{key}=\"{value}\"'"
+    )
 
 
 def check_key(key: str, defaults: DictConfig) -> None:

@@ -30,15 +30,14 @@ def forest(differences: Sequence[Difference], heading: str) -> Figure:
     for each in differences:
         if np.isfinite(each.interval.value):
             panels.setdefault(each.baseline, []).append(each)
-    heights = [len(group) + 1.2 for group in panels.values()]
-    figure = Figure(figsize=(9, 2.3 + 0.34 * sum(heights)), layout="constrained")
+    heights = [len(group) + 1.2 for group in panels.values()]  # with a line for words
+    figure = Figure(figsize=(9, 2.3 + 0.34 * (sum(heights) + len(panels))), layout="constrained")
     rows = figure.subplots(
         len(panels), 1, squeeze=False, sharex=True, height_ratios=heights or None
     )[:, 0]
     metric = differences[0].metric
     for axes, (baseline, group) in zip(rows, panels.items(), strict=True):
         _panel(axes, baseline, sorted(group, key=lambda d: -metric.merit(d.interval.value)))
-    figure.align_ylabels(rows)
     _limit(rows[-1], [d for group in panels.values() for d in group])
     only = next(iter(panels)) if len(panels) == 1 else "the baseline of its panel"
     figure.suptitle(f"How each variant's test {metric.name} differs from {only}\n{heading}")
@@ -82,10 +81,10 @@ def _panel(axes: Axes, baseline: str, group: Sequence[Difference]) -> None:
     axes.set_ylim(len(group) - 0.4, -1.4)  # The best on top, and above it room for words.
     upwards = group[0].metric.higher_is_better
     for word, to_the_right in (("better", upwards), ("worse", not upwards)):
-        said = f"   {word} than {baseline} →" if to_the_right else f"← {word} than {baseline}   "
+        said = f"   {word} →" if to_the_right else f"← {word}   "
         colour, side = _MARKERS[word][2], "left" if to_the_right else "right"
         axes.annotate(said, (0, -0.95), ha=side, va="center", fontsize="small", color=colour)
-    axes.set_ylabel(f"against {baseline}")
+    axes.set_title(f"against {baseline}", loc="left", fontsize="medium")
     axes.grid(axis="x", alpha=0.3)
 
 

@@ -47,6 +47,10 @@ REFUSED = [
     (["budget.epochs=0"], "budget.epochs: expected at least 1"),
     (["seed=1,two"], "seed: expected a whole number, such as 1; got 'two'"),
     (["seed"], "'seed' is no override; expected key=value"),
+    (
+        ["baseline=head=crf"],
+        """stands in quotes, which the shell shall leave: 'baseline="head=crf"'.""",
+    ),
     (["seed=1,2,1"], "seed: 1, 2, 1 make runs of the same name"),
     (["hydra.sweep.subdir=x"], "hydra.sweep.subdir: stays"),
     (["model.dropout=null"], "model.dropout: expected at least 0"),
