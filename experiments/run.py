@@ -112,7 +112,6 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         task = load_task(config)
         tracked.set_tags({"data_fingerprint": task.fingerprint, "counted": task.counted})
         keras.utils.clear_session()  # Or weights' names would count on from the run before.
-        keras.utils.set_random_seed(config.seed)
         model = build(config, task)
         compile_model(model, task, config.training, training_steps(task, config))
         tracked.log_metrics(
@@ -243,6 +242,8 @@ def _loaded_task(options: str) -> Task:
 def build(config: DictConfig, task: Task) -> keras.Model:
     """The model of a configuration for a loaded task, sized as `model.match` says.
 
+    It begins with the random numbers of `seed`, and what comes after goes on with them.
+
     Raises:
         ValueError: what the unit or the model refuses, and for which cell and which sizes.
     """
@@ -277,6 +278,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
         units = units_for_parameters(
             lambda size: make(unit, units=size), trainable_parameters(like)
         )
+    keras.utils.set_random_seed(config.seed)  # After the sizes tried, which drew numbers, too.
     return make(unit, units=units, name=config.cell.name)
 
 

@@ -228,6 +228,15 @@ def test_a_sweeps_runs_are_named_by_what_sets_them_apart(tmp_path):
     assert tracked(result.run_id).data.tags["variant"] == "gru units=4 match=units"
 
 
+def test_matched_by_parameters_a_unit_of_the_same_size_begins_with_the_same_weights():
+    models = []
+    for match in ("units", "parameters"):
+        config = configuration("cell=lstm", f"model.match={match}", "seed=3")
+        models.append(build(config, load_task(config)))
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_matched_by_parameters_all_units_have_about_as_many():
     counts = {}
     for cell in ("simple_rnn", "gru_simplified", "gru", "lstm"):
