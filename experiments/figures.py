@@ -123,7 +123,7 @@ def mark_level(axes: Axes, value: float, name: str, style: str = "-") -> None:
 
 def scale_of(metric: Metric | None) -> str:
     """The axis on which a metric can be read from guessing to nearly perfect."""
-    return "linear" if metric is None or metric.higher_is_better else "log"
+    return "log" if metric is not None and metric.by_ratio else "linear"
 
 
 def _standard_deviation(values: np.ndarray) -> np.ndarray:

@@ -164,7 +164,7 @@ def _columns(found: list[statistics.Difference]) -> dict[str, list]:
             "variant": each.variant,
             "baseline": each.baseline,
             "metric": each.metric.name,
-            "scale": "as it is" if each.metric.higher_is_better else "log10",
+            "scale": "log10" if each.metric.by_ratio else "as it is",
             "runs": each.runs,
             "baseline_runs": each.baseline_runs,
             **{

@@ -54,8 +54,8 @@ class Difference:
 
     Attributes:
         variant, baseline: their names.
-        metric: of the task. One that is to become small is compared by log10: its spread over the
-            seeds grows with its size.
+        metric: of the task. An error is compared by log10: its spread over the seeds grows with its
+            size.
         runs, baseline_runs: how many of each were compared.
         interval: of variant minus baseline, in shares or units of the metric, or in powers of ten;
             its p is not corrected.
@@ -144,11 +144,11 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def on_scale(metric: Metric, values: Sequence[float]) -> np.ndarray:
-    """Values of a metric as they are compared: log10 of one that is to become small.
+    """Values of a metric as they are compared: log10 of an error.
 
     An error of 0 becomes -inf.
     """
-    if metric.higher_is_better:
+    if not metric.by_ratio:
         return np.asarray(values, float)
     with np.errstate(divide="ignore"):
         return np.log10(values)
@@ -238,7 +238,7 @@ def caption(metric: Metric) -> str:
     """What the columns of `table` mean."""
     scale = (
         f"Difference: variant minus baseline, of the mean test {metric.name} over the seeds."
-        if metric.higher_is_better
+        if not metric.by_ratio
         else f"Difference: variant minus baseline, of the mean log10 of the test"
         f" {metric.name} over "
         "the seeds (its spread grows with its size); -1 is a tenth of the error."
@@ -256,7 +256,7 @@ def table(found: Sequence[Difference]) -> dict[str, list[str]]:
     groups = list(dict.fromkeys(each.baseline for each in found))
     ordered = sorted(found, key=lambda each: (groups.index(each.baseline), -_merit(each)))
     metric = ordered[0].metric
-    name = metric.name if metric.higher_is_better else f"log10 {metric.name}"
+    name = f"log10 {metric.name}" if metric.by_ratio else metric.name
     return {
         "variant": [each.variant for each in ordered],
         "baseline": [each.baseline for each in ordered],

@@ -109,8 +109,8 @@ def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
     for each in differences:  # It may not say more than the table, which corrects for other pairs.
         if {each.variant, each.baseline} == set(ranked[:2]):
             p = max(p, each.p)
-    found = values[best].mean() if metric.higher_is_better else 10 ** values[best].mean()
-    mean = "mean" if metric.higher_is_better else "geometric mean"
+    found = 10 ** values[best].mean() if metric.by_ratio else values[best].mean()
+    mean = "geometric mean" if metric.by_ratio else "mean"
     what = f"{mean} of the test {metric.name} {metric.text(found)}"
     why_not = _why_not(field, values, best, others[0])
     said = f"{field.where}{best} does best ({what}); {_compared(others[0], p, why_not)}"
@@ -173,7 +173,7 @@ def _widest(differences: Sequence[Difference]) -> str:
     """What may be there yet where no difference was shown."""
     metric = differences[0].metric
     half = max((each.interval.high - each.interval.low) / 2 for each in differences)
-    scale = metric.name if metric.higher_is_better else f"log10 {metric.name}"
+    scale = f"log10 {metric.name}" if metric.by_ratio else metric.name
     widest = "95% interval" if len(differences) == 1 else "widest 95% interval"
     return f"{widest} ±{half:.2g} in {scale}"
 

@@ -224,6 +224,7 @@ class Characters(LanguageModelling):
             higher_is_better=False,
             unit="nats a character",
             is_loss=True,
+            logarithmic=True,
         )
 
     def make_tokenizer(self, text: str) -> Tokenizer:

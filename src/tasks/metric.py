@@ -17,6 +17,8 @@ class Metric:
         share: whether its values are shares of a whole, shown in percent.
         unit: of its values, where they have one.
         is_loss: whether it is the loss, too.
+        logarithmic: whether its values are logarithms, such as nats a character, whose differences
+            say by themselves how many times as good.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Metric:
     share: bool = False
     unit: str = ""
     is_loss: bool = False
+    logarithmic: bool = False
 
     @property
     def key(self) -> str:
@@ -36,6 +39,11 @@ class Metric:
     def label(self) -> str:
         """Its name with its unit, for the axis of a figure."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def by_ratio(self) -> bool:
+        """Whether values are compared by ratio: errors, whose spread grows with their size."""
+        return not (self.higher_is_better or self.logarithmic)
 
     def merit(self, value: float) -> float:
         """The value, turned so that a better one is higher."""
@@ -50,8 +58,8 @@ class Metric:
         return self.learnt is not None and self.merit(value) >= self.merit(self.learnt)
 
     def text(self, value: float) -> str:
-        """A value as a table has it: shares to three places, others to three digits."""
-        return f"{value:.3f}" if self.share else f"{value:#.3g}"
+        """As a table has it: shares and logarithms to three places, others to three digits."""
+        return f"{value:.3f}" if self.share or self.logarithmic else f"{value:#.3g}"
 
     @property
     def learnt_text(self) -> str:

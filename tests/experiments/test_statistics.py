@@ -2,6 +2,7 @@
 
 import doctest
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,6 +175,19 @@ def test_a_table_and_a_forest_go_baseline_by_baseline():
 
 def words(axes):
     return {text.get_text().strip(" ←→"): text for text in axes.texts}
+
+
+def test_nats_a_character_are_compared_as_they_are():
+    nats = replace(MSE, name="cross-entropy", logarithmic=True)
+    runs = {
+        "lstm": group("lstm", [1.5, 1.52, 1.48], nats),
+        "gru": group("gru", [1.4, 1.41, 1.39], nats),
+    }
+    (found,) = differences(runs, against(runs, "lstm"), {})
+    assert found.interval.value == pytest.approx(-0.1)
+    assert found.flag == "better"
+    assert "difference in\ncross-entropy" in table([found])
+    assert nats.text(1.6182) == "1.618"
 
 
 @pytest.mark.parametrize("metric", [MSE, ACCURACY])
