@@ -7,7 +7,7 @@ from keras import tree
 
 from layers import Embedding
 from models.heads import AdaptiveSoftmax
-from models.stack import Unit
+from models.stack import Unit, word_vectors
 
 HEADS = ("softmax", "adaptive")
 _EXACT_STEPS = 512  # of a window in `negative_log_likelihoods`
@@ -63,10 +63,7 @@ def build_language_model(
         words = keras.layers.ReversibleEmbedding(vocabulary_size, embedding, name="embedding")
         scores = None
     else:
-        options = {"name": "embedding"}
-        if embedding is None:
-            options |= {"embeddings_initializer": "identity", "trainable": False}
-        words = Embedding(vocabulary_size, embedding or vocabulary_size, **options)
+        words = word_vectors(vocabulary_size, embedding)
         scores = (
             keras.layers.Dense(vocabulary_size, dtype="float32", name="scores")
             if head == "softmax"
@@ -219,12 +216,11 @@ class LanguageModel(keras.Model):
         """
         x, after = self.embedding(words), []
         for number, (layer, drop) in enumerate(zip(self.recurrent, self.drop, strict=False)):
-            if drop.rate:
-                x = drop(x, training=training)
+            x = drop(x, training=training)
             initial = {} if states is None else {"initial_state": states[number]}
             x, *state = layer(x, training=training, **initial)
             after.append(state)
-        return (self.drop[-1](x, training=training) if self.drop[-1].rate else x), after
+        return self.drop[-1](x, training=training), after
 
     def scores(self, top):
         """Scores of every word to come next, `(..., vocabulary)`, of the last layer's output."""

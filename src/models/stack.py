@@ -102,10 +102,14 @@ def _inputs(vocabulary_size, features, embedding):
         vectors = keras.Input((None, features), name="vectors")
         return vectors, vectors
     words = keras.Input((None,), dtype="int32", name="words")
-    options = {"mask_zero": True, "name": "embedding"}
-    if embedding is None:
+    return words, word_vectors(vocabulary_size, embedding, mask_zero=True)(words)
+
+
+def word_vectors(vocabulary_size: int, size: int | None, **options) -> Embedding:
+    """The vectors of words, of this size; for None the lecture's one-hot vectors."""
+    if size is None:
         options |= {"embeddings_initializer": "identity", "trainable": False}
-    return words, Embedding(vocabulary_size, embedding or vocabulary_size, **options)(words)
+    return Embedding(vocabulary_size, size or vocabulary_size, name="embedding", **options)
 
 
 def check_direction(direction, merge):
