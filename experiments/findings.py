@@ -78,8 +78,8 @@ class Findings:
         """What is not compared for want of runs; empty where nothing is missing."""
         if self._names and not self._by_metric:
             return (
-                f"No differences to show: of the baseline {' or '.join(self._names)}, or of what "
-                "it would be compared with, no run ended well."
+                "No differences to show: they would take runs that ended well of the baseline "
+                f"{' or '.join(self._names)} and of a variant to compare with it."
             )
         if self._absent:
             absent = " or ".join(self._absent)
