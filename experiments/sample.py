@@ -3,6 +3,7 @@
 python -m experiments.sample prompt="ROMEO:" temperature=0.8 length=500 [run=<id>]
 """
 
+import math
 import sys
 import time
 
@@ -17,7 +18,9 @@ from experiments.trained import LATEST
 _OPTIONS = {
     "run": any_text(LATEST),
     "prompt": any_text(""),
-    "temperature": Option(float, lambda value: 0 <= value < 1e6, "a number of at least 0", 1.0),
+    "temperature": Option(
+        float, lambda value: 0 <= value < math.inf, "a number of at least 0", 1.0
+    ),
     "top_k": whole(1),
     "top_p": Option(float, lambda value: 0 < value <= 1, "more than 0 and at most 1", 1.0),
     "length": whole(1, 500),
@@ -33,7 +36,7 @@ def main(arguments: list[str]) -> int:
     from tasks.vocabulary import UNKNOWN
 
     tokenizer = speaker.tokenizer
-    prompt = _prompt(tokenizer, options["prompt"])
+    prompt = tokenizer.encode_prompt(options["prompt"])
     say.print(Text(speaker.name), style="dim", soft_wrap=True)
     strange = int((prompt == UNKNOWN).sum())
     if strange:
@@ -47,15 +50,6 @@ def main(arguments: list[str]) -> int:
     rate = f", {(drawn - options['n']) / seconds:.0f} a second" if drawn > options["n"] else ""
     say.print(f"{drawn} tokens{rate}", style="dim")
     return 0
-
-
-def _prompt(tokenizer, text: str) -> np.ndarray:
-    """Its tokens. The text goes on after them, so it has no end mark yet."""
-    prompt = tokenizer.encode(text)
-    ended = text.rstrip().endswith((".", "!", "?"))
-    if tokenizer.end is not None and len(prompt) and prompt[-1] == tokenizer.end and not ended:
-        prompt = prompt[:-1]
-    return prompt
 
 
 def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> tuple[int, float]:

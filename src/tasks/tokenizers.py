@@ -1,7 +1,10 @@
 """Texts as numbers and back: by characters, or by words with `<UNK>` and `<EOS>`."""
 
 import re
+import sys
+import unicodedata
 from collections.abc import Sequence
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +14,6 @@ from tasks.vocabulary import UNKNOWN, Vocabulary
 
 LINE_END, SENTENCE_END = "\n", "<EOS>"
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
-_TOKEN = re.compile(r"\w+(?:['’.-]\w+)*|[^\w\s]")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|\n\s*\n")
 _NO_BLANK_BEFORE = re.compile(r" (?=[.,;:!?)\]}%’”])|(?<=[(\[{“‘]) ")
 
@@ -50,6 +52,10 @@ class Tokenizer:
         numbers = self._vocabulary.encode(self.tokens(text))
         numbers[numbers == PADDING] = UNKNOWN  # A text may have the word "<PAD>".
         return numbers
+
+    def encode_prompt(self, text: str) -> np.ndarray:
+        """As `encode`, of a text that goes on: a sentence that it leaves open has no `<EOS>`."""
+        return self.encode(text)
 
     def decode(self, numbers: Sequence[int]) -> str:
         """A text of these tokens, to be read."""
@@ -92,10 +98,11 @@ class CharacterTokenizer(Tokenizer):
 class WordTokenizer(Tokenizer):
     """Every word is a token, every punctuation mark one, and `<EOS>` ends each sentence.
 
-    A word is a run of letters and digits, in which single apostrophes, hyphens and full stops may
-    stand. A sentence ends with its full stop, question or exclamation mark where a blank follows,
-    at an empty line, and where the text ends. `<EOS>` stands before a text, too, as if another
-    sentence had gone before.
+    A word is a run of letters and digits with their marks (accents, the vowel signs of Devanagari),
+    in which single apostrophes, hyphens and full stops may stand; scripts that put no blanks
+    between words are to be read as characters. A sentence ends with its full stop, question or
+    exclamation mark where a blank follows, at an empty line, and where the text ends. `<EOS>`
+    stands before a text, too, as if another sentence had gone before.
 
     >>> tokenizer = WordTokenizer.of("The apple fell. Did the pear?", size=9)
     >>> tokenizer.tokens("The apple didn't fall.")
@@ -137,13 +144,17 @@ class WordTokenizer(Tokenizer):
         return cls(words, lower, tokenised)
 
     def tokens(self, text: str) -> list[str]:
+        text = unicodedata.normalize("NFC", text)  # "é" may be one sign or two.
         if self.lower:
             text = text.lower()
         if self.tokenised:
             sentences = (line.split() for line in text.splitlines())
         else:
-            sentences = (_TOKEN.findall(sentence) for sentence in _sentences(text))
+            sentences = map(_token().findall, _sentences(text))
         return [token for words in sentences if words for token in (*words, SENTENCE_END)]
+
+    def encode_prompt(self, text: str) -> np.ndarray:
+        return self.encode(f"{text} a")[:-2]  # Without that word, and the `<EOS>` after it.
 
     def decode(self, numbers: Sequence[int]) -> str:
         words = [self.vocabulary[number] for number in numbers if number != PADDING]
@@ -153,6 +164,19 @@ class WordTokenizer(Tokenizer):
 
     def to_json(self) -> dict:
         return {**super().to_json(), "lower": self.lower, "tokenised": self.tokenised}
+
+
+@cache
+def _token() -> re.Pattern:
+    """Finds words and punctuation marks.
+
+    To `re` a mark, such as a vowel sign, is no part of a word, and would cut most of Hindi apart;
+    nor are the two joiners that Persian and Hindi have within words.
+    """
+    signs = map(chr, range(sys.maxunicode + 1))
+    marks = "".join(sign for sign in signs if unicodedata.category(sign).startswith("M"))
+    letters = rf"\w+(?:[{marks}\u200c\u200d]\w*)*"
+    return re.compile(rf"{letters}(?:['’.-]{letters})*|[^\w\s]")
 
 
 def _sentences(text):

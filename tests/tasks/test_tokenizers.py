@@ -46,6 +46,37 @@ def test_an_empty_line_ends_a_sentence_and_blank_texts_have_none():
     assert len(tokenizer.encode("")) == 0
 
 
+@pytest.mark.parametrize(
+    ("tokenised", "prompt", "expected"),
+    [
+        (False, "the cat", "the cat"),
+        (False, "the cat was full.", "the cat was full . <EOS>"),
+        (False, 'he said "no."', 'he said " no . " <EOS>'),
+        (False, "A title\n\n", "a title <EOS>"),
+        (False, "", ""),
+        (True, "shares of mr.", "shares of mr."),
+        (True, "it fell\n", "it fell <EOS>"),
+        (True, "it fell\nand ", "it fell <EOS> and"),
+    ],
+)
+def test_a_prompt_ends_no_sentence_that_it_leaves_open(tokenised, prompt, expected):
+    words = " ".join(f"{prompt} {TEXT}".lower().split())
+    tokenizer = WordTokenizer.of(words, 100, tokenised=tokenised)
+    numbers = tokenizer.encode_prompt(prompt)
+    assert [tokenizer.vocabulary[number] for number in numbers] == expected.split()
+
+
+def test_marks_belong_to_their_word():
+    tokenizer = WordTokenizer.of("a b", size=9)
+    assert tokenizer.tokens("हिन्दी में।") == ["हिन्दी", "में", "।", "<EOS>"]
+    assert tokenizer.tokens("cafe\N{COMBINING ACUTE ACCENT}'s Caf\u00e9") == [
+        "caf\u00e9's",
+        "caf\u00e9",
+        "<EOS>",
+    ]
+    assert tokenizer.tokens("می\u200cخواهم") == ["می\u200cخواهم", "<EOS>"]
+
+
 def test_decoded_words_read_as_a_text():
     tokenizer = WordTokenizer.of(TEXT, size=100)
     read = tokenizer.decode(tokenizer.encode(TEXT))
