@@ -79,7 +79,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         Returns:
             `(rows,)`.
         """
-        frequent = self.cutoffs[0]
+        words, frequent = tf.cast(words, tf.int32), self.cutoffs[0]
         in_head = tf.where(words < frequent, words, 0)
         for k, (low, high) in enumerate(self.clusters):
             in_head = tf.where((words >= low) & (words < high), frequent + k, in_head)

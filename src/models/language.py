@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import tree
+from keras import ops, tree
 
 from layers import Embedding
 from models.heads import AdaptiveSoftmax
@@ -12,6 +12,10 @@ from models.stack import Unit, word_vectors
 HEADS = ("softmax", "adaptive")
 _EXACT_STEPS = 512  # of a window in `negative_log_likelihoods`
 _ROWS = 250  # read at once in `next_negative_log_likelihoods`
+_CAUSAL = (
+    "A language model predicts the next word from those before it; a layer that reads backwards "
+    "has seen that word, so its probability would be of nothing unknown."
+)
 
 
 def build_language_model(
@@ -52,9 +56,8 @@ def build_language_model(
     """
     if direction != "forward":
         raise ValueError(
-            f"`direction`: expected 'forward', got {direction!r}. A language model predicts the "
-            "next word from those before it; a layer that reads backwards has seen that word, so "
-            "its probability would be of nothing unknown. Take direction 'forward'."
+            f"`direction`: expected 'forward', got {direction!r}. {_CAUSAL} Take direction "
+            "'forward'."
         )
     if head not in HEADS:
         raise ValueError(f"`head`: expected one of {', '.join(HEADS)}, got {head!r}.")
@@ -89,6 +92,14 @@ def _check_tied(units, embedding, head):
         )
 
 
+def _check_causal(layer):
+    if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
+        raise ValueError(
+            f"`recurrent`: expected layers that read forward, got {layer.name}, a "
+            f"{type(layer).__name__} that reads backwards. {_CAUSAL}"
+        )
+
+
 @keras.saving.register_keras_serializable("unrolled")
 class LanguageModel(keras.Model):
     """P(y<t> | y<1>, ..., y<t-1>), with x<t> = y<t-1>.
@@ -106,12 +117,17 @@ class LanguageModel(keras.Model):
         head: from the last layer's output to scores; None for the embeddings themselves.
         dropout: see `build_language_model`.
 
+    Raises:
+        ValueError: for a recurrent layer that reads backwards.
+
     Attributes:
         network: the same function as a model made of inputs and outputs, on the same weights.
     """
 
     def __init__(self, embedding, recurrent, head, dropout=0.0, **options):
         super().__init__(**options)
+        for layer in recurrent:
+            _check_causal(layer)
         self.embedding = embedding
         self.recurrent = recurrent
         self.head = head
@@ -147,10 +163,14 @@ class LanguageModel(keras.Model):
         """-log P of every token given all before it, in nats, float64 `(tokens,)`.
 
         Args:
-            tokens: int32 `(tokens,)`.
+            tokens: whole numbers `(tokens,)`.
             start: the number that stands before the first.
+
+        Raises:
+            ValueError: for numbers that are none of the vocabulary's.
         """
-        before = np.concatenate([[start], tokens[:-1]]).astype("int32")
+        tokens = self._checked(tokens)
+        before = np.concatenate([self._checked([start]), tokens[:-1]])
         states, found = self.initial_states(1), []
         for begin in range(0, len(tokens), _EXACT_STEPS):
             part = slice(begin, begin + _EXACT_STEPS)
@@ -181,17 +201,30 @@ class LanguageModel(keras.Model):
         """-log P of the word after each row of words, of which each begins anew, in nats.
 
         Args:
-            words: int32 `(rows, steps)`.
-            following: int32 `(rows,)`.
+            words: whole numbers `(rows, steps)`.
+            following: whole numbers `(rows,)`.
 
         Returns:
             float64 `(rows,)`.
+
+        Raises:
+            ValueError: for numbers that are none of the vocabulary's.
         """
-        found = []
+        words, following, found = self._checked(words), self._checked(following), []
         for begin in range(0, len(words), _ROWS):
             rows = slice(begin, begin + _ROWS)
             found.append(self._next(words[rows], following[rows]).numpy())
         return np.concatenate(found).astype("float64")
+
+    def _checked(self, numbers) -> np.ndarray:
+        numbers = np.asarray(numbers)
+        size = self.vocabulary_size
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < size:
+            raise ValueError(
+                f"Expected numbers of a vocabulary of {size}, 0 to {size - 1}; got "
+                f"{numbers.min()} to {numbers.max()}."
+            )
+        return numbers.astype("int32")
 
     @tf.function
     def _next(self, words, following):
@@ -224,7 +257,9 @@ class LanguageModel(keras.Model):
 
     def scores(self, top):
         """Scores of every word to come next, `(..., vocabulary)`, of the last layer's output."""
-        return self.embedding(top, reverse=True) if self.head is None else self.head(top)
+        if self.head is not None:
+            return self.head(top)
+        return ops.cast(self.embedding(top, reverse=True), "float32")
 
     def negative_log_likelihood(self, top, following):
         """-log P of the words that follow, in nats.

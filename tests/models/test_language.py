@@ -1,5 +1,7 @@
 """A language model's probabilities, and the states it carries."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -82,9 +84,58 @@ def test_states_are_carried_over_long_texts(unit):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_that_may_come_next_has_a_probability_of_1_together(kind):
-    scores = _model(kind)(_tokens(20)[None])
-    p = np.exp(np.asarray(tf.nn.log_softmax(scores), np.float64)).sum(-1)
-    np.testing.assert_allclose(p, 1, atol=1e-5)
+    """Of all texts of two tokens, scored one by one, and of all that may follow twenty."""
+    model = _model(kind)
+    texts = np.stack(np.meshgrid(np.arange(WORDS), np.arange(WORDS)), axis=-1).reshape(-1, 2)
+    log_p = [-model.negative_log_likelihoods(text, START).sum() for text in texts]
+    assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-5)
+    before = np.tile(_tokens(20), (WORDS, 1))
+    losses = model.next_negative_log_likelihoods(before, np.arange(WORDS))
+    assert np.exp(-losses).sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        layers.SimpleRNN,
+        layers.SimplifiedGRU,
+        layers.GRU,
+        layers.LSTM,
+        layers.PeepholeLSTM,
+        layers.MinGRU,
+        layers.MinLSTM,
+    ],
+)
+def test_scores_do_not_know_the_words_to_come(unit):
+    model, words = _model("deep", unit), _tokens(20)[None]
+    other = words.copy()
+    other[0, -1] = words[0, -1] % (WORDS - 1) + 1
+    changed = np.abs(model(other) - model(words)).max(-1)[0] > 0
+    assert list(changed) == [False] * 19 + [True]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_trains_each_kind(kind):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = _model(kind)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+    batches = training_batches(Stream(np.tile(_tokens(10), 30), START), 4, 10, seed=1)
+    losses = model.fit(batches, epochs=3, shuffle=False, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert model(_tokens(3)[None]).dtype == "float32"
+
+
+@pytest.mark.parametrize("kind", ["softmax", "adaptive"])
+def test_numbers_that_the_vocabulary_lacks_are_refused(kind):
+    model = _model(kind)
+    assert len(model.negative_log_likelihoods(np.array([1, 20]), START)) == 2  # int64
+    for wrong in ([1, WORDS], [-1, 2]):
+        with pytest.raises(ValueError, match=rf"a vocabulary of {WORDS}, 0 to {WORDS - 1}; got"):
+            model.negative_log_likelihoods(np.array(wrong), START)
 
 
 def test_an_adaptive_softmax_gives_probabilities_as_they_are():
@@ -190,3 +241,14 @@ def test_tied_weights_are_the_same_weights():
 def test_what_is_no_language_model_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         build_language_model(layers.GRU, vocabulary_size=WORDS, units=8, **options)
+
+
+def _both_ways(units, name, **_):
+    inner = layers.GRU(units, return_sequences=True, return_state=True)
+    return keras.layers.Bidirectional(inner, name=name)
+
+
+@pytest.mark.parametrize("unit", [_both_ways, partial(layers.GRU, go_backwards=True)])
+def test_layers_that_read_backwards_are_refused_however_they_are_made(unit):
+    with pytest.raises(ValueError, match=r"got recurrent_1, .* has seen that word"):
+        build_language_model(unit, vocabulary_size=WORDS, units=8)
