@@ -143,25 +143,29 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
 
 
 def _try_out(plan: Plan) -> None:
-    """Load every task and build every model once, so that what is wrong is said now.
+    """Load every task, cut it up, and build every model once, so that what is wrong is said now.
 
     Raises:
         Exception: whatever a task, a unit or a model says of its options or its data.
     """
     from experiments.run import build, load_task
+    from experiments.training import training_steps
 
     for configuration in _differently_built(plan.configurations):
         with say.status(f"Preparing the data of the task {configuration.task.name} ..."):
             task = load_task(configuration)
+        training_steps(task, configuration)
         build(configuration, task)
 
 
 def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
-    """One of those that have the same task and model, as all seeds of a unit have."""
+    """One of those with the same data, cut up alike, and model, as all seeds of a unit have."""
     built = {}
     for configuration in configurations:
         resolved = OmegaConf.to_container(configuration, resolve=True)
-        built.setdefault(str([resolved[k] for k in ("task", "cell", "model")]), configuration)
+        parts = [resolved[key] for key in ("task", "cell", "model")]
+        cut = [resolved["training"][key] for key in ("batch_size", "window")]
+        built.setdefault(str([*parts, *cut]), configuration)
     return list(built.values())
 
 

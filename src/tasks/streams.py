@@ -32,8 +32,19 @@ class Stream:
         return Stream(self.tokens[:count], self.start)
 
     def windows_an_epoch(self, rows: int, steps: int) -> int:
-        """How many windows without a gap each epoch has, wherever in the text it begins."""
-        return (len(self) - (steps - 1)) // rows // steps
+        """How many windows without a gap each epoch has, wherever in the text it begins.
+
+        Raises:
+            ValueError: for a text that has none of that size.
+        """
+        windows = (len(self) - (steps - 1)) // rows // steps
+        if windows < 1:
+            raise ValueError(
+                f"The training text has {len(self)} tokens; expected "
+                f"{rows * steps + steps - 1} at least for training.batch_size={rows} streams of "
+                f"training.window={steps} steps. Make one of them smaller, or take a longer text."
+            )
+        return windows
 
     def training_windows(self, rows: int, steps: int, skip: int) -> Iterator[Window]:
         """The text from token `skip` on as `rows` streams side by side, a window after the other.
@@ -85,12 +96,6 @@ def training_batches(
         ValueError: for a text that has no window of that size.
     """
     windows = stream.windows_an_epoch(rows, steps)
-    if windows < 1:
-        raise ValueError(
-            f"The training text has {len(stream)} tokens; expected {(rows + 1) * steps} at least "
-            f"for training.batch_size={rows} streams of training.window={steps} steps. Make one of "
-            "them smaller, or take a longer text."
-        )
     epochs = count(first_epoch)  # Keras begins one more than it trains, to look at a first batch.
 
     def epoch():

@@ -173,3 +173,12 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(main, capsys):
     parent = mlflow.MlflowClient().get_run(sweep.run_id)
     assert parent.data.tags["error"] == "1 of 2 runs failed"
     assert "test/accuracy/gru learning_rate:0.001/mean" in parent.data.metrics
+
+
+def test_a_text_too_short_for_its_windows_is_refused_before_a_run_starts(main, tmp_path, capsys):
+    text = tmp_path / "short.txt"
+    text.write_text("all work and no play makes a dull text\n" * 600)
+    task = ["task=text_char", f"task.path={text}", "task.train_tokens=1000"]
+    assert main("experiment=char_lm", *task, "training.window=100", "training.batch_size=16") == 2
+    assert "has 1000 tokens; expected 1699 at least" in capsys.readouterr().err
+    assert mlflow.search_runs(search_all_experiments=True).empty
