@@ -52,8 +52,10 @@ def options_of(arguments: list[str], known: Mapping[str, Option]) -> dict[str, A
     found = {}
     for argument in arguments:
         name, equals, typed = argument.partition("=")
-        if not equals or name not in known:
+        if name not in known:
             raise RefusedError(unknown("option", name, list(known)))
+        if not equals:
+            raise RefusedError(f"{name}: expected {name}=<value>, got no value.")
         if name in found:
             raise RefusedError(f"{name}: is there twice; expected it once.")
         found[name] = _value(name, typed, known[name])

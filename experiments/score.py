@@ -19,8 +19,8 @@ BETWEEN = "|"
 _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
 _MOST_TOKENS_SHOWN = 200
 _OF_UNKNOWN = (
-    "A word read as <UNK> has the probability of all unknown words together, so a text may rank "
-    "high for having one."
+    "A word read as <UNK> has the probability of all unknown words together: where training had "
+    "many, a text may rank high for having one, and where it had none, <UNK> was never learnt."
 )
 
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     for text in texts:
         words = tokenizer.tokens(text)
         if not words:
-            raise RefusedError(f"text: expected a word at least, got {text!r}.")
+            raise RefusedError(f"text: expected something to read, got {text!r}.")
         numbers = tokenizer.encode(text)
         shown = [_shown(w, tokenizer.vocabulary[n]) for w, n in zip(words, numbers, strict=True)]
         scored.append((text, shown, score(speaker.model, numbers, tokenizer.start)))
@@ -50,13 +50,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _texts(options) -> list[str]:
-    said = texts_of(options, f'"a sentence", or several, "one{BETWEEN}another"', BETWEEN)
-    texts = [text.strip() for text in said]
+    # Blanks at either end stay: to a model of characters they are part of the text.
+    texts = texts_of(options, f'"a sentence", or several, "one{BETWEEN}another"', BETWEEN)
     if options["text"] is not None:
         return texts
-    if not any(texts):
+    texts = [text for text in texts if text.strip()]
+    if not texts:
         raise RefusedError(f"file: expected a text on each line, and {options['file']} is empty.")
-    return [text for text in texts if text]
+    return texts
 
 
 def _shown(word: str, known: str) -> str:

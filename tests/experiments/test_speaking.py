@@ -13,6 +13,7 @@ from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
 from experiments.run import run
 from experiments.speaking import load_speaker, text_pieces
+from experiments.sweep import Sweep
 from tests.experiments.conftest import composed, connect
 
 TINY = [
@@ -28,11 +29,27 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def trained(shared_store):
-    """A store with a model of characters, one of words, and a run of another task."""
+    """A store with models of characters and of words, a run of another task, and a sweep."""
     with shared_store() as (folder, uri):
         other = ["task=adding", "task.T=6", "cell=gru", "model.units=2", "budget.epochs=1"]
         other += ["budget.train_examples=40", "budget.evaluation_examples=40"]
-        runs = {
+        parent = tracking.start_sweep("e", "a good and a bad one", {})
+        sweep = Sweep("e", parent.run_id, ["training.learning_rate"])
+        rates = {"good": 0.01, "bad": 1e-6}
+        characters = [
+            composed("task=pydoc_char", *TINY, f"training.learning_rate={rate}")
+            for rate in rates.values()
+        ]
+        swept = {
+            name: run(each, folder / name, sweep).run_id
+            for name, each in zip(rates, characters, strict=True)
+        }
+        parent.finish()
+        failed = tracking.TrackedRun("e", "lost", {"model": "language"}, {}, parent.run_id)
+        failed.fail("no space left")
+        runs = swept | {
+            "sweep": parent.run_id,
+            "failed": failed.run_id,
             "other": run(composed(*other), folder / "other").run_id,
             "words": run(composed("task=pydoc_word", *TINY), folder / "words").run_id,
             "characters": run(composed("task=pydoc_char", *TINY), folder / "chars").run_id,
@@ -64,8 +81,25 @@ def test_texts_are_ranked_and_unknown_words_said_to_be_so(ids, capsys):
     out = capsys.readouterr().out
     assert "zyxt (as <UNK>)" in out
     assert "A word read as <UNK> has the probability of all unknown words" in " ".join(out.split())
-    assert "Most probable first" in out
     assert "<EOS>" in out
+    speaker = load_speaker(ids["words"])
+
+    def log_p(text):
+        tokens = speaker.tokenizer.encode(text)
+        return -speaker.model.negative_log_likelihoods(tokens, speaker.tokenizer.start).sum()
+
+    ranked = sorted(["the zyxt", "the statement"], key=log_p, reverse=True)
+    shown = out.rpartition("Most probable first")[2]
+    assert shown.index(ranked[0]) < shown.index(ranked[1])
+    assert f"{log_p(ranked[1]):.2f}" in shown
+
+
+def test_every_sign_counts_to_a_model_of_characters(ids, capsys):
+    assert score.main([f"run={ids['characters']}", "text= a\n"]) == 0
+    assert "nats, 3 tokens" in capsys.readouterr().out
+    for name, text in (("characters", "a||b"), ("words", " ")):
+        with pytest.raises(RefusedError, match=r"text: expected something to read, got '"):
+            score.main([f"run={ids[name]}", f"text={text}"])
 
 
 def test_what_looks_like_markup_is_text(ids, capsys):
@@ -89,8 +123,10 @@ def test_a_text_goes_on_from_its_prompt_the_same_for_the_same_seed(ids, capsys):
         assert sample.main(arguments) == 0
         said.append(capsys.readouterr().out.split("\n", 1)[1].rpartition("30 tokens")[0])
     assert said[0] == said[1] != said[2]
-    assert said[0].startswith("The ")
-    assert len(said[0].strip("\n")) == 34 or "\n" in said[0][4:]
+    speaker = load_speaker(ids["characters"])
+    prompt = speaker.tokenizer.encode("The ")
+    drawn = text_pieces(speaker.model, speaker.tokenizer, prompt, length=30, seed=1)
+    assert said[0] == f"The {''.join(drawn)}\n"
 
 
 @pytest.mark.parametrize("prompt", ["", "\N{SNOWMAN}", "x" * 10_000])
@@ -119,6 +155,8 @@ def test_the_latest_model_is_taken_unless_one_is_named(ids):
 def test_each_epoch_leaves_a_sample(ids):
     artifacts = mlflow.MlflowClient().list_artifacts(ids["characters"], "samples")
     assert [each.path for each in artifacts] == ["samples/epoch_001.txt"]
+    written = mlflow.artifacts.load_text(f"runs:/{ids['characters']}/samples/epoch_001.txt")
+    assert len(written.strip()) > 50
 
 
 @pytest.mark.parametrize(
@@ -130,6 +168,8 @@ def test_each_epoch_leaves_a_sample(ids):
         (score, ["txt=a"], r"no option 'txt'. Did you mean text\?"),
         (sample, ["temperature=-1"], "temperature: expected a number of at least 0, got '-1'"),
         (sample, ["temperature=warm"], "got 'warm'"),
+        (sample, ["temperature=inf"], "got 'inf'"),
+        (sample, ["prompt"], "prompt: expected prompt=<value>, got no value"),
         (sample, ["top_k=0"], "top_k: expected a whole number of at least 1"),
         (sample, ["top_p=0"], "top_p: expected more than 0 and at most 1"),
         (sample, ["length=0"], "length"),
@@ -142,11 +182,17 @@ def test_bad_input_is_refused_before_anything_is_loaded(program, arguments, mess
         program.main(arguments)
 
 
+def test_of_a_sweep_the_best_in_validation_is_asked(ids):
+    assert ids["good"] in load_speaker(ids["sweep"]).name
+
+
 def test_runs_that_are_no_language_model_are_refused(ids):
     with pytest.raises(RefusedError, match=r"no run 'nonsense'"):
         load_speaker("nonsense")
     with pytest.raises(RefusedError, match=r"expected a language model, and .* learnt adding"):
         load_speaker(ids["other"])
+    with pytest.raises(RefusedError, match=r"'lost' is FAILED and has left no model. no space"):
+        load_speaker(ids["failed"])
 
 
 def test_a_run_without_its_files_is_refused(ids, monkeypatch):

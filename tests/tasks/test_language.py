@@ -2,10 +2,14 @@ import math
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import layers
 from experiments.run import load_task
+from models import build_language_model
 from tasks.corpora import pydoc
 from tasks.language import Characters, Words
 from tasks.task import MissingDataError
@@ -89,6 +93,25 @@ def test_bits_per_character_are_of_the_tokens_that_a_cap_leaves():
     whole.load()
     capped, all_ = (each.evaluate(_AllAlike()).metrics for each in (task, whole))
     assert capped["bits_per_character"] == pytest.approx(all_["bits_per_character"])
+
+
+def test_perplexity_is_that_of_a_loop_over_the_whole_test_text_a_word_at_a_time():
+    task = Words(vocabulary_size=40, evaluation_tokens=1500)
+    task.load()
+    keras.utils.set_random_seed(1)
+    model = build_language_model(
+        layers.LSTM, vocabulary_size=task.classes, units=8, embedding=8, tied=True
+    )
+    read = tf.function(model.read)
+    states, before, product = model.initial_states(1), task.test.start, 0.0
+    for token in task.test.tokens:
+        top, states = read(tf.constant([[before]]), states)
+        p = tf.nn.softmax(tf.cast(model.scores(top)[0, 0], tf.float64))
+        product += math.log(p[token])
+        before = token
+    found = task.evaluate(model).metrics
+    assert len(task.test) == 1500
+    assert found["perplexity"] == pytest.approx(math.exp(-product / 1500), rel=1e-5)
 
 
 class _Diverged:
