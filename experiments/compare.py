@@ -19,14 +19,11 @@ from experiments.statistics import metric_of
 from experiments.sweep import parts
 from experiments.tables import as_markdown
 from experiments.terminal import QUICK, say, show_table
+from tasks.context import ENOUGH, KEPT
 from tasks.metric import Metric
 
 _NORM = "gradient_norm/all"
-_CAPTION = (
-    "Mean ± standard deviation over the seeds, which decide initial weights and which training "
-    "example comes when. s/epoch: median, validation included. To ...: training examples, in "
-    "thousands, seen until the validation split got there."
-)
+_CONTEXT = "context\nused"
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def compare(run_id: str, baselines: list[str] | None = None) -> None:
     if variants or exploded:
         heading = _heading(sweep)
         columns = _columns(variants, exploded)
-        caption = f"{_CAPTION} {flow_comparison.caption(columns)}".rstrip()
+        caption = _caption(columns)
         show_table(columns, heading, caption)
         findings = Findings(sweep, {v.name: v.runs for v in variants}, heading)
         findings.show()
@@ -162,10 +159,31 @@ def _columns(variants: list[Variant], exploded: Mapping[str, int]) -> dict[str, 
     return {name: [row.get(name, "") for row in rows] for name in names}
 
 
+def _caption(columns: Mapping[str, list[str]]) -> str:
+    """What the columns that are there mean."""
+    sentences = [
+        "Mean ± standard deviation over the seeds, which decide initial weights and which training "
+        "example comes when. s/epoch: median, validation included."
+    ]
+    learnt = [name for name in columns if name.startswith("to ")]
+    if learnt:
+        sentences.append(
+            f"{' and '.join(learnt).capitalize()}: training examples, in thousands, seen until the "
+            "validation split got there."
+        )
+    sentences.append(flow_comparison.caption(columns))
+    if _CONTEXT in columns:
+        sentences.append(
+            f"Context used: with how many tokens, of {', '.join(map(str, KEPT))}, the test loss of "
+            f"a run is within {ENOUGH:.0%} of that with {KEPT[-1]}."
+        )
+    return " ".join(filter(None, sentences))
+
+
 def _context(variant: Variant) -> dict[str, str]:
     """How many tokens of context a language model makes use of, where that was measured."""
     enough = variant.last("test/context")
-    return {"context\nused": ", ".join(f"{tokens:.0f}" for tokens in enough)} if len(enough) else {}
+    return {_CONTEXT: ", ".join(f"{tokens:.0f}" for tokens in enough)} if len(enough) else {}
 
 
 def _mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:

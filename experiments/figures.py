@@ -10,7 +10,7 @@ matplotlib.use("Agg")  # Figures go to files; a display is neither needed nor lo
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from tasks.metric import Metric
 from tasks.task import Confusion
@@ -63,6 +63,7 @@ def with_bands(
 
     What guessing reaches is a line of its own. Shares are shown in percent; a metric that is to
     become small is on a logarithmic axis, where the band ends at the lowest run at the latest.
+    Points of which each is at least twice the one before, as 1, 2, 5, 10, stand about evenly.
 
     Args:
         curves: one a variant, all of metrics of one name or all of none.
@@ -87,11 +88,22 @@ def with_bands(
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
     if metric is not None and metric.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    if all(float(x).is_integer() for curve in curves for x in curve.x):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _scale_x(axes, np.unique(np.concatenate([curve.x for curve in curves])))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def _scale_x(axes: Axes, points: np.ndarray) -> None:
+    positive = points[points > 0]
+    if len(positive) > 3 and (positive[1:] >= 2 * positive[:-1]).all():
+        first, last = positive[0], positive[-1]
+        axes.set_xscale("symlog", linthresh=first, linscale=0.4)  # Which has room for a 0.
+        axes.set_xlim(-first / 4 if points[0] == 0 else first * 0.85, last * 1.2)
+        axes.set_xticks(points, [f"{point:g}" for point in points], minor=False)
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif (points == points.round()).all():
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def confusion_matrix(name: str, confusion: Confusion) -> Figure:

@@ -45,8 +45,8 @@ class Findings:
     def show(self) -> None:
         """On the terminal."""
         for group in self._by_metric.values():
-            show_table(statistics.table(group), "Differences from the baseline")
-            say.print(statistics.caption(group[0].metric) + "\n")
+            caption = statistics.caption(group[0].metric)
+            show_table(statistics.table(group), "Differences from the baseline", caption)
         if self._missing:
             say.print(self._missing)
         for sentence in self.verdict:
@@ -104,8 +104,8 @@ class Searched:
         """On the terminal, and on the parent run; its page says so until there is more to say."""
         if not self._choices:
             return
-        show_table(search.table(self._choices, self._key), self._title)
-        say.print(search.caption(self._choices, self._key))
+        caption = search.caption(self._choices, self._key)
+        show_table(search.table(self._choices, self._key), self._title, caption)
         for sentence in search.sentences(self._choices, self._key, self._seeds):
             say.print(sentence)
         writer.log_table(search.as_columns(self._choices, self._key), "search.json")

@@ -32,20 +32,17 @@ def _width(head: str, cells: Sequence[str]) -> int:
     return max(map(len, [*head.split("\n"), *cells])) + _BETWEEN
 
 
-def as_rich(
-    columns: Columns, title: str | None, caption: str | None = None, names: int = 1
-) -> Table:
+def as_rich(columns: Columns, title: str | None, names: int = 1) -> Table:
     """A table for the terminal.
 
     Args:
         columns: the cells of each.
         title: what stands above.
-        caption: what stands below.
         names: how many of the first columns hold names. Where the terminal is narrow these give
             way; no figure is cut.
     """
     padding = (0, _BETWEEN - 1, 0, 0)  # The box has one blank more.
-    table = Table(title=title, caption=caption, box=SIMPLE_HEAVY, padding=padding)
+    table = Table(title=title, box=SIMPLE_HEAVY, padding=padding)
     for number, (name, cells) in enumerate(columns.items()):
         if number < names:
             table.add_column(name, overflow="fold")

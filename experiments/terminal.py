@@ -25,12 +25,18 @@ QUICK = "budget=quick: this shows that it works, and nothing else."
 def show_table(
     columns: Columns, title: str | None, caption: str | None = None, names: int = 1
 ) -> None:
-    """Print a table, in parts where it is too wide; see `tables.as_rich` for the arguments."""
+    """Print a table, in parts where it is too wide.
+
+    Args:
+        columns, title, names: see `tables.as_rich`.
+        caption: what stands below, as wide as the terminal.
+    """
     parts = blocks(columns, names, say.width)
     for part in parts:
         above = title if part is parts[0] else None
-        below = caption if part is parts[-1] else None
-        say.print(as_rich(part, above, below, names))
+        say.print(as_rich(part, above, names))
+    if caption:
+        say.print(Text(f"{caption}\n"))
 
 
 @contextlib.contextmanager

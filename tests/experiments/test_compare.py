@@ -5,9 +5,11 @@ import json
 
 import matplotlib.image
 import mlflow
+import numpy as np
 import pytest
 
 import tracking
+from experiments import figures
 from experiments.compare import compare, main
 from tasks.metric import accuracy, cross_entropy, mean_squared_error
 
@@ -73,7 +75,40 @@ def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(c
         *("learning_by_examples_seen.png", "learning_by_seconds.png"),
         "MSE_by_lag_in_steps.png",
     }
-    assert "test MSE" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "test MSE" in shown
+    assert "To 0.01: training examples, in thousands, seen until the validation split got" in shown
+    assert "Context used" not in shown
+
+
+def test_a_table_says_how_far_back_language_models_look(capsys):
+    metric = dataclasses.replace(cross_entropy(guessing=3.0, learnt=0.1), learnt=None)
+    parent = tracking.start_sweep("e", "context", {})
+    for seed, context in ((1, 20), (2, 50)):
+        keep_run(parent, "gru", seed, metric, [2.0, 1.5], 1.5, {})
+        [run] = (
+            run for run in tracking.read_sweep(parent.run_id).runs if run.name == f"gru {seed}"
+        )
+        tracking.RunWriter(run.run_id).log_metrics({"test/context": context})
+    compare(parent.run_id)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "20, 50" in shown
+    assert "Context used: with how many tokens, of 1, 2, 5, 10, 20, 50, 100, 200," in shown
+    assert "To " not in shown
+
+
+def test_points_of_doubling_distance_stand_evenly():
+    values = np.array([[3.0, 2.0, 1.5, 1.4, 1.3]])
+    even = figures.with_bands(
+        [figures.Curve("gru", np.array([0, 2, 5, 10, 20]), values)], "", "", ""
+    )
+    axes = even.axes[0]
+    shown = [axes.transData.transform((x, 1))[0] for x in (2, 5, 10, 20)]
+    gaps = np.diff(shown)
+    assert gaps.max() < 1.6 * gaps.min()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "2", "5", "10", "20"]
+    plain = figures.with_bands([figures.Curve("gru", np.arange(1, 6), values)], "", "", "")
+    assert plain.axes[0].get_xscale() == "linear"
 
 
 def test_where_high_is_good_it_is_the_other_way_round():
