@@ -58,8 +58,15 @@ class Metric:
         return self.learnt is not None and self.merit(value) >= self.merit(self.learnt)
 
     def text(self, value: float) -> str:
-        """As a table has it: shares and logarithms to three places, others to three digits."""
-        return f"{value:.3f}" if self.share or self.logarithmic else f"{value:#.3g}"
+        """As a table has it: shares and logarithms to three places, others to three digits.
+
+        From 100 to 10,000, where perplexities are, it is a tenth.
+        """
+        if self.share or self.logarithmic:
+            return f"{value:.3f}"
+        if 100 <= value < 10_000:
+            return f"{value:.1f}"
+        return f"{value:#.3g}".removesuffix(".")
 
     @property
     def learnt_text(self) -> str:

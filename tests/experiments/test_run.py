@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import experiments.run
-import layers  # noqa: F401  (loading a model needs its layers)
+import layers
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.run import build, load_task, run
@@ -107,6 +107,20 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert not np.allclose(losses[0], losses[2], rtol=1e-3)
+
+
+@pytest.mark.parametrize("unit", ["simple_rnn", "gru", "lstm"])
+def test_a_layer_of_keras_s_own_stands_for_ours_in_a_whole_run(unit, tmp_path):
+    config = configuration(f"cell=keras_{unit}", "diagnostics=gradients")
+    result = run(config, tmp_path / "run")
+    task, theirs = load_task(config), keras.saving.load_model(result.model_file)
+    ours = build(configuration(f"cell={unit}"), task)
+    for layer, other in zip(ours.layers, theirs.layers, strict=True):
+        is_unit = isinstance(layer, layers.Recurrent)
+        layer.set_weights((layers.from_keras(other) if is_unit else other).get_weights())
+    assert isinstance(ours.layers[-2], layers.Recurrent)
+    words = task.validation.inputs
+    np.testing.assert_allclose(ours(words), theirs(words), atol=1e-5)
 
 
 def test_the_best_epoch_on_validation_is_the_one_kept(tmp_path):

@@ -17,10 +17,9 @@ def _read(path):
     return getattr(layers, name), options
 
 
-VARIANTS = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
-
-
-"""Every file of conf/cell."""
+PATHS = [path for path in sorted(FOLDER.glob("*.yaml")) if not path.stem.startswith("keras_")]
+VARIANTS = {path.stem: _read(path) for path in PATHS}
+"""Every file of conf/cell but those of Keras's own layers."""
 
 COMBINED = {
     "without bias": (layers.GRU, {"use_bias": False}),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tasks.agreement import Agreement
-from tasks.metric import accuracy, cross_entropy, mean_squared_error
+from tasks.metric import Metric, accuracy, cross_entropy, mean_squared_error
 from tasks.task import Report, Task
 
 ACCURACY = accuracy(classes=4, learnt=0.9)
@@ -28,6 +28,10 @@ def test_values_are_written_to_be_told_apart():
     assert [ACCURACY.text(value) for value in (0.5, 0.98765)] == ["0.500", "0.988"]
     assert [MSE.text(value) for value in (1 / 6, 0.0027, 0.00012345)] == [
         *("0.167", "0.00270", "0.000123")
+    ]
+    perplexity = Metric("perplexity", 600.0, None, higher_is_better=False)
+    assert [perplexity.text(value) for value in (102.63, 99.96, 8.12345, 1234.5, 2e8)] == [
+        *("102.6", "100", "8.12", "1234.5", "2.00e+08")
     ]
     assert (ACCURACY.learnt_text, MSE.learnt_text) == ("90%", "0.01")
 
