@@ -248,13 +248,14 @@ class _Loop:
         weights = [*tensors.outer, *tensors.kernels, *tensors.peepholes]
         d_weights = [None if chunks.single else start_of_sum(weight) for weight in weights]
         run = self._run(self.steps.back)
+        transposed = [tf.transpose(kernel) for kernel in tensors.kernels]
 
         def chunk(k, d_states, d_inputs, d_weights):
             length = chunks.length(k)
             z, *sequences = (array.read(k) for array in memory.arrays)
             d_states, dz, d_peepholes, other_v, _ = chunks.call(
                 run,
-                (tensors.kernels, tensors.peepholes),
+                (transposed, tensors.peepholes),
                 self.kept,
                 length,
                 z,

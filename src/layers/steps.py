@@ -138,7 +138,8 @@ class Steps:
         """From the gradients of the last states to those of the first.
 
         Args:
-            weights, kept, length, mask: as for `forward`.
+            weights: as for `forward`, the kernels transposed: else it were done at every step.
+            kept, length, mask: as for `forward`.
             z, sequences: what `forward` kept.
             d_outputs: gradient of the first state of every step, `(steps, batch, units)`, or None.
             d_states: gradients of the last states.
@@ -304,7 +305,7 @@ class _StoredSites(_Sites):
         @tf.custom_gradient
         def stored(v, z):  # noqa: ARG001  (z was computed from v on the way forward)
             def gradient(dz):
-                return tf.matmul(dz, self.kernels[number], transpose_b=True), dz
+                return tf.matmul(dz, self.kernels[number]), dz
 
             return tf.identity(z), gradient
 

@@ -118,7 +118,8 @@ def test_a_decoder_starts_from_its_encoders_states_and_teaches_it(unit, in_keras
 
     found = results(model)
     for ours, theirs in zip(found, results(reference), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        largest = np.abs(theirs).max()  # Gradients of 60 are sums in another order.
+        np.testing.assert_allclose(ours, theirs, atol=1e-6 * max(10, largest))
     assert all(np.any(gradient) for gradient in found[-2:])
 
 
