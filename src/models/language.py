@@ -51,8 +51,9 @@ def build_language_model(
         name: name of the model.
 
     Raises:
-        ValueError: for a direction other than forward; an unknown head; tied weights where the
-            embedding is not of the size of the units, or with an adaptive softmax.
+        ValueError: for a direction other than forward, or a unit that reads backwards; an unknown
+            head; tied weights where the embedding is not of the size of the units, or with an
+            adaptive softmax.
     """
     if direction != "forward":
         raise ValueError(
