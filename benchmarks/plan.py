@@ -36,7 +36,9 @@ def make_plan(arguments: list[str]) -> DictConfig:
             config = compose("benchmark", arguments)
         except (HydraException, OmegaConfBaseException) as error:
             raise RefusedError(str(error).strip()) from error
+    # Keras's own layers are peers here.
     cells = sorted(path.stem for path in (CONFIGURATION / "cell").glob("*.yaml"))
+    cells = [cell for cell in cells if not cell.startswith("keras_")]
     for key, known in _NAMES.items():
         _check_names(key, OmegaConf.select(config, key), known or cells)
     check_limits(config, _LIMITS)

@@ -130,11 +130,15 @@ def _lineage(unit: str) -> tuple:
     """The class of a unit's cell and those that it inherits from, the nearest first.
 
     Layers do not inherit from one another: `layers.PeepholeLSTM` is a family with `layers.LSTM` by
-    its cell. A unit that is no longer there is only like itself.
+    its cell. A layer of Keras's is of the family of ours that stands for it. A unit that is no
+    longer there is only like itself.
     """
     module, _, name = unit.rpartition(".")
     try:  # Not by `hydra.utils.get_class`: it prints what it does not find.
         made = getattr(import_module(module), name)
+        units = (each for each in vars(import_module("layers")).values() if isinstance(each, type))
+        ours = (each for each in units if vars(each).get("in_place_of") is made)
+        made = next(ours, made)
         return getattr(made, "cell_class", made).__mro__
     except (ImportError, AttributeError, ValueError):  # ValueError: there is no dot in it.
         return (unit,)

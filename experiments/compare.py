@@ -174,8 +174,9 @@ def _caption(columns: Mapping[str, list[str]]) -> str:
     sentences.append(flow_comparison.caption(columns))
     if _CONTEXT in columns:
         sentences.append(
-            f"Context used: with how many tokens, of {', '.join(map(str, KEPT))}, the test loss of "
-            f"a run is within {ENOUGH:.0%} of that with {KEPT[-1]}."
+            f"Context used, a number a run: the fewest tokens, of {', '.join(map(str, KEPT))}, "
+            "with which the loss at some places of the test, read from states of zero, is within "
+            f"{ENOUGH:.0%} of that with {KEPT[-1]}."
         )
     return " ".join(filter(None, sentences))
 

@@ -96,7 +96,7 @@ def with_bands(
 
 def _scale_x(axes: Axes, points: np.ndarray) -> None:
     positive = points[points > 0]
-    if len(positive) > 3 and (positive[1:] >= 2 * positive[:-1]).all():
+    if len(positive) > 3 and points[0] >= 0 and (positive[1:] >= 2 * positive[:-1]).all():
         first, last = positive[0], positive[-1]
         axes.set_xscale("symlog", linthresh=first, linscale=0.4)  # Which has room for a 0.
         axes.set_xlim(-first / 4 if points[0] == 0 else first * 0.85, last * 1.2)

@@ -220,10 +220,13 @@ class LanguageModel(keras.Model):
     def _checked(self, numbers) -> np.ndarray:
         numbers = np.asarray(numbers)
         size = self.vocabulary_size
-        if numbers.size and not 0 <= numbers.min() <= numbers.max() < size:
+        if numbers.size and not (
+            0 <= numbers.min() <= numbers.max() < size
+            and (numbers == numbers.astype("int32")).all()
+        ):
             raise ValueError(
-                f"Expected numbers of a vocabulary of {size}, 0 to {size - 1}; got "
-                f"{numbers.min()} to {numbers.max()}."
+                f"Expected whole numbers of a vocabulary of {size}, 0 to {size - 1}; got "
+                f"{numbers.min()} to {numbers.max()}, of type {numbers.dtype}."
             )
         return numbers.astype("int32")
 

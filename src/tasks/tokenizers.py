@@ -144,9 +144,9 @@ class WordTokenizer(Tokenizer):
         return cls(words, lower, tokenised)
 
     def tokens(self, text: str) -> list[str]:
-        text = unicodedata.normalize("NFC", text)  # "é" may be one sign or two.
         if self.lower:
             text = text.lower()
+        text = unicodedata.normalize("NFC", text)  # "é" may be one sign or two.
         if self.tokenised:
             sentences = (line.split() for line in text.splitlines())
         else:

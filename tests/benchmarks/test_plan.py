@@ -29,6 +29,7 @@ REFUSED = [
     (["repeats=0"], "repeats: expected at least 1, got 0"),
     (["repeats=true"], "repeats: expected at least 1, got True"),
     (["repeats=many"], "repeats: expected at least 1, got 'many'"),
+    (["units=[keras_lstm]"], "There is no .*'keras_lstm'"),
     (["tolerance=0"], "tolerance: expected more than 0"),
     (["masks=[1]"], "masks: expected a list of different values of true and false"),
     (["shapes=[]"], "shapes: expected a list of different shapes, each {batch: .., steps: .."),

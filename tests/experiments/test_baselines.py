@@ -49,6 +49,12 @@ def test_the_nearest_of_a_family_wins_in_either_direction():
     assert compared_with(["gru", "lstm_peephole_gers"], UNITS)["lstm"] == "lstm_peephole_gers"
 
 
+def test_keras_s_own_layers_are_of_the_family_of_ours():
+    keras_s = {"keras_lstm": "keras.layers.LSTM", "keras_gru": "keras.layers.GRU"}
+    found = compared_with(["lstm", "gru"], UNITS | keras_s)
+    assert (found["keras_lstm"], found["keras_gru"]) == ("lstm", "gru")
+
+
 def test_each_length_keeps_its_own_baselines():
     units = {f"{name} T={T}": unit for name, unit in UNITS.items() for T in (5, 9)}
     found = compared_with(["lstm", "gru"], units)

@@ -93,7 +93,7 @@ def test_a_table_says_how_far_back_language_models_look(capsys):
     compare(parent.run_id)
     shown = " ".join(capsys.readouterr().out.split())
     assert "20, 50" in shown
-    assert "Context used: with how many tokens, of 1, 2, 5, 10, 20, 50, 100, 200," in shown
+    assert "the fewest tokens, of 1, 2, 5, 10, 20, 50, 100, 200," in shown
     assert "To " not in shown
 
 

@@ -97,6 +97,8 @@ def test_texts_are_ranked_and_unknown_words_said_to_be_so(ids, capsys):
 def test_every_sign_counts_to_a_model_of_characters(ids, capsys):
     assert score.main([f"run={ids['characters']}", "text= a\n"]) == 0
     assert "nats, 3 tokens" in capsys.readouterr().out
+    assert score.main([f"run={ids['characters']}", "text= a | b "]) == 0
+    assert capsys.readouterr().out.count("nats, 2 tokens") == 2
     for name, text in (("characters", "a||b"), ("words", " ")):
         with pytest.raises(RefusedError, match=r"text: expected something to read, got '"):
             score.main([f"run={ids[name]}", f"text={text}"])

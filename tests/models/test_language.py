@@ -133,7 +133,7 @@ def test_half_precision_trains_each_kind(kind):
 def test_numbers_that_the_vocabulary_lacks_are_refused(kind):
     model = _model(kind)
     assert len(model.negative_log_likelihoods(np.array([1, 20]), START)) == 2  # int64
-    for wrong in ([1, WORDS], [-1, 2]):
+    for wrong in ([1, WORDS], [-1, 2], [1.5, 2]):
         with pytest.raises(ValueError, match=rf"a vocabulary of {WORDS}, 0 to {WORDS - 1}; got"):
             model.negative_log_likelihoods(np.array(wrong), START)
 

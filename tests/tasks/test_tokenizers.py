@@ -74,6 +74,7 @@ def test_marks_belong_to_their_word():
         "caf\u00e9",
         "<EOS>",
     ]
+    assert tokenizer.tokens("J\N{COMBINING CARON}") == tokenizer.tokens("\u01f0")
     assert tokenizer.tokens("می\u200cخواهم") == ["می\u200cخواهم", "<EOS>"]
 
 
