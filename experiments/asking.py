@@ -1,6 +1,7 @@
 """What is typed behind a program that asks a trained model: names, values, and what is refused."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def texts_of(options: Mapping[str, Any], text: str, between: str | None = None) 
     Args:
         options: of `options_of`.
         text: what a text may be, for people: '"a sentence"'.
-        between: what separates several texts of one command line; None for line ends alone.
+        between: what separates several texts of one command line, with the blanks beside it; None
+            for line ends alone.
 
     Raises:
         RefusedError: if both are there or none, or the file cannot be read or is not UTF-8.
@@ -101,7 +103,7 @@ def texts_of(options: Mapping[str, Any], text: str, between: str | None = None) 
             + ("neither." if said is None else "both text and file.")
         )
     if said is not None:
-        return said.split(between) if between else _lines(said) or [""]
+        return re.split(rf"\s*{re.escape(between)}\s*", said) if between else _lines(said) or [""]
     try:
         return _lines(Path(path).expanduser().read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:

@@ -136,9 +136,7 @@ def _lineage(unit: str) -> tuple:
     module, _, name = unit.rpartition(".")
     try:  # Not by `hydra.utils.get_class`: it prints what it does not find.
         made = getattr(import_module(module), name)
-        units = (each for each in vars(import_module("layers")).values() if isinstance(each, type))
-        ours = (each for each in units if vars(each).get("in_place_of") is made)
-        made = next(ours, made)
+        made = import_module("layers.conversion").IN_PLACE_OF.get(made, made)
         return getattr(made, "cell_class", made).__mro__
     except (ImportError, AttributeError, ValueError):  # ValueError: there is no dot in it.
         return (unit,)

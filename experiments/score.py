@@ -50,12 +50,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _texts(options) -> list[str]:
-    # Blanks at either end stay: to a model of characters they are part of the text. Those beside
-    # what stands between texts are not.
+    # Blanks at either end stay: to a model of characters they are part of the text.
     texts = texts_of(options, f'"a sentence", or several, "one{BETWEEN}another"', BETWEEN)
     if options["text"] is not None:
-        starts = [texts[0], *(text.lstrip() for text in texts[1:])]
-        return [*(text.rstrip() for text in starts[:-1]), starts[-1]]
+        return texts
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise RefusedError(f"file: expected a text on each line, and {options['file']} is empty.")

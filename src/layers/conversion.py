@@ -8,7 +8,8 @@ from layers.gru import GRU
 from layers.lstm import LSTM
 from layers.simple_rnn import SimpleRNN
 
-_PAIRS = tuple((ours.in_place_of, ours) for ours in (LSTM, GRU, SimpleRNN))
+IN_PLACE_OF = {ours.in_place_of: ours for ours in (LSTM, GRU, SimpleRNN)}
+"""By layer of Keras's the one of ours that computes the same."""
 
 
 def from_keras(layer):
@@ -30,7 +31,7 @@ def from_keras(layer):
     >>> float(ops.max(ops.abs(from_keras(theirs)(x) - y))) < 1e-6
     True
     """
-    kind = _counterpart(layer, dict(_PAIRS))
+    kind = _counterpart(layer, IN_PLACE_OF)
     config = {**layer.get_config(), "seed": layer.cell.seed}  # Keras's SimpleRNN leaves it out.
     if kind is not SimpleRNN:
         config["implementation"] = layer.cell.implementation
@@ -51,7 +52,7 @@ def to_keras(layer):
         TypeError: for a layer of another kind.
         ValueError: for a layer that is not built, or a variant that Keras has not.
     """
-    kind = _counterpart(layer, {ours: theirs for theirs, ours in _PAIRS})
+    kind = _counterpart(layer, {ours: theirs for theirs, ours in IN_PLACE_OF.items()})
     config = layer.get_config()
     known = {*kind(1).get_config(), "implementation", "seed"}
     plain = type(layer)(1).get_config()

@@ -138,7 +138,7 @@ class Steps:
         """From the gradients of the last states to those of the first.
 
         Args:
-            weights: as for `forward`, the kernels transposed: else it were done at every step.
+            weights: as for `forward`, the kernels transposed: XLA would do it at every step.
             kept, length, mask: as for `forward`.
             z, sequences: what `forward` kept.
             d_outputs: gradient of the first state of every step, `(steps, batch, units)`, or None.
