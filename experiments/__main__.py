@@ -4,7 +4,6 @@ Checks what is asked for, runs the sweep through Hydra, and compares its runs. O
 Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra as it is.
 """
 
-import json
 import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -50,7 +49,14 @@ def _resume(run_id: str | None = None) -> int:
     """Go on with a sweep that did not end: with its runs that did not, from their last epochs."""
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import experiments.run  # noqa: F401
-    from tracking import NoSuchRunError, connect, fail_abandoned_runs, latest_sweep, read_sweep
+    from tracking import (
+        NoSuchRunError,
+        UnreadableRecordError,
+        connect,
+        fail_abandoned_runs,
+        latest_sweep,
+        read_sweep,
+    )
 
     interruption.watch()
     connect()
@@ -62,7 +68,7 @@ def _resume(run_id: str | None = None) -> int:
         old = read_sweep(run_id)
         left = _Left.by(old)
         plan = make_plan(left.arguments)
-    except (NoSuchRunError, RefusedError, ConnectionError) as problem:
+    except (NoSuchRunError, UnreadableRecordError, RefusedError, ConnectionError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
     return _sweep(plan, left.arguments, left)
@@ -90,19 +96,21 @@ class _Left:
 
         Raises:
             RefusedError: if it has ended, or nothing of it is left on this machine.
+            tracking.UnreadableRecordError: if its command line is not in its record.
         """
         if sweep.status == "FINISHED":
             raise RefusedError(f"{sweep.name}: has ended; all its runs are there (make compare).")
         if sweep.status == "RUNNING":
             raise RefusedError(f"{sweep.name}: is still running.")
-        directory = Path(sweep.tags.get("directory", ""))
-        if "directory" not in sweep.tags or not directory.is_dir():
+        directory = Path(sweep.record["directory"])
+        if not directory.is_dir():
             raise RefusedError(
                 f"{sweep.name}: expected what its runs have kept in {str(directory)!r}, and found "
                 "no such folder. Start it anew: make experiment name=..."
             )
-        arguments = json.loads(sweep.tags["arguments"])
-        arguments = [each for each in arguments if not each.startswith("hydra.sweep.dir=")]
+        arguments = [
+            each for each in sweep.record["arguments"] if not each.startswith("hydra.sweep.dir=")
+        ]
         return cls(sweep.run_id, sweep.name, arguments, directory)
 
 
@@ -187,15 +195,14 @@ def _start_parent(
         "budget": first.budget.name,
         "git_commit": git_commit(),
         "overrides": " ".join(arguments),
-        "arguments": json.dumps(arguments),
-        "directory": str(directory),
     }
+    record = {"arguments": arguments, "directory": str(directory)}
     if first.baseline is not None:
         tags["baseline"] = baselines.as_tag(baselines.names_of(first.baseline))
     if plan.search is not None:
-        tags["search"] = json.dumps(asdict(plan.search))
+        record["search"] = asdict(plan.search)
         say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")
-    return start_sweep(plan.name, title, tags, left and left.run_id)
+    return start_sweep(plan.name, title, tags, record, left and left.run_id)
 
 
 def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: str) -> str | None:

@@ -76,6 +76,7 @@ def compare(run_id: str, baselines: list[str] | None = None) -> None:
 
     Raises:
         tracking.NoSuchRunError: if there is no such run.
+        tracking.UnreadableRecordError: if the sweep's record cannot be read.
         RefusedError: for names that cannot be its baselines.
     """
     everything = tracking.read_sweep(run_id)
@@ -353,7 +354,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         compare(run_id, baselines)
-    except (tracking.NoSuchRunError, RefusedError) as error:
+    except (tracking.NoSuchRunError, tracking.UnreadableRecordError, RefusedError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

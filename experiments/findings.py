@@ -1,6 +1,5 @@
 """What a comparison says beyond its table: differences, the verdict, what was searched for."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, replace
 
@@ -95,7 +94,7 @@ class Searched:
     """
 
     def __init__(self, sweep: SweepRecord):
-        asked = json.loads(sweep.tags.get("search", "{}"))
+        asked = sweep.record.get("search") or {}
         self._key = asked.get("key")
         self._seeds = len(asked.get("seeds", []))
         self._choices = search.choices(sweep.runs, self._key, asked["values"]) if asked else []

@@ -12,6 +12,7 @@ from tracking.reading import (
     read_run,
     read_sweep,
 )
+from tracking.record import UnreadableRecordError
 from tracking.store import connect
 from tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
 
@@ -22,6 +23,7 @@ __all__ = [
     "RunWriter",
     "SweepRecord",
     "TrackedRun",
+    "UnreadableRecordError",
     "connect",
     "fail_abandoned_runs",
     "files_of",

@@ -8,6 +8,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from tracking.record import read_record
 from tracking.writing import REPORT
 
 
@@ -31,7 +32,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """The parent run of a sweep and its children, in the order in which they started."""
+    """The parent run of a sweep and its children, in the order in which they started.
+
+    `record` holds what `start_sweep` was given to store with it.
+    """
 
     run_id: str
     name: str
@@ -39,6 +43,7 @@ class SweepRecord:
     experiment_id: str
     status: str
     tags: dict[str, str]
+    record: Mapping[str, Any]
     runs: list[RunRecord]
 
 
@@ -51,6 +56,7 @@ def read_sweep(run_id: str) -> SweepRecord:
 
     Raises:
         NoSuchRunError: if there is no such run.
+        UnreadableRecordError: if what was stored with it cannot be read.
     """
     client = mlflow.MlflowClient()
     try:
@@ -73,6 +79,7 @@ def read_sweep(run_id: str) -> SweepRecord:
         parent.info.experiment_id,
         parent.info.status,
         parent.data.tags,
+        read_record(client, parent),
         [_record(client, child) for child in children],
     )
 

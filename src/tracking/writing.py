@@ -1,12 +1,13 @@
 """Writing one run."""
 
+import contextlib
 import json
 import math
 import os
 import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
+from tracking.record import RECORD
 from tracking.store import experiment_id
 
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
@@ -50,7 +52,7 @@ class RunWriter:
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Add tags, or change them."""
-        parts = [RunTag(key, str(value)[:_LONGEST_TAG]) for key, value in tags.items()]
+        parts = [RunTag(key, value) for key, value in _cut(tags).items()]
         self._client.log_batch(self.run_id, tags=parts)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -107,6 +109,11 @@ class RunWriter:
         self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
 
 
+def _cut(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Tags as texts of a length that MLflow stores."""
+    return {key: str(value)[:_LONGEST_TAG] for key, value in tags.items()}
+
+
 class TrackedRun(RunWriter):
     """One MLflow run, as a context: FINISHED at its end, FAILED with its reason on an error.
 
@@ -142,21 +149,35 @@ class TrackedRun(RunWriter):
             **({MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else {}),
         }
         if run_id is None:
-            run = mlflow.MlflowClient().create_run(experiment_id(experiment), run_name=name)
+            # With its tags, in one call: a run without the tag `process` would stay RUNNING for
+            # ever if this process was killed before the next call.
+            run = mlflow.MlflowClient().create_run(
+                experiment_id(experiment), run_name=name, tags=_cut(all_tags)
+            )
         else:
             run = mlflow.MlflowClient().get_run(run_id)
         super().__init__(run.info.run_id)
         self.experiment_id = run.info.experiment_id
-        self.set_tags(all_tags)
-        if run_id is None:
-            self.log_params(params)
-        else:
-            self._reopen(run)
+        with self.failing_on_error():
+            if run_id is None:
+                self.log_params(params)
+            else:
+                self._reopen(run, all_tags)
 
-    def _reopen(self, run):
+    def _reopen(self, run, tags):
+        self.set_tags(tags)
         self._client.update_run(self.run_id, status="RUNNING")
         if "error" in run.data.tags:
             self._client.delete_tag(self.run_id, "error")
+
+    @contextlib.contextmanager
+    def failing_on_error(self) -> Iterator[None]:
+        """A context in which an error marks the run FAILED, its reason in the tag `error`."""
+        try:
+            yield
+        except BaseException as error:
+            self.fail(f"{type(error).__name__}: {error}")
+            raise
 
     def __enter__(self) -> "TrackedRun":
         return self
@@ -174,7 +195,11 @@ class TrackedRun(RunWriter):
 
 
 def start_sweep(
-    experiment: str, name: str, tags: Mapping[str, Any], run_id: str | None = None
+    experiment: str,
+    name: str,
+    tags: Mapping[str, Any],
+    record: Mapping[str, Any] = {},
+    run_id: str | None = None,
 ) -> TrackedRun:
     """The parent run of a sweep, which will hold the comparison.
 
@@ -182,6 +207,10 @@ def start_sweep(
         experiment: name of the MLflow experiment.
         name: the sweep's name in the UI.
         tags: what to find it by.
+        record: plain values of any length that `read_sweep` returns, such as the command line.
         run_id: of a sweep that did not end, to go on with.
     """
-    return TrackedRun(experiment, name, {**tags, "role": "sweep"}, run_id=run_id)
+    parent = TrackedRun(experiment, name, {**tags, "role": "sweep"}, run_id=run_id)
+    with parent.failing_on_error():
+        parent.log_text(json.dumps(record, indent=1), RECORD)
+    return parent

@@ -145,7 +145,7 @@ def _shorten(run_id, client, state):
     epochs = kept["epoch"] + 2
     kept["configuration"]["budget.epochs"] = epochs
     state.write_text(json.dumps(kept))
-    arguments = json.loads(client.get_run(run_id).data.tags["arguments"])
-    arguments = [each.replace("budget.epochs=400", f"budget.epochs={epochs}") for each in arguments]
-    client.set_tag(run_id, "arguments", json.dumps(arguments))
+    record = mlflow.artifacts.load_text(f"runs:/{run_id}/sweep.json")
+    record = record.replace("budget.epochs=400", f"budget.epochs={epochs}")
+    client.log_text(run_id, record, "sweep.json")
     return kept["epoch"]

@@ -1,5 +1,6 @@
 """Runs written to a real SQLite store and read back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -62,6 +63,79 @@ def test_a_sweep_is_read_back_as_it_was_written():
     assert first.report == {"breakdowns": {"accuracy by distance": [{"at": 2.5}]}}
     assert first.series["many"] == [(i, i / 2) for i in range(2500)]
     assert tracking.latest_sweep() == parent.run_id
+
+
+def test_a_record_of_any_length_is_read_back():
+    record = {"arguments": [f"task.distance.min={n}" for n in range(1000)], "search": None}
+    assert len(json.dumps(record)) > 20_000
+    parent = tracking.start_sweep("e", "long", {}, record)
+    assert tracking.read_sweep(parent.run_id).record == record
+    tracking.start_sweep("e", "long", {}, {"arguments": []}, parent.run_id)
+    assert tracking.read_sweep(parent.run_id).record == {"arguments": []}
+
+
+def test_a_sweep_of_an_earlier_version_is_read_from_its_tags():
+    tags = {"arguments": '["seed=1,2"]', "directory": "/a/b", "search": '{"key": "k"}'}
+    with tracking.TrackedRun("e", "old", tags) as parent:
+        pass
+    record = tracking.read_sweep(parent.run_id).record
+    assert record["arguments"] == ["seed=1,2"]
+    assert record["directory"] == "/a/b"
+    assert record["search"] == {"key": "k"}
+    assert "baseline" not in record
+
+
+CUT = {"arguments": json.dumps(["seed=1"] * 1000), "directory": "/a/b"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (CUT, r"old: its tag `arguments` is incomplete: .*5000 characters.* Start the sweep anew"),
+        ({}, r"old: expected its command line in the artifact sweep.json .* Start it anew"),
+    ],
+    ids=["cut", "absent"],
+)
+def test_a_sweep_whose_command_line_is_lost_says_so(tags, message):
+    with tracking.TrackedRun("e", "old", tags) as parent:
+        pass
+    record = tracking.read_sweep(parent.run_id).record
+    assert record.get("search") is None
+    with pytest.raises(tracking.UnreadableRecordError, match=message):
+        record["arguments"]
+
+
+@pytest.mark.parametrize("text", ['{"arguments": ["se', "[1]"])
+def test_a_garbled_record_says_so(text):
+    parent = tracking.start_sweep("e", "garbled", {})
+    parent.log_text(text, "sweep.json")
+    with pytest.raises(tracking.UnreadableRecordError, match=r"garbled: .* expected a JSON object"):
+        tracking.read_sweep(parent.run_id)
+
+
+def test_a_run_can_be_told_to_be_abandoned_from_its_first_moment(monkeypatch):
+    def killed(*_, **__):
+        raise SystemExit  # What follows does not happen, as after kill -9.
+
+    monkeypatch.setattr(tracking.RunWriter, "log_params", killed)
+    monkeypatch.setattr(tracking.RunWriter, "set_tags", killed)
+    monkeypatch.setattr(tracking.RunWriter, "fail", killed)
+    with pytest.raises(SystemExit):
+        tracking.TrackedRun("e", "n")
+    [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert run.data.tags["process"].endswith(f":{os.getpid()}")
+
+
+def test_a_run_that_cannot_be_begun_is_failed(monkeypatch):
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(tracking.RunWriter, "log_text", full)
+    with pytest.raises(OSError, match="No space"):
+        tracking.start_sweep("e", "n", {}, {})
+    [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert run.info.status == "FAILED"
+    assert "No space left" in run.data.tags["error"]
 
 
 def test_an_error_leaves_the_run_failed_with_its_reason():
