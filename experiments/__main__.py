@@ -4,23 +4,21 @@ Checks what is asked for, runs the sweep through Hydra, and compares its runs. O
 Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra as it is.
 """
 
+import contextlib
 import sys
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from concurrent.futures import BrokenExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
-from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
-from experiments.plan import Plan, Search, as_typed, make_plan, quoted
-from experiments.sweep import STAGE, Progress, Sweep
-from experiments.terminal import QUICK, SweepBar, quiet_start, say
+from experiments.launch import PROJECT, Folder, run_all, without_directory
+from experiments.plan import Plan, as_typed, make_plan
+from experiments.terminal import QUICK, quiet_start, say
 
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
-_OUTPUTS = CONFIGURATION.parent / "outputs"
 _FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
 _STOPPED = "stopped by the user"
 
@@ -102,52 +100,87 @@ class _Left:
             raise RefusedError(f"{sweep.name}: has ended; all its runs are there (make compare).")
         if sweep.status == "RUNNING":
             raise RefusedError(f"{sweep.name}: is still running.")
-        directory = Path(sweep.record["directory"])
+        # What was recorded relative to the project still holds once the project was moved.
+        directory = PROJECT / sweep.record["directory"]
         if not directory.is_dir():
             raise RefusedError(
-                f"{sweep.name}: expected what its runs have kept in {str(directory)!r}, and found "
-                "no such folder. Start it anew: make experiment name=..."
+                f"{sweep.name}: expected the files of its runs in {str(directory)!r}, and found no "
+                "such folder. Start it anew: make experiment name=..."
             )
-        arguments = [
-            each for each in sweep.record["arguments"] if not each.startswith("hydra.sweep.dir=")
-        ]
+        arguments = without_directory(sweep.record["arguments"])
         return cls(sweep.run_id, sweep.name, arguments, directory)
 
 
 def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
-    from experiments.compare import compare
     from tracking import connect, fail_abandoned_runs
 
-    try:
-        connect(plan.configurations[0].tracking.uri)
-        _try_out(plan)
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
-        print(problem, file=sys.stderr)
-        return _REFUSED
-    fail_abandoned_runs()
-    started = datetime.now()
-    if left is None:
-        directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
-        directory.mkdir(parents=True, exist_ok=True)
-    else:
-        directory = left.directory
-    parent = _start_parent(plan, arguments, started, directory, left)
-    try:
-        with interruption.kept():
-            reason = _run_all(plan, arguments, directory, parent.run_id)
-    except KeyboardInterrupt:
-        reason = _STOPPED
-    except BaseException as error:
-        parent.fail(f"{type(error).__name__}: {error}")
-        raise
-    if reason is None:
-        parent.finish()
-    else:
-        parent.fail(reason)
-    compare(parent.run_id)
+    with contextlib.ExitStack() as claims:
+        try:
+            connect(plan.configurations[0].tracking.uri)
+            _try_out(plan)
+            folder = Folder(plan, left and left.directory)
+            folder.claim(claims)
+        except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
+            print(problem, file=sys.stderr)
+            return _REFUSED
+        fail_abandoned_runs()
+        parent = _start_parent(plan, arguments, folder, left)
+        with parent.failing_on_error():
+            directory = folder.made_for(parent.run_id, claims)
+            reason = _why_stopped(plan, arguments, directory, parent.run_id)
+            if reason is not None:
+                _fail(parent, reason)
+            reason = _why_not_compared(parent, reason is None) or reason
     if reason is not None:
+        say.print(f"The sweep is not complete: {reason}.", soft_wrap=True, markup=False)
         say.print(f"Go on where it was left: make resume run={parent.run_id}", soft_wrap=True)
     return {None: 0, _STOPPED: _INTERRUPTED}.get(reason, _FAILED)
+
+
+def _why_stopped(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> str | None:
+    """Run the sweep; returns why it is not complete, None if it is."""
+    try:
+        with interruption.kept():
+            return run_all(plan, arguments, directory, run_id)
+    except KeyboardInterrupt:
+        return _STOPPED
+    except BrokenExecutor as error:
+        return f"a worker process of the sweep was killed ({type(error).__name__})"
+    except OSError as error:  # The disk is full, or a file is not to be read or written.
+        return f"{type(error).__name__}: {error}"
+
+
+def _why_not_compared(parent, complete: bool) -> str | None:
+    """Compare the runs, and finish a complete sweep; returns why that could not be done.
+
+    Only then: a sweep that is killed before has to be resumed, and is compared again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from experiments.compare import compare
+
+    try:
+        compare(parent.run_id)
+        if complete:
+            parent.finish()
+    except (OSError, MlflowException) as error:
+        reason = f"the comparison could not be written ({error})"
+        _fail(parent, reason)
+        return reason
+    return None
+
+
+def _fail(parent, reason: str) -> None:
+    """Mark the parent run FAILED, if the store can still be written to.
+
+    If it cannot, the next command does, which finds that the process is gone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        parent.fail(reason)
+    except (OSError, MlflowException) as error:
+        say.print(f"That the sweep stopped could not be recorded: {error}", markup=False)
 
 
 def _try_out(plan: Plan) -> None:
@@ -177,14 +210,12 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
     return list(built.values())
 
 
-def _start_parent(
-    plan: Plan, arguments: list[str], started: datetime, directory: Path, left: _Left | None
-):
+def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: _Left | None):
     from experiments.run import git_commit
     from tracking import start_sweep
 
     first = plan.configurations[0]
-    title = left.name if left else f"{plan.name} {first.task.name} {started:%d %b %H:%M}"
+    title = left.name if left else f"{plan.name} {first.task.name} {folder.started:%d %b %H:%M}"
     again = ", gone on with" if left else ""
     say.print(f"{title}: {plan.runs} runs of {first.budget.epochs} epochs{again}")
     if first.budget.name == "quick":
@@ -196,54 +227,24 @@ def _start_parent(
         "git_commit": git_commit(),
         "overrides": " ".join(arguments),
     }
-    record = {"arguments": arguments, "directory": str(directory)}
+    record = {"arguments": arguments}
     if first.baseline is not None:
         tags["baseline"] = baselines.as_tag(baselines.names_of(first.baseline))
     if plan.search is not None:
         record["search"] = asdict(plan.search)
         say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")
-    return start_sweep(plan.name, title, tags, record, left and left.run_id)
+    return start_sweep(
+        plan.name,
+        title,
+        tags,
+        lambda run_id: {**record, "directory": str(_in_project(folder.of(run_id)))},
+        left and left.run_id,
+    )
 
 
-def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: str) -> str | None:
-    """Launch the runs; returns why the sweep is not whole, None if it is.
-
-    A run that fails in the search for a key's values is part of what the search finds.
-    """
-    sweep = Sweep(plan.name, parent_run_id, list(plan.axes))
-    folders = [directory / STAGE / str(number) for number in range(plan.search_runs)]
-    folders += [directory / str(number) for number in range(plan.runs)]
-    for folder in folders:
-        Progress(folder).forget_failure()
-    with SweepBar(folders) as bar:
-        if plan.search is not None:
-            sweep = replace(sweep, searched=plan.search.key)
-            overrides = [*arguments, *plan.search.overrides]
-            _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE)
-            sweep = replace(sweep, chosen=_chosen(plan.search, parent_run_id))
-        _launch(sweep, arguments, directory)
-    ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(folders))]
-    good = sum(outcome is not None and outcome.error is None for outcome in ended)
-    return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
-
-
-def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:
-    """The runs of one stage, in folders 0, 1, ... of `directory`."""
-    from experiments.run import job
-
-    sweep.hand_over(directory)
-    given = [each for each in overrides if not each.startswith("hydra.sweep.dir=")]
-    sys.argv = ["unrolled", "--multirun", *given, f"hydra.sweep.dir={quoted(str(directory))}"]
-    job()
-    interruption.check()
-
-
-def _chosen(asked: Search, parent_run_id: str) -> dict[str, Any]:
-    """The value of each variant that did best in the stage that has ended."""
-    from experiments.search import choices, chosen
-    from tracking import read_sweep
-
-    return chosen(choices(read_sweep(parent_run_id).runs, asked.key, asked.values))
+def _in_project(path: Path) -> Path:
+    """Relative to the project if it is in there, so that it is found after the project moved."""
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 
 if __name__ == "__main__":

@@ -1,87 +1,90 @@
 """Where a training has got to, on disk after every epoch, so that it can go on from there."""
 
-import json
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from experiments.sweep import write_at_once
+from experiments.state_files import StateError, read_state, write_state
 
 _STATE = "checkpoint.json"
+_KEYS = {"run_id", "epoch", "weights", "sha256", "states", "random"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """The last epoch that a run has finished, in the run's own folder.
 
-    Weights and the optimiser's state are in one file, all else in another, which names the first:
-    whoever is killed while he writes leaves the epoch before.
+    Weights and the optimiser's state are in one file, all else in another, which names the first
+    and has its digest: a process that is killed while it writes leaves the epoch before.
 
     Attributes:
         directory: the run's folder.
-        configuration: of the run; what another one left behind is no beginning for it.
+        run_id: of the MLflow run; what another one has left is not restored.
     """
 
     directory: Path
-    configuration: dict[str, Any]
+    run_id: str
 
     def save(self, model: keras.Model, epoch: int, states: list[dict]) -> None:
-        """Keep the model after `epoch` epochs, and the states, plain values, of what follows it."""
+        """Save the model after `epoch` epochs, and the states, plain values, of what follows it."""
         weights = self.directory / f"epoch_{epoch}.weights.h5"
         model.save_weights(weights)
-        write_at_once(
-            self.directory / _STATE,
-            json.dumps(
-                {
-                    "epoch": epoch,
-                    "weights": weights.name,
-                    "states": states,
-                    "random": [state.numpy().tolist() for state in _random_states(model)],
-                    "configuration": self.configuration,
-                }
-            ),
-        )
+        state = {
+            "run_id": self.run_id,
+            "epoch": epoch,
+            "weights": weights.name,
+            "sha256": _digest(weights),
+            "states": states,
+            "random": [state.numpy().tolist() for state in _random_states(model)],
+        }
+        write_state(self.directory / _STATE, state)
         for other in self.directory.glob("epoch_*.weights.h5"):
             if other != weights:
                 other.unlink(missing_ok=True)
 
     def restore(self, model: keras.Model) -> tuple[int, list[dict]]:
-        """Give a compiled model what was kept.
+        """Give a compiled model what was saved.
 
         Returns:
-            The number of epochs done, and the states; 0 and none where nothing was kept.
+            The number of epochs done, and the states; 0 and none where nothing was saved.
 
         Raises:
-            ValueError: if it was kept by a run of another configuration.
+            StateError: if another run has saved it, or a file of it is missing or garbled.
         """
         path = self.directory / _STATE
-        if not path.exists():
+        saved = read_state(path, _KEYS)
+        if saved is None:
             return 0, []
-        kept = json.loads(path.read_text())
-        self._check(kept["configuration"])
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(self.directory / kept["weights"])
-        for state, value in zip(_random_states(model), kept["random"], strict=True):
-            state.assign(value)
-        return kept["epoch"], kept["states"]
-
-    def _check(self, kept):
-        ours = json.loads(json.dumps(self.configuration))
-        changed = [key for key in {**kept, **ours} if kept.get(key) != ours.get(key)]
-        if changed:
-            said = "; ".join(f"{k} was {kept.get(k)!r}, is {ours.get(k)!r}" for k in changed)
-            raise ValueError(
-                f"The run in {self.directory} cannot go on from its last epoch, as its "
-                f"configuration has changed since: {said}. Put that back, or start anew."
+        if saved["run_id"] != self.run_id:
+            raise StateError(
+                f"{path}: expected the checkpoint of the MLflow run {self.run_id}, got that of "
+                f"{saved['run_id']}. Delete {path}, so that the run starts from its first epoch."
             )
+        weights = self.directory / saved["weights"]
+        if not weights.exists() or _digest(weights) != saved["sha256"]:
+            state = "changed since it was saved" if weights.exists() else "gone"
+            raise StateError(
+                f"{path} tells of weights in {weights.name}, and that file is {state}. Delete "
+                f"{path}, so that the run starts from its first epoch."
+            )
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(weights)
+        for state, value in zip(_random_states(model), saved["random"], strict=True):
+            state.assign(value)
+        return saved["epoch"], saved["states"]
 
     def remove(self) -> None:
-        """Once the run has ended well nothing is left to go on with."""
+        """Once the run has ended well there is nothing left to restore."""
         (self.directory / _STATE).unlink(missing_ok=True)
         for weights in self.directory.glob("epoch_*.weights.h5"):
             weights.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _random_states(model: keras.Model) -> list:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_FILE = "lock"
+LOCK = "lock"
 _SECONDS_BETWEEN_TRIES = 0.2
 
 
@@ -29,7 +29,7 @@ def claimed(directory: Path, patience: float = 0.0) -> Iterator[None]:
         InUseError: if another process still has it then.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / _FILE, "a+") as file:
+    with open(directory / LOCK, "a+") as file:
         _lock(file, directory, time.monotonic() + patience)
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -6,7 +6,10 @@ error, or not at all; so the signal is remembered as well as raised.
 """
 
 import contextlib
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 
 _stopped = False
@@ -40,3 +43,30 @@ def kept() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     check()
+
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def end_with(parent: int | None) -> None:
+    """End this process soon after its parent, however that one ends.
+
+    A worker whose sweep was killed would train on, and write to folders in which the sweep, once
+    resumed, lets another work.
+
+    Args:
+        parent: the id of the process that started this one; any other is not watched, such as that
+            of a launcher on another machine.
+    """
+    if parent == os.getppid() and parent not in _watched:
+        _watched.add(parent)
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+_watched = set()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)

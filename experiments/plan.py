@@ -5,7 +5,7 @@ import os
 import re
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -31,6 +31,7 @@ from experiments.checks import (
     one_of,
     parse_overrides,
 )
+from experiments.claim import LOCK
 from experiments.sweep import SINGLE, Sweep
 
 
@@ -108,32 +109,35 @@ def make_plan(arguments: list[str]) -> Plan:
         _check_hydra(values)
         axes = {key.lstrip("+"): options for key, options in values.items() if len(options) > 1}
         first = {key: options[0] for key, options in values.items()}
-        configurations = [_checked(first)]
+        checked = partial(_checked_as_swept, swept={key for key in axes if _is_choice(key)})
+        configurations = [checked(first)]
         for key, options in values.items():  # Each value once: combinations bring nothing new.
-            others = [_checked({**first, key: option}) for option in options[1:]]
+            others = [checked({**first, key: option}) for option in options[1:]]
             _check_names(key, options, [configurations[0], *others], list(axes))
             configurations += others
         for options in _judged_together(values):
-            _checked({**first, **options})
+            checked({**first, **options})
+        _check_launchable(arguments, values)
         if experiment is not None:
             _check_file(experiment, {k: v for k, v in first.items() if _is_choice(k)})
         if "baseline" in typed or not typed.keys() & _axes_of_file(typed).keys():
             _check_baseline(configurations, list(axes))
-        search = _search_of(configurations[0], values)
+        search = _search_of(configurations, values)
         if search is not None:
             configurations += [
-                _checked({**first, search.key: _typed(value)}) for value in search.values
+                checked({**first, search.key: _typed(value)}) for value in search.values
             ]
     return Plan(experiment, axes, configurations, _directory(typed), search)
 
 
-def _search_of(config: DictConfig, values: dict[str, list[str]]) -> Search | None:
+def _search_of(configurations: list[DictConfig], values: dict[str, list[str]]) -> Search | None:
     """The section `search`, if there is one.
 
     Args:
-        config: a configuration of the sweep.
+        configurations: of the sweep.
         values: what the experiment's file and the command line say of each key.
     """
+    config = configurations[0]
     if config.search is None:
         return None
     try:
@@ -143,7 +147,8 @@ def _search_of(config: DictConfig, values: dict[str, list[str]]) -> Search | Non
     if not isinstance(section, dict) or set(section) != {"key", "values", "seeds"}:
         raise RefusedError(f"search: expected key, values and seeds, or null; got {section}.")
     search = Search(**section)
-    _check_searched(search.key, config, values)
+    for each in configurations:  # Not every choice of a group has the same keys.
+        _check_searched(search.key, each, values)
     if not _are_different(search.values) or len(search.values) < 2:
         raise RefusedError(
             f"search.values: expected two different values at least, such as [0.001,0.003]; "
@@ -219,9 +224,21 @@ def _directory(typed: dict[str, list[str]]) -> Path | None:
     if "hydra.sweep.dir" not in typed:
         return None
     directory = Path(typed["hydra.sweep.dir"][0]).absolute()
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise RefusedError(f"hydra.sweep.dir: expected a new or an empty folder, got {directory}.")
+    check_is_new(directory)
     return directory
+
+
+def check_is_new(directory: Path) -> None:
+    """A folder that the command line names must not hold what something else has left there.
+
+    Raises:
+        RefusedError: if it does, or is no folder.
+    """
+    held = directory.exists() and (
+        not directory.is_dir() or any(each.name != LOCK for each in directory.iterdir())
+    )
+    if held:
+        raise RefusedError(f"hydra.sweep.dir: expected a new or an empty folder, got {directory}.")
 
 
 def _check_hydra(values: dict[str, list[str]]) -> None:
@@ -290,6 +307,54 @@ def _axes_of_file(typed: dict[str, list[str]]) -> dict[str, list[str]]:
     _check_choices(choices)
     params = _composed(choices, with_hydra=True).hydra.sweeper.params or {}
     return parse_overrides([f"{key}={value}" for key, value in params.items()])
+
+
+def _checked_as_swept(overrides: dict[str, str], swept: set[str]) -> DictConfig:
+    """As `_checked`; the message says for which of the choices that are swept it holds."""
+    try:
+        return _checked(overrides)
+    except RefusedError as error:
+        chosen = " ".join(f"{key}={overrides[key]}" for key in overrides if key in swept)
+        if not chosen:
+            raise
+        raise RefusedError(f"With {chosen}: {error}") from error
+
+
+def forced(arguments: list[str]) -> list[str]:
+    """A command line that Hydra takes though keys on it are of choices that are swept.
+
+    Hydra composes a configuration of the defaults for a sweep, and applies to it what is not swept:
+    it refuses `task=adding,copying task.T=20` if the default task has no T. `make_plan` has checked
+    every key with every choice, so keys are set here whether they are there or not.
+    """
+    return [_forced(argument) for argument in arguments]
+
+
+def _forced(argument: str) -> str:
+    override = OverridesParser.create().parse_override(argument)
+    key = override.get_key_element().lstrip("+")
+    if override.is_sweep_override() or _is_choice(key) or key.startswith(("~", "hydra")):
+        return argument
+    return f"++{key}={argument.partition('=')[2]}"
+
+
+def _check_launchable(arguments: list[str], values: dict[str, list[str]]) -> None:
+    """What `forced` cannot force: a value that is removed must be there by default."""
+    removed = [key for key in values if key.startswith("~")]
+    swept = [key for key, options in values.items() if len(options) > 1 and _is_choice(key)]
+    if not removed or not swept:
+        return
+    parser = OverridesParser.create()
+    fixed = [
+        each for each in forced(arguments) if not parser.parse_override(each).is_sweep_override()
+    ]
+    try:
+        compose("config", fixed)
+    except HydraException as error:
+        raise RefusedError(
+            f"{', '.join(removed)}: expected a value that the default choice of "
+            f"{', '.join(swept)} has, as Hydra removes it there first. Run each choice by itself."
+        ) from error
 
 
 def _checked(overrides: dict[str, str]) -> DictConfig:

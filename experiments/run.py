@@ -4,8 +4,10 @@ import dataclasses
 import functools
 import json
 import logging
+import shutil
 import subprocess
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +21,15 @@ from diagnostics import DivergedError
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checkpoint import Checkpoint
+from experiments.claim import claimed
 from experiments.diagnosis import Diagnosis
 from experiments.figures import confusion_matrix, learning_curves
 from experiments.flow_figures import gate_histograms, gate_trace
+from experiments.progress import Begun, Identity, Outcome, Progress
 from experiments.samples import EpochSamples
-from experiments.sweep import Outcome, Progress, Sweep
-from experiments.training import compile_model, fit, training_steps
+from experiments.state_files import StateError
+from experiments.sweep import Sweep
+from experiments.training import best_model, compile_model, fit, training_steps
 from models import trainable_parameters, units_for_parameters
 from tasks.metric import Metric
 from tasks.task import Report, Task
@@ -61,22 +66,46 @@ def job(config: DictConfig) -> None:
     An error here must not take the other runs of the sweep with it.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
-    if Progress(directory).ended_well:  # before the sweep was interrupted and resumed.
-        return
-    sweep = Sweep.handed_over(directory.parent)
     start = time.perf_counter()
-    tuned = sweep.tuned(config)
-    if tuned is not config:  # Hydra has kept the one from before.
-        OmegaConf.save(tuned, directory / HydraConfig.get().output_subdir / "config.yaml")
-    config = tuned
-    name = sweep.run_name(config)
+    name = directory.name
     try:
-        summary = run(config, directory, sweep).summary
-        error = None
+        sweep = Sweep.handed_over(directory.parent)
+        interruption.end_with(sweep.process)
+        tuned = sweep.tuned(config)
+        if tuned is not config:  # Hydra has kept the one from before.
+            OmegaConf.save(tuned, directory / HydraConfig.get().output_subdir / "config.yaml")
+        name = sweep.run_name(tuned)
+        with claimed(directory):
+            outcome = _ended_before(tuned, directory, sweep)
+            if outcome is None:
+                result = run(tuned, directory, sweep)
+                outcome = Outcome(name, time.perf_counter() - start, result.summary)
+                Progress(directory).ended_well(_identity(tuned, sweep), result.run_id, outcome)
     except Exception as problem:
         logging.getLogger(__name__).exception("%s failed", name)
-        summary, error = "", f"{type(problem).__name__}: {problem}"
-    Progress(directory).finish(Outcome(name, time.perf_counter() - start, summary, error))
+        error = f"{type(problem).__name__}: {problem}"
+        outcome = Outcome(name, time.perf_counter() - start, "", error)
+    Progress(directory).finish(outcome)
+
+
+def _ended_before(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome | None:
+    """How this run ended if it did so before the sweep was interrupted; None if it did not.
+
+    MLflow has the last word: a run may have been killed after MLflow had it as finished, or have
+    been deleted there since.
+    """
+    begun = Progress(directory).begun(_identity(config, sweep))
+    if begun is None:
+        return None
+    tracking.connect(config.tracking.uri)
+    if tracking.status_of(begun.run_id) != "FINISHED":
+        return None
+    return begun.outcome or Outcome(sweep.run_name(config), 0.0, "ended before")
+
+
+def _identity(config: DictConfig, sweep: Sweep) -> Identity:
+    decisive = {k: v for k, v in flat(config).items() if not k.startswith("tracking.")}
+    return Identity(sweep.parent_run_id, json.loads(json.dumps(decisive)))
 
 
 def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Result:
@@ -89,13 +118,15 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
 
     Raises:
         MissingDataError: if the task's data set is not to be had.
+        StateError: if the folder holds what another run has left, or what cannot be read.
         ValueError: for options that the task, the unit or the model refuse.
     """
     sweep = sweep or Sweep()
     name = sweep.run_name(config)
     directory.mkdir(parents=True, exist_ok=True)
-    progress = Progress(directory)
+    progress, identity = Progress(directory), _identity(config, sweep)
     tracking.connect(config.tracking.uri)
+    begun = _still_tracked(progress.begun(identity), directory)
     with (
         tracking.TrackedRun(
             sweep.experiment,
@@ -103,11 +134,11 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
             _tags(config, sweep),
             flat(config),
             sweep.parent_run_id,
-            run_id=progress.run_id,
+            run_id=begun and begun.run_id,
         ) as tracked,
         interruption.kept(),
     ):
-        progress.tracked_as(tracked.run_id)
+        progress.begin(identity, tracked.run_id)
         tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
         task = load_task(config)
         tracked.set_tags({"data_fingerprint": task.fingerprint, "counted": task.counted})
@@ -121,21 +152,21 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
                 **({} if task.metric.learnt is None else {"learnt": task.metric.learnt}),
             }
         )
-        best = directory / "model.keras"
         diagnosis = _diagnosis(model, task, config, tracked)
-        checkpoint = Checkpoint(directory, flat(config))
+        checkpoint = Checkpoint(directory, tracked.run_id)
         history, best_epoch = _fit(
             model,
             task,
             config,
             tracked,
-            best,
+            directory,
             progress.report,
             checkpoint,
             diagnosis,
             [EpochSamples(task.tokenizer, tracked)] if config.model.name == "language" else [],
         )
-        model.load_weights(best)
+        best = best_model(directory, best_epoch)
+        _load(model, best)
         report = task.evaluate(model)
         found = {
             "metric": dataclasses.asdict(task.metric),
@@ -152,10 +183,12 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         tracked.log_report(found)
         picture = learning_curves(name, history, best_epoch, task.metric)
         tracked.log_figure(picture, "learning_curves.png")
+        best = Path(shutil.copyfile(best, directory / "model.keras"))
         tracked.log_file(best, "model")
         for file, content in task.keepsakes().items():
             tracked.log_text(json.dumps(content), f"model/{file}")
     checkpoint.remove()
+    best_model(directory, best_epoch).unlink()
     return Result(
         tracked.run_id,
         name,
@@ -166,6 +199,27 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         history,
         best,
     )
+
+
+def _load(model: keras.Model, best: Path) -> None:
+    try:
+        model.load_weights(best)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StateError(
+            f"{best}: the weights of the best epoch cannot be read back ({error}). Delete the "
+            f"folder {best.parent}, so that the run starts from its first epoch."
+        ) from error
+
+
+def _still_tracked(begun: Begun | None, directory: Path) -> Begun | None:
+    """What a run left, unless its MLflow run was deleted since: then it starts from nothing."""
+    if begun is None or tracking.status_of(begun.run_id) is not None:
+        return begun
+    logging.getLogger(__name__).warning(
+        "The MLflow run %s was deleted; a new one starts from the first epoch.", begun.run_id
+    )
+    Checkpoint(directory, begun.run_id).remove()
+    return None
 
 
 def _diagnosis(

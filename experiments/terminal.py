@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from experiments.sweep import Outcome, Progress
+from experiments.progress import Outcome, Progress
 from experiments.tables import Columns, as_rich, blocks
 
 _SECONDS_BETWEEN_LOOKS = 0.5

@@ -54,24 +54,24 @@ def fit(
     task: Task,
     config: DictConfig,
     tracked: TrackedRun,
-    best: Path,
+    directory: Path,
     report_share: Callable[[float], None],
     checkpoint: Checkpoint,
     diagnosis: Diagnosis | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[dict[str, list[float]], int]:
-    """Train for the epochs of the budget and keep the best epoch's model in the file `best`.
+    """Train for the epochs of the budget, and save the model of the best epoch.
 
-    It begins after the last epoch that `checkpoint` has kept, and ends as if it had begun with the
-    first.
+    It is the epoch with the best value of the task's metric on the validation split, and of equals
+    the one with the lowest loss. Training begins after the last epoch that `checkpoint` has saved,
+    and ends as if it had begun with the first.
 
     Args:
         model: compiled.
         task: loaded.
         config: the whole configuration.
         tracked: the run that gets each epoch's metrics.
-        best: a `.keras` file; after the call it holds the model of the best epoch, the one with the
-            best value of the task's metric on the validation split, and of equals the lowest loss.
+        directory: where that model is saved; see `best_model`.
         report_share: called with the share of the training that is done.
         checkpoint: where each epoch is kept.
         diagnosis: what looks into the model meanwhile.
@@ -86,7 +86,7 @@ def fit(
     """
     batch_size, window = config.training.batch_size, config.training.window
     watch = GradientWatch(model, config.training.explosion)
-    log, keep = _EpochLog(tracked, len(task.training), watch), _KeepBest(best, task.metric)
+    log, keep = _EpochLog(tracked, len(task.training), watch), _KeepBest(directory, task.metric)
     resumed = [log, keep, *([diagnosis] if diagnosis else [])]
     done, states = checkpoint.restore(model)
     for each, state in zip(resumed, states, strict=False):  # None, at the first epoch.
@@ -113,6 +113,11 @@ def fit(
     return log.history, keep.epoch
 
 
+def best_model(directory: Path, epoch: int | str) -> Path:
+    """The file of the best model so far, which is that of an epoch, from 1."""
+    return directory / f"best_of_epoch_{epoch}.keras"
+
+
 def training_steps(task: Task, config: DictConfig) -> int:
     """How many there are in all."""
     training = config.training
@@ -137,20 +142,26 @@ class _KeepBest(keras.callbacks.Callback):
 
     Not `ModelCheckpoint`, which knows one metric: where several epochs answer all of the validation
     split, the first of them can be far from the last on other data.
+
+    Each has a file of its own, so that a run that is killed while it saves one, or before the
+    checkpoint of that epoch, still has the one of which the last checkpoint tells.
     """
 
-    def __init__(self, path: Path, metric: Metric):
+    def __init__(self, directory: Path, metric: Metric):
         super().__init__()
         self.epoch = 0
-        self._path = path
+        self._directory = directory
         self._metric = metric
         self._best = (-math.inf, -math.inf)
 
     def on_epoch_end(self, epoch, logs=None):
         reached = (self._metric.merit(logs[f"val_{self._metric.key}"]), -logs["val_loss"])
+        for other in self._directory.glob(best_model(self._directory, "*").name):
+            if other != best_model(self._directory, self.epoch):
+                other.unlink()
         if reached > self._best:
             self._best, self.epoch = reached, epoch + 1
-            self.model.save(self._path)
+            self.model.save(best_model(self._directory, self.epoch))
 
     def state(self) -> dict:
         """What to `resume` from."""

@@ -11,6 +11,7 @@ from tracking.reading import (
     latest_sweep,
     read_run,
     read_sweep,
+    status_of,
 )
 from tracking.record import UnreadableRecordError
 from tracking.store import connect
@@ -34,4 +35,5 @@ __all__ = [
     "read_run",
     "read_sweep",
     "start_sweep",
+    "status_of",
 ]

@@ -100,6 +100,17 @@ def read_run(run_id: str) -> RunRecord:
         ) from error
 
 
+def status_of(run_id: str) -> str | None:
+    """MLflow's status of a run, such as FINISHED; None if there is no such run or it is deleted."""
+    try:
+        run = mlflow.MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return run.info.status if run.info.lifecycle_stage == "active" else None
+
+
 def latest_run(tags: Mapping[str, str]) -> RunRecord | None:
     """The run with these tags that started last of those that ended well, or None."""
     client = mlflow.MlflowClient()

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -198,7 +198,7 @@ def start_sweep(
     experiment: str,
     name: str,
     tags: Mapping[str, Any],
-    record: Mapping[str, Any] = {},
+    record: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] | None = None,
     run_id: str | None = None,
 ) -> TrackedRun:
     """The parent run of a sweep, which will hold the comparison.
@@ -207,10 +207,13 @@ def start_sweep(
         experiment: name of the MLflow experiment.
         name: the sweep's name in the UI.
         tags: what to find it by.
-        record: plain values of any length that `read_sweep` returns, such as the command line.
+        record: plain values of any length that `read_sweep` returns, such as the command line; or
+            a function that makes them from the id of the parent run.
         run_id: of a sweep that did not end, to go on with.
     """
     parent = TrackedRun(experiment, name, {**tags, "role": "sweep"}, run_id=run_id)
     with parent.failing_on_error():
-        parent.log_text(json.dumps(record, indent=1), RECORD)
+        if callable(record):
+            record = record(parent.run_id)
+        parent.log_text(json.dumps(record or {}, indent=1), RECORD)
     return parent

@@ -13,8 +13,9 @@ import pytest
 
 from experiments.catalogue import CONFIGURATION
 from experiments.checkpoint import Checkpoint
+from experiments.progress import Progress
 from experiments.run import run
-from experiments.sweep import Progress
+from experiments.state_files import StateError
 from tests.experiments.conftest import composed
 
 TINY = [
@@ -94,14 +95,14 @@ def test_another_configuration_is_no_continuation(tmp_path, monkeypatch):
     tiny = ["task=adding", "task.T=6", "cell=gru", "model.units=2", "budget.train_examples=40"]
     tiny += ["budget.evaluation_examples=40", "budget.epochs=2"]
     _interrupted(composed(*tiny), tmp_path / "run", monkeypatch, epochs=1)
-    with pytest.raises(ValueError, match=r"seed was 1, is 2. Put that back, or start anew"):
+    with pytest.raises(StateError, match=r"configuration: seed was 1, is 2. .* Put that back"):
         run(composed(*tiny, "seed=2"), tmp_path / "run")
 
 
 def test_a_checkpoint_half_written_leaves_the_one_before(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("adam", "mse")
-    checkpoint = Checkpoint(tmp_path, {"seed": 1})
+    checkpoint = Checkpoint(tmp_path, "1234")
     checkpoint.save(model, 1, [])
     (tmp_path / "epoch_2.weights.h5").write_bytes(b"half of it")
     assert checkpoint.restore(model) == (1, [])

@@ -15,8 +15,9 @@ import experiments.run
 import layers
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
+from experiments.progress import Progress
 from experiments.run import build, load_task, run
-from experiments.sweep import Progress, Sweep
+from experiments.sweep import Sweep
 from tests.experiments.conftest import composed
 
 SMALL = [
