@@ -125,6 +125,9 @@ def _why_left_out(run: tracking.RunRecord) -> str:
             f"{tracking.REPORT} does not name the metric that its answers are judged by; it was "
             "tracked by an earlier version of this project. Run the sweep again to compare it."
         )
+    metric = metric_of([run])
+    if f"test/{metric.key}" not in run.metrics:
+        return f"its test {metric.name} is not a number, so that it cannot be compared."
     return ""
 
 
@@ -190,7 +193,11 @@ def _context(variant: Variant) -> dict[str, str]:
 
 def _mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:
     mean = text(values.mean())
-    return mean if len(values) < 2 else f"{mean} ± {text(values.std(ddof=1))}"
+    return (
+        mean
+        if len(values) < 2 or not np.isfinite(values).all()
+        else f"{mean} ± {text(values.std(ddof=1))}"
+    )
 
 
 def _description(
@@ -207,9 +214,11 @@ def _metrics(variants: list[Variant]) -> dict[str, float]:
     for variant in variants:
         for name in variant.runs[0].report["metrics"]:
             values = variant.last(f"test/{name}")
+            if not len(values):  # Not a number in any run.
+                continue
             key = f"test/{name}/{variant.name}"
             metrics[f"{key}/mean"] = values.mean()
-            if len(values) > 1:
+            if len(values) > 1 and np.isfinite(values).all():
                 metrics[f"{key}/sd"] = values.std(ddof=1)
     return metrics
 

@@ -140,5 +140,6 @@ def scale_of(metric: Metric | None) -> str:
 
 def _standard_deviation(values: np.ndarray) -> np.ndarray:
     count = np.sum(~np.isnan(values), axis=0)
-    spread = np.nanstd(values, axis=0) * np.sqrt(count / np.maximum(count - 1, 1))
+    with np.errstate(invalid="ignore"):  # NaN, which is not drawn, where a value is infinite.
+        spread = np.nanstd(values, axis=0) * np.sqrt(count / np.maximum(count - 1, 1))
     return np.where(count > 1, spread, 0)

@@ -199,11 +199,20 @@ def differences(
 def _difference(name: str, against: str, runs: Runs, failed: Mapping[str, int]) -> Difference:
     metric = metric_of(runs[name])
     these, those = (on_scale(metric, results(runs[each])) for each in (name, against))
-    interval, why_not = Interval(np.nan), "an error of 0 has no logarithm"
-    if np.isfinite([*these, *those]).all():
+    interval, why_not = Interval(np.nan), why_not_finite(these, those)
+    if not why_not:
         interval = welch(these, those)
         why_not = why_no_conclusion(these, those, failed.get(name, 0), failed.get(against, 0))
     return Difference(name, against, metric, len(these), len(those), interval, why_not=why_not)
+
+
+def why_not_finite(*groups: Sequence[float]) -> str:
+    """Why values on the scale of a metric have no mean, in a few words; empty if they have."""
+    values = np.concatenate(groups)
+    if np.isfinite(values).all():
+        return ""
+    infinite = int(np.sum(values == np.inf))
+    return f"{infinite} infinite" if infinite else "an error of 0 has no logarithm"
 
 
 def why_no_conclusion(

@@ -18,6 +18,7 @@ from experiments.statistics import (
     results,
     welch,
     why_no_conclusion,
+    why_not_finite,
 )
 from experiments.sweep import parts
 
@@ -62,7 +63,7 @@ def verdict(
         baselines: as the experiment names them.
         quick: whether the budget was.
     """
-    broken = _failures(runs, failed, diverged)
+    broken = [*_infinite(runs), *_failures(runs, failed, diverged)]
     names = {**runs, **failed}
     seeds = max((len(runs.get(name, [])) + failed.get(name, 0) for name in names), default=0)
     if quick:
@@ -102,14 +103,14 @@ def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
         return []
     metric = metric_of(next(iter(field.runs.values())))
     values = {name: on_scale(metric, results(group)) for name, group in field.runs.items()}
-    ranked = sorted(values, key=lambda name: -metric.merit(values[name].mean()))
+    ranked = sorted(values, key=lambda name: -metric.merit(_mean(values[name])))
     best, others = ranked[0], ranked[1:]
     # The best was chosen by its result, so its p is corrected for all whom it might have beaten.
     p = holm([_p(field, values, best, other) for other in others])[0]
     for each in differences:  # It may not say more than the table, which corrects for other pairs.
         if {each.variant, each.baseline} == set(ranked[:2]):
             p = max(p, each.p)
-    found = 10 ** values[best].mean() if metric.by_ratio else values[best].mean()
+    found = 10 ** _mean(values[best]) if metric.by_ratio else _mean(values[best])
     mean = "geometric mean" if metric.by_ratio else "mean"
     what = f"{mean} of the test {metric.name} {metric.text(found)}"
     why_not = _why_not(field, values, best, others[0])
@@ -118,6 +119,11 @@ def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
     if best in plain:
         said += f"; it is {'the' if len(plain) == 1 else 'a'} baseline"
     return [f"{said}."]
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean; infinite with any infinite value, whatever error of 0 (-inf) is beside it."""
+    return np.inf if np.isposinf(values).any() else float(values.mean())
 
 
 def _compared(name: str, p: float, why_not: str) -> str:
@@ -185,10 +191,12 @@ def _p(field: _Field, values: Mapping[str, np.ndarray], one: str, other: str) ->
 
 
 def _why_not(field: _Field, values: Mapping[str, np.ndarray], one: str, other: str) -> str:
-    if not np.isfinite([*values[one], *values[other]]).all():
-        return "an error of 0 has no logarithm"
     failed = field.failed.get(one, 0) + field.failed.get(other, 0)
-    return _too_few(field, one, other) or why_no_conclusion(values[one], values[other], failed)
+    return (
+        why_not_finite(values[one], values[other])
+        or _too_few(field, one, other)
+        or why_no_conclusion(values[one], values[other], failed)
+    )
 
 
 def _too_few(field: _Field, *names: str) -> str:
@@ -273,6 +281,13 @@ def _reach(field: _Field, memory: Mapping[str, np.ndarray]) -> list[str]:
         f"steps as {shortest} ({beyond}{means[longest]:.0f} against {means[shortest]:.0f}{within}; "
         f"{p_text(p)}{among})."
     ]
+
+
+def _infinite(runs: Runs) -> list[str]:
+    """Whose test metric is infinite, as a perplexity is that no number can hold."""
+    counts = {name: int(np.isinf(results(group)).sum()) for name, group in runs.items()}
+    said = [f"{name} ({n} of {len(runs[name])} runs)" for name, n in counts.items() if n]
+    return [f"The test metric is infinite for {', '.join(said)}."] if said else []
 
 
 def _failures(runs: Runs, failed: Mapping[str, int], diverged: Mapping[str, int]) -> list[str]:

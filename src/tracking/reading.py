@@ -1,5 +1,7 @@
 """Reading the runs of a sweep back."""
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,17 +154,22 @@ def _record(client, run) -> RunRecord:
     series = {}
     for name in run.data.metrics:
         history = client.get_metric_history(run.info.run_id, name)
-        series[name] = sorted((metric.step, metric.value) for metric in history)
+        series[name] = sorted((metric.step, _as_logged(metric.value)) for metric in history)
     return RunRecord(
         run.info.run_id,
         run.info.run_name,
         run.info.status,
         run.data.tags,
         run.data.params,
-        run.data.metrics,
+        {name: _as_logged(value) for name, value in run.data.metrics.items()},
         series,
         _report(client, run.info.run_id),
     )
+
+
+def _as_logged(value: float) -> float:
+    """The value of a metric before it was stored: SQL stores write ±infinity as ±1.797e308."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
 def _report(client, run_id: str) -> dict[str, Any] | None:

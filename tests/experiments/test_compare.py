@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import matplotlib.image
 import mlflow
@@ -11,7 +12,7 @@ import pytest
 import tracking
 from experiments import figures
 from experiments.compare import compare, main
-from tasks.metric import accuracy, cross_entropy, mean_squared_error
+from tasks.metric import Metric, accuracy, cross_entropy, mean_squared_error
 
 MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
 
@@ -142,6 +143,39 @@ def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
         for cost in ("examples_seen", "seconds")
         for key in ("accuracy", "mse", "cross_entropy")
     } | {"accuracy_by_depth.png"}
+
+
+PERPLEXITY = Metric("perplexity", 50.0, None, higher_is_better=False)
+NATS = Metric("nats", 3.0, None, higher_is_better=False, logarithmic=True)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("metric", [PERPLEXITY, NATS], ids=lambda metric: metric.name)
+def test_an_infinite_metric_is_said_to_be_infinite(metric, capsys):
+    parent = tracking.start_sweep("e", "overflowing", {"baseline": "lstm"})
+    for seed in (1, 2, 3):
+        test = math.inf if seed == 2 else 2.0
+        by = {f"{metric.name} by place": [2.0, test]}
+        keep_run(parent, "gru", seed, metric, [0.5, 0.5], test, by)
+        keep_run(parent, "lstm", seed, metric, [0.5, 0.5], 2 + seed / 10, by)
+    compare(parent.run_id)
+    shown = " ".join(capsys.readouterr().out.split())
+    table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/comparison.json"))
+    assert table["data"][0][3:5] == ["inf", "inf of 3"]
+    assert "The test metric is infinite for gru (1 of 3 runs)." in shown
+    assert "lstm does best" in shown
+    assert "is open (1 infinite)" in shown
+    metrics = tracking.read_run(parent.run_id).metrics
+    assert metrics[f"test/{metric.key}/gru/mean"] == math.inf
+    assert f"test/{metric.key}/gru/sd" not in metrics
+
+
+def test_a_metric_that_is_not_a_number_is_left_out_by_name(capsys):
+    parent = tracking.start_sweep("e", "no numbers", {})
+    keep_run(parent, "gru", 1, MSE, [0.2], math.nan, {})
+    keep_run(parent, "lstm", 1, MSE, [0.2], 0.1, {})
+    compare(parent.run_id)
+    assert "gru 1: its test MSE is not a number" in " ".join(capsys.readouterr().out.split())
 
 
 def test_runs_whose_gradients_exploded_are_counted():

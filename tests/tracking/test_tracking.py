@@ -1,6 +1,7 @@
 """Runs written to a real SQLite store and read back."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -186,6 +187,14 @@ def test_not_a_number_is_left_out_and_does_not_stop_the_rest():
     with tracking.TrackedRun("e", "n") as run:
         run.log_metrics({"bad": float("nan"), "good": 1.0})
     assert run_of(run.run_id).data.metrics == {"good": 1.0}
+
+
+def test_infinity_is_read_back_as_infinity():
+    with tracking.TrackedRun("e", "n") as run:
+        run.log_series({"up": [(1, math.inf), (2, 1.7e308)], "down": [(1, -math.inf)]})
+    found = tracking.read_run(run.run_id)
+    assert found.series == {"up": [(1, math.inf), (2, 1.7e308)], "down": [(1, -math.inf)]}
+    assert found.metrics == {"up": 1.7e308, "down": -math.inf}
 
 
 def test_a_server_that_does_not_answer_is_an_error_with_the_way_out():
