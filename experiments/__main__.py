@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
 from experiments.checks import RefusedError
-from experiments.launch import PROJECT, Folder, run_all, without_directory
+from experiments.launch import PROJECT, Folder, in_project, run_all, without_directory
 from experiments.plan import Plan, as_typed, make_plan
 from experiments.terminal import QUICK, quiet_start, say
 
@@ -237,14 +237,9 @@ def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: _Left 
         plan.name,
         title,
         tags,
-        lambda run_id: {**record, "directory": str(_in_project(folder.of(run_id)))},
+        lambda run_id: {**record, "directory": str(in_project(folder.of(run_id)))},
         left and left.run_id,
     )
-
-
-def _in_project(path: Path) -> Path:
-    """Relative to the project if it is in there, so that it is found after the project moved."""
-    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 
 if __name__ == "__main__":

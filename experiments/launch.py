@@ -79,6 +79,11 @@ class Folder:
         return directory
 
 
+def in_project(path: Path) -> Path:
+    """Relative to the project if it is in there, so that it is found after the project moved."""
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+
+
 def without_directory(arguments: list[str]) -> list[str]:
     """A command line without the folder that it names."""
     return [each for each in arguments if not each.startswith(_DIRECTORY)]

@@ -154,7 +154,7 @@ def _record(client, run) -> RunRecord:
     series = {}
     for name in run.data.metrics:
         history = client.get_metric_history(run.info.run_id, name)
-        series[name] = sorted((metric.step, _as_logged(metric.value)) for metric in history)
+        series[name] = _points(history)
     return RunRecord(
         run.info.run_id,
         run.info.run_name,
@@ -165,6 +165,18 @@ def _record(client, run) -> RunRecord:
         series,
         _report(client, run.info.run_id),
     )
+
+
+def _points(history) -> list[tuple[int, float]]:
+    """The values of a metric by step; of a step that a resumed run logged again, the later ones.
+
+    Points that were logged together, which may share a step by rounding, have one timestamp.
+    """
+    latest = {}
+    for metric in history:
+        latest[metric.step] = max(metric.timestamp, latest.get(metric.step, 0))
+    points = [metric for metric in history if metric.timestamp == latest[metric.step]]
+    return sorted((metric.step, _as_logged(metric.value)) for metric in points)
 
 
 def _as_logged(value: float) -> float:

@@ -1,21 +1,14 @@
 """What was computed is not lost: a run, and a sweep, go on after the last epoch that was done."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import keras
 import mlflow
 import pytest
 
-from experiments.catalogue import CONFIGURATION
+import tracking
 from experiments.checkpoint import Checkpoint
-from experiments.progress import Progress
 from experiments.run import run
 from experiments.state_files import StateError
+from experiments.sweep import Sweep
 from tests.experiments.conftest import composed
 
 TINY = [
@@ -108,45 +101,28 @@ def test_a_checkpoint_half_written_leaves_the_one_before(tmp_path):
     assert checkpoint.restore(model) == (1, [])
 
 
-def test_a_killed_sweep_goes_on(main, tmp_path):
-    arguments = [*TINY, "budget.epochs=400", "seed=1,2", f"hydra.sweep.dir={tmp_path}/sweep"]
-    arguments.remove("budget.epochs=4")
-    process = _started(*arguments)
-    state = tmp_path / "sweep" / "0" / "checkpoint.json"
-    while not state.exists():
-        assert process.poll() is None, "the sweep ended before its first epoch did"
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def test_of_a_sweep_s_runs_one_that_was_deleted_is_run_anew(main, tmp_path):
+    arguments = ["task=adding,temporal_order", "task.T=6", "budget.epochs=1", *FEW]
+    assert main(*arguments, f"hydra.sweep.dir={tmp_path}/sweep") == 0
+    before = tracking.read_sweep(tracking.latest_sweep())
+    first, second = before.runs
     client = mlflow.MlflowClient()
-    [parent] = client.search_runs(["1"], "tags.role = 'sweep'")
-    # The rest would take a minute: two epochs more will do.
-    kept = Progress(tmp_path / "sweep" / "0")
-    done = _shorten(parent.info.run_id, client, state)
-    assert main("--resume", parent.info.run_id) == 0
-    losses = client.get_metric_history(kept.run_id, "validation/loss")
-    assert [metric.step for metric in losses] == list(range(1, done + 3))
-    runs = client.search_runs(["1"], "tags.model = 'language'")
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert len(runs) == 2
-    assert main("--resume", parent.info.run_id) == 2  # It has ended.
+    client.delete_run(first.run_id)
+    client.set_terminated(before.run_id, "FAILED")
+    assert main("--resume", before.run_id) == 0
+    after = tracking.read_sweep(before.run_id)
+    assert [run.name for run in after.runs] == [second.name, first.name]
+    kept, new = after.runs
+    assert kept == second
+    assert new.run_id != first.run_id
+    assert new.status == "FINISHED"
+    assert new.metrics["test/mse"] == first.metrics["test/mse"]
 
 
-def _started(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments", *arguments],
-        cwd=CONFIGURATION.parent,
-        stdout=subprocess.DEVNULL,
-    )
-
-
-def _shorten(run_id, client, state):
-    """Have a killed sweep end two epochs after the last one of its first run."""
-    kept = json.loads(state.read_text())
-    epochs = kept["epoch"] + 2
-    kept["configuration"]["budget.epochs"] = epochs
-    state.write_text(json.dumps(kept))
-    record = mlflow.artifacts.load_text(f"runs:/{run_id}/sweep.json")
-    record = record.replace("budget.epochs=400", f"budget.epochs={epochs}")
-    client.log_text(run_id, record, "sweep.json")
-    return kept["epoch"]
+def test_progress_of_another_sweep_is_left_alone(tmp_path):
+    config = composed("task=adding", "task.T=6", "cell=gru", "budget.epochs=1", *FEW)
+    result = run(config, tmp_path / "run")
+    with pytest.raises(StateError, match=r"another sweep \(parent run None; this one is other"):
+        run(config, tmp_path / "run", Sweep("e", "other"))
+    assert result.model_file.exists()
+    assert len(mlflow.search_runs(search_all_experiments=True, output_format="list")) == 1
