@@ -86,7 +86,7 @@ def compare(run_id: str, baselines: list[str] | None = None) -> None:
     searched, sweep = Searched(everything), main_stage(everything)
     searched.report(tracking.RunWriter(run_id))
     variants, exploded = _variants(sweep), diverged(sweep)
-    left_out = [(run, why) for run in sweep.runs if (why := _why_left_out(run))]
+    left_out = _left_out(sweep)
     if variants or exploded:
         heading = _heading(sweep)
         columns = _columns(variants, exploded)
@@ -114,6 +114,16 @@ def _variants(sweep: tracking.SweepRecord) -> list[Variant]:
         if not _why_left_out(run):
             grouped.setdefault(run.tags["variant"], []).append(run)
     return [Variant(name, runs) for name, runs in grouped.items()]
+
+
+def _left_out(sweep: tracking.SweepRecord) -> list[tuple[tracking.RunRecord, str]]:
+    """The runs that cannot be compared, each with the reason.
+
+    Not those that were killed so early that the sweep, once resumed, ran them anew.
+    """
+    reasons = [(run, _why_left_out(run)) for run in sweep.runs]
+    compared = {run.name for run, why in reasons if not why}
+    return [(run, why) for run, why in reasons if why and run.name not in compared]
 
 
 def _why_left_out(run: tracking.RunRecord) -> str:

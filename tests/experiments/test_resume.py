@@ -102,7 +102,7 @@ def test_a_checkpoint_half_written_leaves_the_one_before(tmp_path):
 
 
 def test_of_a_sweep_s_runs_one_that_was_deleted_is_run_anew(main, tmp_path):
-    arguments = ["task=adding,temporal_order", "task.T=6", "budget.epochs=1", *FEW]
+    arguments = ["task=adding,temporal_order", "task.T=10", "budget.epochs=1", *FEW]
     assert main(*arguments, f"hydra.sweep.dir={tmp_path}/sweep") == 0
     before = tracking.read_sweep(tracking.latest_sweep())
     first, second = before.runs

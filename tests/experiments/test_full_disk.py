@@ -1,0 +1,52 @@
+"""A disk that is really full: a small file system in memory, filled up but for a little."""
+
+import shutil
+import subprocess
+
+import pytest
+
+import tracking
+
+SWEEP = [
+    *("task=adding", "task.T=6", "cell=gru", "seed=1,2", "model.units=4", "budget.epochs=3"),
+    *("budget.train_examples=64", "budget.evaluation_examples=32"),
+]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("room", [100_000, 350_000])
+def test_a_sweep_ends_clearly_and_is_resumed_once_there_is_room(
+    small_disk, room, main, monkeypatch, new_store, capfd
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(small_disk))
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb") as file:
+        file.write(bytes(shutil.disk_usage(small_disk).free - room))
+    assert main(*SWEEP, f"hydra.sweep.dir={small_disk}/runs") == 1
+    told = capfd.readouterr()
+    assert "Traceback" not in told.out + told.err
+    assert "No space left on device" in told.out or "disk is full" in told.out
+    assert "make resume" in told.out
+
+    ballast.unlink()
+    tracking.connect()
+    parent = tracking.latest_sweep()
+    finished = [run for run in tracking.read_sweep(parent).runs if run.status == "FINISHED"]
+    assert main("--resume", parent) == 0
+    sweep = tracking.read_sweep(parent)
+    assert sweep.status == "FINISHED"
+    assert sorted(run.name for run in sweep.runs) == ["gru seed=1", "gru seed=2"]
+    assert {run.status for run in sweep.runs} == {"FINISHED"}
+    for run in finished:
+        assert run in sweep.runs
