@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         from tasks.task import MissingDataError
     try:
         outcome = run(config)
-    except (ConnectionError, MissingDataError, RefusedError) as problem:
+    except (tracking.TrackingError, MissingDataError, RefusedError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
     say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")

@@ -51,7 +51,7 @@ def _resume(run_id: str | None = None) -> int:
         import experiments.run  # noqa: F401
     from tracking import (
         NoSuchRunError,
-        UnreadableRecordError,
+        TrackingError,
         connect,
         fail_abandoned_runs,
         latest_sweep,
@@ -59,16 +59,16 @@ def _resume(run_id: str | None = None) -> int:
     )
 
     interruption.watch()
-    connect()
-    fail_abandoned_runs()
     try:
+        connect()
+        fail_abandoned_runs()
         run_id = run_id or latest_sweep()
         if run_id is None:
             raise NoSuchRunError("There is no sweep yet; make one: make experiment name=...")
         old = read_sweep(run_id)
         left = _Left.by(old)
         plan = make_plan(left.arguments)
-    except (NoSuchRunError, UnreadableRecordError, RefusedError, ConnectionError) as problem:
+    except (TrackingError, RefusedError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
     return _sweep(plan, left.arguments, left)
@@ -116,35 +116,48 @@ class _Left:
 
 def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
     from experiments.compare import compare
-    from tracking import connect, fail_abandoned_runs
+    from tracking import (
+        TrackingError,
+        check_experiment,
+        connect,
+        fail_abandoned_runs,
+    )
 
+    asked = plan.configurations[0].tracking
     try:
-        connect(plan.configurations[0].tracking.uri)
+        connect(asked.uri, asked.patience)
+        check_experiment(plan.name)
+        fail_abandoned_runs()
         _try_out(plan)
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError, TrackingError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
-    fail_abandoned_runs()
     started = datetime.now()
     if left is None:
         directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
         directory.mkdir(parents=True, exist_ok=True)
     else:
         directory = left.directory
-    parent = _start_parent(plan, arguments, started, directory, left)
     try:
-        with interruption.kept():
-            reason = _run_all(plan, arguments, directory, parent.run_id)
-    except KeyboardInterrupt:
-        reason = _STOPPED
-    except BaseException as error:
-        parent.fail(f"{type(error).__name__}: {error}")
-        raise
-    if reason is None:
-        parent.finish()
-    else:
-        parent.fail(reason)
-    compare(parent.run_id)
+        parent = _start_parent(plan, arguments, started, directory, left)
+    except TrackingError as problem:
+        print(problem, file=sys.stderr)
+        return _FAILED
+    try:
+        with parent.failing_on_error():
+            try:
+                with interruption.kept():
+                    reason = _run_all(plan, arguments, directory, parent.run_id)
+            except KeyboardInterrupt:
+                reason = _STOPPED
+        if reason is None:
+            parent.finish()
+        else:
+            parent.fail(reason)
+        compare(parent.run_id)
+    except TrackingError as problem:  # The store is gone.
+        print(problem, file=sys.stderr)
+        reason = str(problem)
     if reason is not None:
         say.print(f"Go on where it was left: make resume run={parent.run_id}", soft_wrap=True)
     return {None: 0, _STOPPED: _INTERRUPTED}.get(reason, _FAILED)

@@ -95,7 +95,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     name = sweep.run_name(config)
     directory.mkdir(parents=True, exist_ok=True)
     progress = Progress(directory)
-    tracking.connect(config.tracking.uri)
+    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
     with (
         tracking.TrackedRun(
             sweep.experiment,

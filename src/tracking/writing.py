@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
@@ -21,7 +20,10 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
+from tracking.errors import StoreError
+from tracking.patience import PatientClient
 from tracking.record import RECORD
+from tracking.secrets import masked
 from tracking.store import experiment_id
 
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
@@ -39,7 +41,7 @@ class RunWriter:
 
     def __init__(self, run_id: str):
         self.run_id = run_id
-        self._client = mlflow.MlflowClient()
+        self._client = PatientClient()
 
     def finish(self) -> None:
         """Mark the run FINISHED."""
@@ -47,7 +49,7 @@ class RunWriter:
 
     def fail(self, reason: str) -> None:
         """Mark the run FAILED, its reason in the tag `error`."""
-        self._client.set_tag(self.run_id, "error", reason[:_LONGEST_TAG])
+        self.set_tags({"error": reason})
         self._client.set_terminated(self.run_id, "FAILED")
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
@@ -57,7 +59,7 @@ class RunWriter:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Add parameters."""
-        parts = [Param(key, str(value)) for key, value in params.items()]
+        parts = [Param(key, masked(str(value))) for key, value in params.items()]
         for start in range(0, len(parts), _PARAMS_A_CALL):
             self._client.log_batch(self.run_id, params=parts[start : start + _PARAMS_A_CALL])
 
@@ -87,7 +89,7 @@ class RunWriter:
 
     def log_text(self, text: str, name: str) -> None:
         """Keep a text as the artifact `name`."""
-        self._client.log_text(self.run_id, text, name)
+        self._client.log_text(self.run_id, masked(text), name)
 
     def log_report(self, report: Mapping[str, Any]) -> None:
         """Keep plain values as what this run found, to be read back with it."""
@@ -106,12 +108,12 @@ class RunWriter:
 
     def describe(self, markdown: str) -> None:
         """The text at the top of the run's page."""
-        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
+        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, masked(markdown))
 
 
 def _cut(tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags as texts of a length that MLflow stores."""
-    return {key: str(value)[:_LONGEST_TAG] for key, value in tags.items()}
+    return {key: masked(str(value))[:_LONGEST_TAG] for key, value in tags.items()}
 
 
 class TrackedRun(RunWriter):
@@ -151,11 +153,11 @@ class TrackedRun(RunWriter):
         if run_id is None:
             # With its tags, in one call: a run without the tag `process` would stay RUNNING for
             # ever if this process was killed before the next call.
-            run = mlflow.MlflowClient().create_run(
+            run = PatientClient().create_run(
                 experiment_id(experiment), run_name=name, tags=_cut(all_tags)
             )
         else:
-            run = mlflow.MlflowClient().get_run(run_id)
+            run = PatientClient().get_run(run_id)
         super().__init__(run.info.run_id)
         self.experiment_id = run.info.experiment_id
         with self.failing_on_error():
@@ -176,8 +178,13 @@ class TrackedRun(RunWriter):
         try:
             yield
         except BaseException as error:
-            self.fail(f"{type(error).__name__}: {error}")
+            self._fail_if_it_can(error)
             raise
+
+    def _fail_if_it_can(self, error):
+        # A store that is gone cannot be told; `fail_abandoned_runs` tells it once it is back.
+        with contextlib.suppress(StoreError):
+            self.fail(f"{type(error).__name__}: {error}")
 
     def __enter__(self) -> "TrackedRun":
         return self
@@ -191,7 +198,7 @@ class TrackedRun(RunWriter):
         if error is None:
             self.finish()
         else:
-            self.fail(f"{kind.__name__}: {error}")
+            self._fail_if_it_can(error)
 
 
 def start_sweep(
