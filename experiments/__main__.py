@@ -223,11 +223,15 @@ def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: s
 
     A run that fails in the search for a key's values is part of what the search finds.
     """
+    from tracking import is_there
+
     sweep = Sweep(plan.name, parent_run_id, list(plan.axes))
     folders = [directory / STAGE / str(number) for number in range(plan.search_runs)]
     folders += [directory / str(number) for number in range(plan.runs)]
-    for folder in folders:
-        Progress(folder).forget_failure()
+    for progress in map(Progress, folders):
+        if progress.run_id is not None and not is_there(progress.run_id):
+            progress.forget()
+        progress.forget_failure()
     with SweepBar(folders) as bar:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)

@@ -27,7 +27,8 @@ from tracking.secrets import masked
 from tracking.store import experiment_id
 
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
-_LONGEST_TAG = 5000
+_LONGEST_TAG, _LONGEST_NOTE = 5000, 7500  # MLflow takes 8,000, other servers may take less.
+_DESCRIPTION = "description.md"
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 REPORT = "report.json"
 
@@ -42,6 +43,7 @@ class RunWriter:
     def __init__(self, run_id: str):
         self.run_id = run_id
         self._client = PatientClient()
+        self._metrics = set()
 
     def finish(self) -> None:
         """Mark the run FINISHED."""
@@ -70,18 +72,35 @@ class RunWriter:
     def log_series(self, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
         """Add several values of each metric, each with its step, in as few calls as can be.
 
-        MLflow keeps steps as whole numbers; others are rounded. Signs that it does not allow in a
-        metric's name, such as "=", become colons.
+        MLflow stores steps as integers; others are rounded. What it does not allow in a metric's
+        name, such as "=", becomes a colon.
+
+        Raises:
+            ValueError: for a name that is the folder of another: "a/b" beside "a/b/c". A file store
+                cannot hold both.
         """
         now = int(time.time() * 1000)
+        named = {_name(name): values for name, values in series.items()}
+        self._check_names(named)
         parts = [
-            Metric(_FORBIDDEN.sub(":", name), float(value), now, round(step))
-            for name, values in series.items()
+            Metric(name, float(value), now, round(step))
+            for name, values in named.items()
             for step, value in values
             if not math.isnan(value)
         ]
         for start in range(0, len(parts), _METRICS_A_CALL):
             self._client.log_batch(self.run_id, metrics=parts[start : start + _METRICS_A_CALL])
+
+    def _check_names(self, names):
+        self._metrics |= set(names)
+        for name in self._metrics:
+            parts = name.split("/")
+            above = {"/".join(parts[:end]) for end in range(1, len(parts))} & self._metrics
+            if above:
+                raise ValueError(
+                    f"The metric {name!r} cannot be stored beside {above.pop()!r}, which would be "
+                    "a file and a folder at once. Rename one of them."
+                )
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Keep a file as an artifact."""
@@ -107,8 +126,18 @@ class RunWriter:
         self.log_text(json.dumps({"columns": list(columns), "data": rows}), name)
 
     def describe(self, markdown: str) -> None:
-        """The text at the top of the run's page."""
+        """The text at the top of the run's page; a longer one than fits is an artifact, too."""
+        if len(markdown) > _LONGEST_NOTE:
+            self.log_text(markdown, _DESCRIPTION)
+            cut = markdown[:_LONGEST_NOTE].rpartition("\n")[0]
+            markdown = f"{cut}\n\nCut here; the whole text is the artifact {_DESCRIPTION}."
         self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, masked(markdown))
+
+
+def _name(metric: str) -> str:
+    """A metric's name as MLflow allows it: it may be a path, which names one file."""
+    parts = _FORBIDDEN.sub(":", metric).split("/")
+    return "/".join(":" if part in ("", ".", "..") else part for part in parts)
 
 
 def _cut(tags: Mapping[str, Any]) -> dict[str, str]:
