@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
 from experiments.catalogue import CONFIGURATION
-from experiments.checks import RefusedError
+from experiments.checks import RefusedError, refuse_secrets
 from experiments.plan import Plan, Search, as_typed, make_plan, quoted
 from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     arguments = as_typed(arguments)
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
+        refuse_secrets(arguments)
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
@@ -223,15 +224,10 @@ def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: s
 
     A run that fails in the search for a key's values is part of what the search finds.
     """
-    from tracking import is_there
-
     sweep = Sweep(plan.name, parent_run_id, list(plan.axes))
     folders = [directory / STAGE / str(number) for number in range(plan.search_runs)]
     folders += [directory / str(number) for number in range(plan.runs)]
-    for progress in map(Progress, folders):
-        if progress.run_id is not None and not is_there(progress.run_id):
-            progress.forget()
-        progress.forget_failure()
+    _make_room(folders)
     with SweepBar(folders) as bar:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)
@@ -242,6 +238,16 @@ def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: s
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(folders))]
     good = sum(outcome is not None and outcome.error is None for outcome in ended)
     return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
+
+
+def _make_room(folders: list[Path]) -> None:
+    """For runs that failed, and for those that were deleted in the UI, another attempt."""
+    from tracking import is_there
+
+    for progress in map(Progress, folders):
+        if progress.run_id is not None and not is_there(progress.run_id):
+            progress.forget()
+        progress.forget_failure()
 
 
 def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:

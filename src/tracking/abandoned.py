@@ -33,4 +33,6 @@ def _is_gone(process: str | None) -> bool:
         return True
     except PermissionError:  # It runs, and belongs to somebody else.
         pass
+    except (ValueError, OverflowError):  # Whatever the tag is, nobody is known to have died.
+        pass
     return False

@@ -54,6 +54,7 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
     # MLflow reports every database migration of a new file at this level.
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _mask_logs()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     refuse_secrets(uri)
     uri = tracking_uri(uri)
@@ -62,6 +63,7 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
         # MLflow tries an absent server for minutes, in silence; `patience` says what it waits for.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         uri = without_credentials(uri)
     if (path := sqlite_file(uri)) is not None:
         from tracking.database import make_once  # Slow to import, and of no use to other stores.
@@ -79,6 +81,23 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
         ) from None
     patience.seconds = seconds
     return uri
+
+
+class _Masking(logging.Filter):
+    """Changes what is logged so that it holds no password."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+def _mask_logs() -> None:
+    """MLflow logs errors of databases with all that these say."""
+    for handler in logging.getLogger("mlflow").handlers:
+        if not any(isinstance(each, _Masking) for each in handler.filters):
+            handler.addFilter(_Masking())
 
 
 def refuse_secrets(uri: str | None) -> None:
@@ -106,13 +125,13 @@ def check(uri: str) -> None:
         _check_sqlite(uri)
     elif scheme in ("http", "https"):
         _check_server(uri)
-    elif scheme in ("", "file"):
-        _check_folder(uri)
-    elif scheme.startswith("databricks") or scheme == "uc" or uri == "databricks":
+    elif uri == "databricks" or scheme.startswith("databricks") or scheme == "uc":
         raise StoreError(
             f"The MLflow store {masked(uri)} is Databricks', where experiments are named by paths, "
             f"as those of this project are not. {_EXPECTED}"
         )
+    elif scheme in ("", "file"):
+        _check_folder(uri)
     elif scheme.partition("+")[0] not in _DATABASES and scheme not in _schemes():
         raise StoreError(f"The MLflow store {masked(uri)} begins with {scheme!r}. {_EXPECTED}")
 
