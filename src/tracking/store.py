@@ -63,6 +63,7 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
         # MLflow tries an absent server for minutes, in silence; `patience` says what it waits for.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         logging.getLogger("urllib3").setLevel(logging.ERROR)
         uri = without_credentials(uri)
     if (path := sqlite_file(uri)) is not None:
@@ -70,7 +71,10 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
 
         make_once(path, uri)
     mlflow.set_tracking_uri(uri)
-    patience.begin(seconds if wait else 0.0)
+    if wait:
+        patience.seconds = seconds  # Not if the store was given up: the next run of a sweep fails.
+    else:
+        patience.begin(0.0)
     try:
         PatientClient().search_experiments(max_results=1)
     except StoreError:

@@ -134,7 +134,7 @@ def test_a_run_goes_through_an_outage_and_loses_nothing(clock, monkeypatch):
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_whose_store_is_gone_for_good_ends_by_that_and_is_failed_later(monkeypatch):
+def test_a_run_whose_store_is_gone_for_good_ends_by_that_and_is_failed_later(clock, monkeypatch):
     run = tracking.TrackedRun("e", "n", {})
     run.set_tags({"process": f"{socket.gethostname()}:{2**22 + 1}"})  # No process has such an id.
 
@@ -144,8 +144,13 @@ def test_a_run_whose_store_is_gone_for_good_ends_by_that_and_is_failed_later(mon
     with monkeypatch.context() as patched:
         patched.setattr(mlflow.MlflowClient, "log_batch", gone)
         patched.setattr(mlflow.MlflowClient, "set_terminated", gone)
-        with pytest.raises(tracking.StoreError, match="does not answer"), run:
+        patched.setattr(mlflow.MlflowClient, "search_experiments", gone)
+        patience.begin(100)
+        with pytest.raises(tracking.StoreError, match="does not answer for 100 s"), run:
             run.log_metrics({"loss": 1.0})
+        with pytest.raises(tracking.StoreError, match="does not answer"):
+            tracking.connect(seconds=100, wait=True)  # As the next run of the sweep does.
+        assert sum(clock) == 100
     assert tracking.read_run(run.run_id).status == "RUNNING"
     assert tracking.fail_abandoned_runs() == 1
     assert tracking.read_run(run.run_id).status == "FAILED"

@@ -8,6 +8,8 @@ from contextlib import closing
 import pytest
 
 import tracking
+from benchmarks import __main__ as benchmarks
+from experiments import __main__ as experiments
 from tracking import ui
 
 URI = "postgresql://ann:p%40ss-w0rd@db.example.org:5432/runs?sslpassword=qu3ry-pw"
@@ -84,6 +86,15 @@ def test_a_password_in_the_configuration_is_refused():
     with pytest.raises(tracking.StoreError, match="MLFLOW_TRACKING_PASSWORD") as raised:
         tracking.connect("http://ann:s3cret@127.0.0.1:9")
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("program", [experiments, benchmarks], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("given", ["tracking.uri=", "+tracking.uri="])
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(program, given, capfd):
+    assert program.main(["--cfg", "job", f"{given}http://ann:s3cret@127.0.0.1:9"]) == 2
+    said = capfd.readouterr()
+    assert "MLFLOW_TRACKING_PASSWORD" in said.err
+    assert "s3cret" not in said.err + said.out
 
 
 @pytest.mark.usefixtures("store")
