@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
-from experiments.checks import RefusedError
+from experiments.checks import RefusedError, refuse_secrets
 from experiments.launch import PROJECT, Folder, in_project, run_all, without_directory
 from experiments.plan import Plan, as_typed, make_plan
 from experiments.terminal import QUICK, quiet_start, say
@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     arguments = as_typed(arguments)
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
+        refuse_secrets(arguments)
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
@@ -49,7 +50,7 @@ def _resume(run_id: str | None = None) -> int:
         import experiments.run  # noqa: F401
     from tracking import (
         NoSuchRunError,
-        UnreadableRecordError,
+        TrackingError,
         connect,
         fail_abandoned_runs,
         latest_sweep,
@@ -57,16 +58,16 @@ def _resume(run_id: str | None = None) -> int:
     )
 
     interruption.watch()
-    connect()
-    fail_abandoned_runs()
     try:
+        connect()
+        fail_abandoned_runs()
         run_id = run_id or latest_sweep()
         if run_id is None:
             raise NoSuchRunError("There is no sweep yet; make one: make experiment name=...")
         old = read_sweep(run_id)
         left = _Left.by(old)
         plan = make_plan(left.arguments)
-    except (NoSuchRunError, UnreadableRecordError, RefusedError, ConnectionError) as problem:
+    except (TrackingError, RefusedError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
     return _sweep(plan, left.arguments, left)
@@ -112,19 +113,26 @@ class _Left:
 
 
 def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
-    from tracking import connect, fail_abandoned_runs
+    from tracking import TrackingError, check_experiment, connect, fail_abandoned_runs
 
+    asked = plan.configurations[0].tracking
+    refusals = (ImportError, OSError, RuntimeError, TypeError, ValueError, TrackingError)
     with contextlib.ExitStack() as claims:
         try:
-            connect(plan.configurations[0].tracking.uri)
+            connect(asked.uri, asked.patience)
+            check_experiment(plan.name)
+            fail_abandoned_runs()
             _try_out(plan)
             folder = Folder(plan, left and left.directory)
             folder.claim(claims)
-        except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
+        except refusals as problem:
             print(problem, file=sys.stderr)
             return _REFUSED
-        fail_abandoned_runs()
-        parent = _start_parent(plan, arguments, folder, left)
+        try:
+            parent = _start_parent(plan, arguments, folder, left)
+        except TrackingError as problem:
+            print(problem, file=sys.stderr)
+            return _FAILED
         with parent.failing_on_error():
             directory = folder.made_for(parent.run_id, claims)
             reason = _why_stopped(plan, arguments, directory, parent.run_id)
@@ -139,6 +147,8 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
 
 def _why_stopped(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> str | None:
     """Run the sweep; returns why it is not complete, None if it is."""
+    from tracking import TrackingError
+
     try:
         with interruption.kept():
             return run_all(plan, arguments, directory, run_id)
@@ -146,7 +156,7 @@ def _why_stopped(plan: Plan, arguments: list[str], directory: Path, run_id: str)
         return _STOPPED
     except BrokenExecutor as error:
         return f"a worker process of the sweep was killed ({type(error).__name__})"
-    except OSError as error:  # The disk is full, or a file is not to be read or written.
+    except (OSError, TrackingError) as error:  # The disk is full, or the store is gone.
         return f"{type(error).__name__}: {error}"
 
 
@@ -155,15 +165,14 @@ def _why_not_compared(parent, complete: bool) -> str | None:
 
     Only then: a sweep that is killed before has to be resumed, and is compared again.
     """
-    from mlflow.exceptions import MlflowException
-
     from experiments.compare import compare
+    from tracking import TrackingError
 
     try:
         compare(parent.run_id)
         if complete:
             parent.finish()
-    except (OSError, MlflowException) as error:
+    except (OSError, TrackingError) as error:
         reason = f"the comparison could not be written ({error})"
         _fail(parent, reason)
         return reason
@@ -175,11 +184,11 @@ def _fail(parent, reason: str) -> None:
 
     If it cannot, the next command does, which finds that the process is gone.
     """
-    from mlflow.exceptions import MlflowException
+    from tracking import TrackingError
 
     try:
         parent.fail(reason)
-    except (OSError, MlflowException) as error:
+    except TrackingError as error:
         say.print(f"That the sweep stopped could not be recorded: {error}", markup=False)
 
 

@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import time
+import traceback
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,9 @@ def job(config: DictConfig) -> None:
                 outcome = Outcome(name, time.perf_counter() - start, result.summary)
                 Progress(directory).ended_well(_identity(tuned, sweep), result.run_id, outcome)
     except Exception as problem:
-        logging.getLogger(__name__).exception("%s failed", name)
-        error = f"{type(problem).__name__}: {problem}"
+        said = tracking.masked("".join(traceback.format_exception(problem)))
+        logging.getLogger(__name__).error("%s failed\n%s", name, said)
+        error = tracking.masked(f"{type(problem).__name__}: {problem}")
         outcome = Outcome(name, time.perf_counter() - start, "", error)
     Progress(directory).finish(outcome)
 
@@ -97,7 +99,7 @@ def _ended_before(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome 
     begun = Progress(directory).begun(_identity(config, sweep))
     if begun is None:
         return None
-    tracking.connect(config.tracking.uri)
+    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
     if tracking.status_of(begun.run_id) != "FINISHED":
         return None
     return begun.outcome or Outcome(sweep.run_name(config), 0.0, "ended before")
@@ -125,7 +127,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     name = sweep.run_name(config)
     directory.mkdir(parents=True, exist_ok=True)
     progress, identity = Progress(directory), _identity(config, sweep)
-    tracking.connect(config.tracking.uri)
+    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
     begun = _still_tracked(progress.begun(identity), directory)
     with (
         tracking.TrackedRun(

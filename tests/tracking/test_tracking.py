@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 
@@ -12,14 +13,7 @@ from matplotlib.figure import Figure
 
 import tracking
 
-
-@pytest.fixture(autouse=True)
-def store(new_store, tmp_path, monkeypatch):
-    uri = new_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.chdir(tmp_path)
-    tracking.connect()
-    return uri
+pytestmark = pytest.mark.usefixtures("store")
 
 
 def run_of(run_id):
@@ -168,6 +162,26 @@ def test_a_run_whose_process_was_killed_is_failed_later(store):
         assert run_of(alive.run_id).info.status == "RUNNING"
     assert run_of(run_id).info.status == "FAILED"
     assert "killed" in run_of(run_id).data.tags["error"]
+
+
+@pytest.mark.parametrize("pid", ["", "a", "99999999999"])
+def test_a_run_of_an_unreadable_process_is_left_alone(pid):
+    run = tracking.TrackedRun("e", "n")
+    run.set_tags({"process": f"{socket.gethostname()}:{pid}"})
+    assert tracking.fail_abandoned_runs() == 0
+
+
+def test_a_page_longer_than_mlflow_takes_is_cut_at_a_line_and_kept_whole():
+    run = tracking.TrackedRun("e", "n")
+    lines = [f"- sentence {number}" for number in range(1000)]
+    run.describe("\n".join(lines))
+    note = run_of(run.run_id).data.tags["mlflow.note.content"]
+    *shown, last = note.splitlines()
+    assert shown[:100] == lines[:100]
+    assert set(shown) <= {*lines, ""}
+    assert "the whole text is the artifact description.md" in last
+    whole = mlflow.artifacts.load_text(f"runs:/{run.run_id}/description.md")
+    assert whole.splitlines() == lines
 
 
 def test_artifacts_of_each_kind():
