@@ -83,6 +83,8 @@ def job(config: DictConfig) -> None:
                 outcome = Outcome(name, time.perf_counter() - start, result.summary)
                 Progress(directory).ended_well(_identity(tuned, sweep), result.run_id, outcome)
     except Exception as problem:
+        # On a full disk it cannot be logged either: logging would print a traceback of its own.
+        logging.raiseExceptions = False
         said = tracking.masked("".join(traceback.format_exception(problem)))
         logging.getLogger(__name__).error("%s failed\n%s", name, said)
         error = tracking.masked(f"{type(problem).__name__}: {problem}")

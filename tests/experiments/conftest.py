@@ -53,6 +53,7 @@ def main(watched, monkeypatch):  # noqa: ARG001
     handlers, level = log.handlers[:], log.level
     # Hydra's log would close those there are, and absl's takes pytest's stderr with it.
     monkeypatch.setattr(logging, "shutdown", lambda *_: None)
+    monkeypatch.setattr(logging, "raiseExceptions", True)
     monkeypatch.setattr(sys, "argv", sys.argv)
     yield lambda *arguments: program.main(list(arguments))
     for added in set(log.handlers) - set(handlers):
