@@ -1,6 +1,7 @@
 """The SQLite file of a store: made once and whole, however many processes ask for it first."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -39,6 +40,8 @@ def make_once(path: Path, uri: str) -> None:
                     _set_aside(path)
                 if state != _WHOLE:
                     _make(path, uri)
+        if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            raise PermissionError(errno.EACCES, "it, or its folder, is read-only", str(path))
         _check_version(path, uri)
     except sqlite3.OperationalError as error:
         raise StoreError(
@@ -51,9 +54,11 @@ def make_once(path: Path, uri: str) -> None:
             f"{path}: expected a SQLite database, got another kind of file ({error}). Move it "
             "away, or name another with MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
         ) from error
-    except PermissionError as error:
+    except StoreError:
+        raise
+    except OSError as error:
         raise StoreError(
-            f"{path}: the database cannot be made ({error.strerror}: {error.filename}). Name one "
+            f"{path}: the database cannot be used ({error.strerror}: {error.filename}). Name one "
             "in a folder that this user may write to: "
             "MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
         ) from error
@@ -79,7 +84,8 @@ def _state(path: Path) -> str:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=20)
+    # Not read-only: what a process that was killed has left half written is rolled back on opening.
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=20)
 
 
 def _tables(database: sqlite3.Connection) -> set[str]:

@@ -2,11 +2,12 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -59,12 +60,18 @@ def read_sweep(run_id: str) -> SweepRecord:
     """The sweep whose parent run is `run_id`, with every run that is there so far.
 
     Raises:
-        NoSuchRunError: if there is no such run.
+        NoSuchRunError: if there is no such run, or it is no sweep's parent.
         DeletedError: if it was deleted.
         UnreadableRecordError: if what was stored with it cannot be read.
     """
     client = PatientClient()
     parent = _run(client, run_id, "a sweep's parent run")
+    if parent.data.tags.get("role") != "sweep":
+        above = parent.data.tags.get(MLFLOW_PARENT_RUN_ID)
+        raise NoSuchRunError(
+            f"The run {parent.info.run_name!r} ({run_id}) is no sweep; expected the id of a "
+            f"sweep's parent run{f', which is {above}' if above else ''}."
+        )
     children = client.search_runs(
         [parent.info.experiment_id],
         f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'",
@@ -166,10 +173,9 @@ def latest_sweep() -> str | None:
 
 
 def _record(client, run) -> RunRecord:
-    series = {}
-    for name in run.data.metrics:
-        history = client.get_metric_history(run.info.run_id, name)
-        series[name] = _points(history)
+    series = {
+        name: _series(client.get_metric_history(run.info.run_id, name)) for name in run.data.metrics
+    }
     return RunRecord(
         run.info.run_id,
         run.info.run_name,
@@ -182,16 +188,19 @@ def _record(client, run) -> RunRecord:
     )
 
 
-def _points(history) -> list[tuple[int, float]]:
-    """The values of a metric by step; of a step that a resumed run logged again, the later ones.
+def _series(history: Sequence[Metric]) -> list[tuple[int, float]]:
+    """The values of a metric by step, without those that a later call has logged anew.
 
-    Points that were logged together, which may share a step by rounding, have one timestamp.
+    A run that is killed after it has logged an epoch, and before it has saved it, logs it again.
     """
     latest = {}
     for metric in history:
         latest[metric.step] = max(metric.timestamp, latest.get(metric.step, 0))
-    points = [metric for metric in history if metric.timestamp == latest[metric.step]]
-    return sorted((metric.step, _as_logged(metric.value)) for metric in points)
+    return sorted(
+        (metric.step, _as_logged(metric.value))
+        for metric in history
+        if metric.timestamp == latest[metric.step]
+    )
 
 
 def _as_logged(value: float) -> float:

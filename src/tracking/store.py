@@ -82,8 +82,9 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
     except StoreError:
         raise
     except (MlflowException, OSError, ImportError) as error:
+        said = " ".join(masked(str(error)).split())  # A server that is not MLflow's sends a page.
         raise StoreError(
-            f"The MLflow store {masked(uri)} cannot be used: {masked(str(error))}\n{_EXPECTED}"
+            f"The MLflow store {masked(uri)} cannot be used: {said[:400]} {_EXPECTED}"
         ) from None
     patience.seconds = seconds
     return uri

@@ -233,7 +233,7 @@ class TrackedRun(RunWriter):
 def start_sweep(
     experiment: str,
     name: str,
-    tags: Mapping[str, Any],
+    tags: Mapping[str, Any] = {},
     record: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] | None = None,
     run_id: str | None = None,
 ) -> TrackedRun:

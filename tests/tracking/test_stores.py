@@ -125,6 +125,23 @@ def test_a_database_of_another_version_is_left_as_it_is(version, message, store)
     assert Path(path).read_bytes() == before
 
 
+def test_what_a_killed_process_has_left_half_written_is_rolled_back(store):
+    path = Path(store.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA cache_size = 1")  # So that it writes before it commits.
+        database.execute("BEGIN")
+        for number in range(2000):
+            row = (f"key {number}", "x" * 500, 0)
+            database.execute("INSERT INTO experiment_tags VALUES (?, ?, ?)", row)
+        left = {each: each.read_bytes() for each in path.parent.iterdir() if each.is_file()}
+        database.execute("ROLLBACK")
+    assert {each.name for each in left} == {"runs.db", "runs.db-journal"}
+    for each, content in left.items():
+        each.write_bytes(content)
+    tracking.connect()
+    assert not (path.parent / "runs.db-journal").exists()
+
+
 def test_another_file_in_the_place_of_the_database_is_left_as_it_is(tmp_path):
     (tmp_path / "text.db").write_text("not a database\n" * 100)
     with pytest.raises(tracking.StoreError, match="expected a SQLite database, got another kind"):

@@ -70,7 +70,12 @@ def test_a_record_of_any_length_is_read_back():
 
 
 def test_a_sweep_of_an_earlier_version_is_read_from_its_tags():
-    tags = {"arguments": '["seed=1,2"]', "directory": "/a/b", "search": '{"key": "k"}'}
+    tags = {
+        "role": "sweep",
+        "arguments": '["seed=1,2"]',
+        "directory": "/a/b",
+        "search": '{"key": "k"}',
+    }
     with tracking.TrackedRun("e", "old", tags) as parent:
         pass
     record = tracking.read_sweep(parent.run_id).record
@@ -92,7 +97,7 @@ CUT = {"arguments": json.dumps(["seed=1"] * 1000), "directory": "/a/b"}
     ids=["cut", "absent"],
 )
 def test_a_sweep_whose_command_line_is_lost_says_so(tags, message):
-    with tracking.TrackedRun("e", "old", tags) as parent:
+    with tracking.TrackedRun("e", "old", {"role": "sweep", **tags}) as parent:
         pass
     record = tracking.read_sweep(parent.run_id).record
     assert record.get("search") is None
@@ -133,6 +138,16 @@ def test_a_run_that_cannot_be_begun_is_failed(monkeypatch):
     assert "No space left" in run.data.tags["error"]
 
 
+def test_a_run_of_a_sweep_is_no_sweep():
+    with (
+        tracking.start_sweep("e", "n") as parent,
+        tracking.TrackedRun("e", "gru seed=1", parent_run_id=parent.run_id) as run,
+    ):
+        pass
+    with pytest.raises(tracking.NoSuchRunError, match=f"'gru seed=1' .* which is {parent.run_id}"):
+        tracking.read_sweep(run.run_id)
+
+
 def test_an_error_leaves_the_run_failed_with_its_reason():
     with (
         pytest.raises(RuntimeError),
@@ -162,6 +177,14 @@ def test_a_run_whose_process_was_killed_is_failed_later(store):
         assert run_of(alive.run_id).info.status == "RUNNING"
     assert run_of(run_id).info.status == "FAILED"
     assert "killed" in run_of(run_id).data.tags["error"]
+
+
+def test_an_epoch_that_a_resumed_run_logs_again_counts_once(monkeypatch):
+    with tracking.TrackedRun("e", "n") as run:
+        for now, step, value in ((1, 1, 0.5), (2, 2, 0.4), (3, 2, 0.6), (4, 3, 0.3)):
+            monkeypatch.setattr("tracking.writing.time.time", lambda now=now: float(now))
+            run.log_metrics({"loss": value}, step)
+    assert tracking.read_run(run.run_id).series == {"loss": [(1, 0.5), (2, 0.6), (3, 0.3)]}
 
 
 @pytest.mark.parametrize("pid", ["", "a", "99999999999"])
