@@ -16,13 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from experiments import baselines, interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
+from experiments.entry import FAILED, INTERRUPTED, REFUSED, run
 from experiments.plan import Plan, Search, as_typed, make_plan, quoted
 from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
+_COMPARE = "--compare"  # The arguments of `compare.main` follow.
 _OUTPUTS = CONFIGURATION.parent / "outputs"
-_FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
 _STOPPED = "stopped by the user"
 
 
@@ -30,13 +31,17 @@ def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
     if arguments[:1] == [_RESUME]:
         return _resume(*arguments[1:2])
+    if arguments[:1] == [_COMPARE]:
+        with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
+            from experiments import compare
+        return compare.main(arguments[1:])
     arguments = as_typed(arguments)
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         from experiments.run import job
@@ -64,7 +69,7 @@ def _resume(run_id: str | None = None) -> int:
         plan = make_plan(left.arguments)
     except (NoSuchRunError, RefusedError, ConnectionError) as problem:
         print(problem, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     return _sweep(plan, left.arguments, left)
 
 
@@ -115,7 +120,7 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
         _try_out(plan)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
         print(problem, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     fail_abandoned_runs()
     started = datetime.now()
     if left is None:
@@ -139,7 +144,7 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
     compare(parent.run_id)
     if reason is not None:
         say.print(f"Go on where it was left: make resume run={parent.run_id}", soft_wrap=True)
-    return {None: 0, _STOPPED: _INTERRUPTED}.get(reason, _FAILED)
+    return {None: 0, _STOPPED: INTERRUPTED}.get(reason, FAILED)
 
 
 def _try_out(plan: Plan) -> None:
@@ -240,7 +245,4 @@ def _chosen(asked: Search, parent_run_id: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+    run(main, goes_on=True)

@@ -1,6 +1,6 @@
 """The runs of one sweep to one table and its figures, on the terminal and on the parent run.
 
-python -m experiments.compare [RUN_ID] [baseline=[lstm,gru]]    (without an id, the latest sweep)
+python -m experiments --compare [RUN_ID] [baseline=[lstm,gru]]    (without an id, the latest sweep)
 """
 
 import sys
@@ -357,7 +357,3 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
