@@ -23,6 +23,7 @@ _UNUSABLE = {
     ":": "Python makes no virtual environment in such a folder",
     "%": "MLflow cannot read its own files in such a folder",
     "?": "the address of a SQLite database ends there",
+    "${": "Hydra takes it for the name of a value",
     "\n": "make takes it for the end of a name",
 }
 """What a folder's name may not have in it, and why."""

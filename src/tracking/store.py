@@ -7,6 +7,8 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from tracking import relocation
+
 _PROJECT = Path(__file__).resolve().parents[2]
 _DEFAULT = f"sqlite:///{_PROJECT / 'mlflow.db'}"
 
@@ -38,6 +40,8 @@ def connect(uri: str | None = None) -> str:
     if uri.startswith("http"):
         # By default MLflow tries an absent server for minutes before it gives up.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    if (database := sqlite_file(uri)) is not None:
+        relocation.follow(database)
     mlflow.set_tracking_uri(uri)
     try:
         mlflow.search_experiments(max_results=1)
@@ -50,15 +54,20 @@ def connect(uri: str | None = None) -> str:
     return uri
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for other stores."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///")).absolute()
+
+
 def experiment_id(name: str) -> str:
     """The id of the MLflow experiment `name`, made if it is not there."""
     experiment = mlflow.get_experiment_by_name(name)
     if experiment is not None:
         return experiment.experiment_id
-    location, uri = None, mlflow.get_tracking_uri()
-    if uri.startswith("sqlite:///"):
-        # Beside the database: MLflow's own choice is ./mlruns of wherever the process runs.
-        location = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns").as_uri()
+    database = sqlite_file(mlflow.get_tracking_uri())
+    location = database and relocation.artifacts_of(database)
     # Without this tag the UI takes every experiment for one with language-model traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return mlflow.create_experiment(name, artifact_location=location, tags=kind)
