@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-_FOLDER = "mlruns"
+_FOLDER = "mlruns"  # of runs' files, by whatever path
 # The columns of MLflow's tables that hold addresses of files.
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -23,15 +23,7 @@ _ADDRESSES = (
 )
 
 
-def artifacts_of(database: Path) -> str:
-    """The address of the files of a SQLite database's runs: a folder beside it.
-
-    MLflow's own choice is ./mlruns of wherever the process runs.
-    """
-    return (database.parent / _FOLDER).as_uri()
-
-
-def follow(database: Path) -> None:
+def follow(database: Path, address: str) -> None:
     """Put the present addresses of runs' files into a database that has come from another folder.
 
     All of them or none, in one transaction. The folder that it came from stays as it is: it may be
@@ -39,6 +31,7 @@ def follow(database: Path) -> None:
 
     Args:
         database: the SQLite file of an MLflow store; there need not be one yet.
+        address: of the folder beside it where its runs' files are now, as a URI.
 
     Raises:
         ConnectionError: if addresses have to be changed and cannot be.
@@ -49,8 +42,8 @@ def follow(database: Path) -> None:
         with contextlib.closing(
             sqlite3.connect(database, timeout=60, isolation_level=None)
         ) as connection:
-            if _left(connection, database):
-                _change(connection, database)
+            if _left(connection, address):
+                _change(connection, address)
     except sqlite3.OperationalError as error:
         raise ConnectionError(
             f"{database}: the folder was moved or copied, so the addresses of runs' files have to "
@@ -60,37 +53,35 @@ def follow(database: Path) -> None:
         ) from error
 
 
-def _change(connection: sqlite3.Connection, database: Path) -> None:
+def _change(connection: sqlite3.Connection, new: str) -> None:
     connection.execute("BEGIN IMMEDIATE")  # One process at a time; it is undone on any error.
-    old_ones = _left(connection, database)  # Another process may have been faster.
+    old_ones = _left(connection, new)  # Another process may have been faster.
     for old in old_ones:
         for table, column in _columns(connection):
-            _replace_beginning(connection, table, column, old, artifacts_of(database))
-        # Earlier versions of this project stored where a sweep's runs keep their progress there.
-        projects = (_path(old).parent, database.parent)
-        _replace_beginning(
-            connection, "tags", "value", *map(str, projects), "AND key = 'directory'"
-        )
+            _replace_beginning(connection, table, column, old, new)
+        # Here earlier versions of this project stored where a sweep's runs have their checkpoints.
+        projects = (str(_path(address).parent) for address in (old, new))
+        _replace_beginning(connection, "tags", "value", *projects, "AND key = 'directory'")
     connection.execute("COMMIT")
     for old in old_ones:
         print(
-            f"{database} came from {_path(old).parent}; the files of its runs are now taken from "
-            f"{database.parent / _FOLDER}.",
+            f"The runs in mlflow.db were in {_path(old).parent}; their files are now read from "
+            f"{_path(new)}.",
             file=sys.stderr,
         )
 
 
-def _left(connection: sqlite3.Connection, database: Path) -> list[str]:
-    """The addresses of folders of runs' files, as they are stored, that the database has left.
+def _left(connection: sqlite3.Connection, new: str) -> list[str]:
+    """The addresses, as they are stored, of folders of runs' files that are now at `new`.
 
-    Not of those that someone chose: the files of their runs are not beside the database.
+    Not of those that someone has chosen: the files of their runs are not there.
     """
     if ("experiments", "artifact_location") not in _columns(connection):
         return []
     found = connection.execute("SELECT DISTINCT artifact_location FROM experiments")
     matches = (re.fullmatch(rf"((?:file://)?/.*/{_FOLDER})(/\d+)?", row[0] or "") for row in found)
     addresses = dict.fromkeys(match[1] for match in matches if match)
-    here = database.parent / _FOLDER
+    here = _path(new)
     return [
         address
         for address in addresses
@@ -99,7 +90,7 @@ def _left(connection: sqlite3.Connection, database: Path) -> list[str]:
 
 
 def _came_along(connection: sqlite3.Connection, address: str, here: Path) -> bool:
-    """Whether files of an address's runs are in `here`, or there are no runs that could have any."""
+    """Whether files of an address's runs are in `here`, or it has no runs at all."""
     uris = connection.execute(
         "SELECT artifact_uri FROM runs WHERE substr(artifact_uri, 1, ?) = ?",
         (len(address) + 1, f"{address}/"),

@@ -41,7 +41,7 @@ def connect(uri: str | None = None) -> str:
         # By default MLflow tries an absent server for minutes before it gives up.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if (database := sqlite_file(uri)) is not None:
-        relocation.follow(database)
+        relocation.follow(database, artifacts_of(database))
     mlflow.set_tracking_uri(uri)
     try:
         mlflow.search_experiments(max_results=1)
@@ -61,13 +61,21 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")).absolute()
 
 
+def artifacts_of(path: Path) -> str:
+    """Where runs of a database keep their files: beside it.
+
+    MLflow's own choice is ./mlruns of wherever the process runs.
+    """
+    return (path.parent / "mlruns").as_uri()
+
+
 def experiment_id(name: str) -> str:
     """The id of the MLflow experiment `name`, made if it is not there."""
     experiment = mlflow.get_experiment_by_name(name)
     if experiment is not None:
         return experiment.experiment_id
     database = sqlite_file(mlflow.get_tracking_uri())
-    location = database and relocation.artifacts_of(database)
+    location = database and artifacts_of(database)
     # Without this tag the UI takes every experiment for one with language-model traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return mlflow.create_experiment(name, artifact_location=location, tags=kind)
