@@ -55,20 +55,21 @@ def follow(database: Path, address: str) -> None:
 
 def _change(connection: sqlite3.Connection, new: str) -> None:
     connection.execute("BEGIN IMMEDIATE")  # One process at a time; it is undone on any error.
-    old_ones = _left(connection, new)  # Another process may have been faster.
-    for old in old_ones:
+    changed = {}
+    for old in _left(connection, new):  # Another process may have been faster.
         for table, column in _columns(connection):
-            _replace_beginning(connection, table, column, old, new)
+            changed[old, table] = _replace_beginning(connection, table, column, old, new)
         # Here earlier versions of this project stored where a sweep's runs have their checkpoints.
         projects = (str(_path(address).parent) for address in (old, new))
         _replace_beginning(connection, "tags", "value", *projects, "AND key = 'directory'")
     connection.execute("COMMIT")
-    for old in old_ones:
-        print(
-            f"The runs in mlflow.db were in {_path(old).parent}; their files are now read from "
-            f"{_path(new)}.",
-            file=sys.stderr,
-        )
+    for (old, table), count in changed.items():
+        if table == "runs" and count:
+            print(
+                f"{_path(new)}: the files of {count} runs, which were tracked in "
+                f"{_path(old).parent}, are read from here now.",
+                file=sys.stderr,
+            )
 
 
 def _left(connection: sqlite3.Connection, new: str) -> list[str]:
@@ -118,9 +119,11 @@ def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 def _replace_beginning(
     connection: sqlite3.Connection, table: str, column: str, old: str, new: str, where: str = ""
-) -> None:
-    connection.execute(
+) -> int:
+    """Change what is `old`, or a path below it; returns how many there were."""
+    changed = connection.execute(
         f"UPDATE {table} SET {column} = :new || substr({column}, :length + 1) "
         f"WHERE ({column} = :old OR substr({column}, 1, :length + 1) = :old || '/') {where}",
         {"new": new, "old": old, "length": len(old)},
     )
+    return changed.rowcount
