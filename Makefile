@@ -59,7 +59,7 @@ bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' '
 	$(HAND_OVER) $(RUN) -m benchmarks --from-make
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
-	$(RUN) -m tracking.ui $(port)
+	$(RUN) -m experiments --ui $(port)
 
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m pytest --quiet --numprocesses 2 --dist worksteal $(tests)

@@ -23,6 +23,7 @@ from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
 _COMPARE = "--compare"  # The arguments of `compare.main` follow.
+_UI = "--ui"  # Those of `ui.main` follow.
 _OUTPUTS = CONFIGURATION.parent / "outputs"
 _STOPPED = "stopped by the user"
 
@@ -35,6 +36,10 @@ def main(arguments: list[str]) -> int:
         with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
             from experiments import compare
         return compare.main(arguments[1:])
+    if arguments[:1] == [_UI]:
+        from tracking import ui
+
+        return ui.main(arguments[1:])
     arguments = as_typed(arguments)
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:

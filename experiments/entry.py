@@ -6,7 +6,9 @@ Runs on any Python 3.11, before anything is installed.
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -35,6 +37,7 @@ def run(program: Callable[[list[str]], int], *, goes_on: bool = False) -> NoRetu
     sys.stdout, sys.stderr = output.text(), errors.text()
     errors.goes_on = True
     try:
+        _have_a_home()
         code = program(sys.argv[1:])
         sys.stdout.flush()
     except RefusedError as refused:
@@ -46,6 +49,17 @@ def run(program: Callable[[list[str]], int], *, goes_on: bool = False) -> NoRetu
         output.goes_on = True  # What is left to print does not change how the program ended.
         sys.stdout.flush()
     sys.exit(code)
+
+
+def _have_a_home() -> None:
+    """Where nobody says what the user's home is, as in some containers, take the temporary folder.
+
+    Keras does the same where it cannot write to the home; MLflow cannot be imported without one.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
 
 
 class _Stream(io.FileIO):

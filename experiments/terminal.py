@@ -48,13 +48,13 @@ def quiet_start():
     is shown after all if the import fails.
 
     Raises:
-        RefusedError: if another Keras backend is chosen.
+        RefusedError: if another Keras backend is chosen, or no temporary file can be made.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
+    with _temporary_file() as caught:
+        saved = os.dup(2)
         os.dup2(caught.fileno(), 2)
         try:
             _check_backend()
@@ -67,6 +67,16 @@ def quiet_start():
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def _temporary_file():
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise RefusedError(
+            f"Temporary files cannot be made ({error.strerror}). Set TMPDIR to a folder that this "
+            "user may write to."
+        ) from error
 
 
 def _check_backend() -> None:
