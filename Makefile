@@ -62,7 +62,7 @@ ui: $(READY)  ## Browse the results: make ui [port=5000]
 	$(RUN) -m experiments --ui $(port)
 
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
-	$(RUN) -m pytest --quiet --numprocesses 2 --dist worksteal $(tests)
+	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)
 
 lint: $(READY)  ## Check the style
 	$(RUN) -m ruff check .

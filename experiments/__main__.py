@@ -118,10 +118,11 @@ class _Left:
 
 def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
     from experiments.compare import compare
-    from tracking import connect, fail_abandoned_runs
+    from tracking import connect, fail_abandoned_runs, require_writable
 
     try:
         connect(plan.configurations[0].tracking.uri)
+        require_writable()
         _try_out(plan)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
         print(problem, file=sys.stderr)

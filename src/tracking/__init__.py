@@ -2,8 +2,8 @@
 
 from tracking.abandoned import fail_abandoned_runs
 from tracking.addresses import how_to_browse, page
+from tracking.errors import NoSuchRunError, StoreError, TrackingError
 from tracking.reading import (
-    NoSuchRunError,
     RunRecord,
     SweepRecord,
     files_of,
@@ -12,7 +12,7 @@ from tracking.reading import (
     read_run,
     read_sweep,
 )
-from tracking.store import connect
+from tracking.store import connect, require_writable
 from tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "NoSuchRunError",
     "RunRecord",
     "RunWriter",
+    "StoreError",
     "SweepRecord",
     "TrackedRun",
+    "TrackingError",
     "connect",
     "fail_abandoned_runs",
     "files_of",
@@ -31,5 +33,6 @@ __all__ = [
     "page",
     "read_run",
     "read_sweep",
+    "require_writable",
     "start_sweep",
 ]

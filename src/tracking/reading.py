@@ -8,6 +8,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from tracking.errors import NoSuchRunError
 from tracking.writing import REPORT
 
 
@@ -40,10 +41,6 @@ class SweepRecord:
     status: str
     tags: dict[str, str]
     runs: list[RunRecord]
-
-
-class NoSuchRunError(LookupError):
-    """A run id that the store does not know."""
 
 
 def read_sweep(run_id: str) -> SweepRecord:

@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from tracking.errors import StoreError
+
 _FOLDER = "mlruns"  # of runs' files, by whatever path
 # The columns of MLflow's tables that hold addresses of files.
 _ADDRESSES = (
@@ -34,23 +36,24 @@ def follow(database: Path, address: str) -> None:
         address: of the folder beside it where its runs' files are now, as a URI.
 
     Raises:
-        ConnectionError: if addresses have to be changed and cannot be.
+        StoreError: if addresses have to be changed and cannot be.
     """
     if not database.exists() or not database.stat().st_size:
         return
-    try:
-        with contextlib.closing(
-            sqlite3.connect(database, timeout=60, isolation_level=None)
-        ) as connection:
-            if _left(connection, address):
-                _change(connection, address)
-    except sqlite3.OperationalError as error:
-        raise ConnectionError(
-            f"{database}: the folder was moved or copied, so the addresses of runs' files have to "
-            f"be changed in this database, which cannot be done ({error}). Expected a file that "
-            "this user may write to; change its permissions, or name another with "
-            "MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
-        ) from error
+    with contextlib.closing(
+        sqlite3.connect(database, timeout=60, isolation_level=None)
+    ) as connection:
+        if not _left(connection, address):
+            return
+        try:
+            _change(connection, address)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{database}: its folder was moved or copied, so the addresses of runs' files have "
+                f"to be changed in it, which cannot be done ({error}). Expected a file, in a "
+                "folder, that this user may write to; change the permissions, or name another "
+                "with MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
+            ) from error
 
 
 def _change(connection: sqlite3.Connection, new: str) -> None:

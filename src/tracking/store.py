@@ -8,6 +8,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from tracking import relocation
+from tracking.errors import StoreError
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _DEFAULT = f"sqlite:///{_PROJECT / 'mlflow.db'}"
@@ -59,6 +60,26 @@ def sqlite_file(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///"):
         return None
     return Path(uri.removeprefix("sqlite:///")).absolute()
+
+
+def require_writable() -> None:
+    """Check that runs can be added to the store in use, before any time is spent on one.
+
+    Reading works where they cannot.
+
+    Raises:
+        StoreError: if its SQLite file, or the folder of its runs' files, cannot be written to.
+    """
+    database = sqlite_file(mlflow.get_tracking_uri())
+    if database is None:
+        return
+    for path in (database.parent, database, database.parent / "mlruns"):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise StoreError(
+                f"{path}: cannot be written to by this user, so no run can be tracked. Change its "
+                "permissions, or name another database with "
+                "MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
+            )
 
 
 def artifacts_of(path: Path) -> str:
