@@ -9,6 +9,11 @@ READY := $(VENV)/ready
 # glibc gives memory back to the kernel after every training step, and takes it anew, page by page: up
 # to a third of an LSTM's time. With this it keeps some.
 export MALLOC_TOP_PAD_ ?= 67108864
+# .venv/ready names the folder that .venv was set up in; where that is another, it is set up again.
+ifneq ($(shell cat $(VENV)/ready 2> /dev/null),$(CURDIR))
+$(VENV)/ready: FORCE
+endif
+FORCE:
 # What was typed as key=value goes on to Hydra as it is, but for the variables of this file.
 OVERRIDES = $(filter-out name=% run=% port=% tests=% PYTHON=%,$(MAKEOVERRIDES))
 # Here a value may be a text: filter-out would take words of it, and a bare line end ends a command.
@@ -20,17 +25,15 @@ ASK = MAKE_OVERRIDES='$(subst $(LINE_END),\$(LINE_END),$(subst ','\'',$(MAKEOVER
 HAND_OVER = MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))'
 
 setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by themselves
+	:
 
 $(READY): requirements.txt
 	command -v $(PYTHON) > /dev/null || { \
 		echo "There is no $(PYTHON); install Python 3.11, or name it: make PYTHON=<path> ..." >&2; exit 2; }
-	echo "Setting up $(VENV) from requirements.txt (about a minute and a half) ..."
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install -qq --disable-pip-version-check --requirement requirements.txt
-	touch $@
+	$(PYTHON) -m experiments.environment
 
 experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]
-	$(PYTHON) experiments/catalogue.py check "$(name)"
+	$(PYTHON) -m experiments.catalogue check "$(name)"
 	$(MAKE) --no-print-directory $(READY)
 	$(HAND_OVER) $(RUN) -m experiments --from-make experiment=$(name)
 
@@ -38,7 +41,7 @@ resume: $(READY)  ## Go on with a sweep that was interrupted: make resume [run=<
 	$(RUN) -m experiments --resume $(run)
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run> baseline=lstm]
-	$(HAND_OVER) $(RUN) -m experiments.compare --from-make $(run)
+	$(HAND_OVER) $(RUN) -m experiments --compare --from-make $(run)
 
 score: $(READY)  ## log P of sentences: make score text="one|another" [run=<id or latest>]
 	$(ASK) $(RUN) -m experiments.score --from-make
@@ -50,20 +53,21 @@ tag: $(READY)  ## Names in a text: make tag text="Teddy Roosevelt was ..." [run=
 	$(ASK) $(RUN) -m experiments.tag --from-make
 
 list:  ## Every experiment: its question, its command, its minutes
-	$(PYTHON) experiments/catalogue.py list
+	$(PYTHON) -m experiments.catalogue list
 
 bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' 'units=[lstm,gru]' ...]
 	$(HAND_OVER) $(RUN) -m benchmarks --from-make
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
-	$(RUN) -m tracking.ui $(port)
+	$(RUN) -m experiments --ui $(port)
 
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
-	$(RUN) -m pytest --quiet --numprocesses 2 --dist worksteal $(tests)
+	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)
 
 lint: $(READY)  ## Check the style
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
 help:  ## What there is to make
-	grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	# 141: whoever reads it, such as head, has seen enough.
+	grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14 || [ $$? -eq 141 ]

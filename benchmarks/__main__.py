@@ -7,11 +7,10 @@ import signal
 import sys
 
 from benchmarks.plan import make_plan
-from experiments.checks import RefusedError, refuse_secrets
+from experiments.checks import refuse_secrets
+from experiments.entry import FAILED, INTERRUPTED, REFUSED, RefusedError, run
 from experiments.plan import as_typed
 from experiments.terminal import quiet_start, say
-
-_NOT_WHOLE, _REFUSED, _INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str]) -> int:
@@ -22,26 +21,23 @@ def main(arguments: list[str]) -> int:
         config = make_plan(arguments)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import tracking
-        from benchmarks.run import run
+        from benchmarks.run import run as measure
         from tasks.task import MissingDataError
     try:
-        outcome = run(config)
+        outcome = measure(config)
     except (tracking.TrackingError, MissingDataError, RefusedError) as problem:
         print(problem, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")
     say.print(tracking.page(outcome.experiment_id, outcome.run_id), soft_wrap=True)
     if outcome.interrupted:
-        return _INTERRUPTED
-    return 0 if outcome.reason is None else _NOT_WHOLE
+        return INTERRUPTED
+    return 0 if outcome.reason is None else FAILED
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+    run(main, goes_on=True)

@@ -68,6 +68,7 @@ def run(config: DictConfig) -> Outcome:
     """
     busy = load()
     tracking.connect(config.tracking.uri, config.tracking.patience)
+    tracking.require_writable()
     tracking.fail_abandoned_runs()
     left_out, task = _what_is_missing(config)
     if set(left_out) == set(config.parts):

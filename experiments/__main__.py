@@ -13,13 +13,15 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
-from experiments.checks import RefusedError, refuse_secrets
+from experiments.checks import refuse_secrets
+from experiments.entry import FAILED, INTERRUPTED, REFUSED, RefusedError, run
 from experiments.launch import PROJECT, Folder, in_project, run_all, without_directory
 from experiments.plan import Plan, as_typed, make_plan
 from experiments.terminal import QUICK, quiet_start, say
 
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
-_FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
+_COMPARE = "--compare"  # The arguments of `compare.main` follow.
+_UI = "--ui"  # Those of `ui.main` follow.
 _STOPPED = "stopped by the user"
 
 
@@ -27,6 +29,14 @@ def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
     if arguments[:1] == [_RESUME]:
         return _resume(*arguments[1:2])
+    if arguments[:1] == [_COMPARE]:
+        with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
+            from experiments import compare
+        return compare.main(arguments[1:])
+    if arguments[:1] == [_UI]:
+        from tracking import ui
+
+        return ui.main(arguments[1:])
     arguments = as_typed(arguments)
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
@@ -34,7 +44,7 @@ def main(arguments: list[str]) -> int:
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         from experiments.run import job
@@ -69,7 +79,7 @@ def _resume(run_id: str | None = None) -> int:
         plan = make_plan(left.arguments)
     except (TrackingError, RefusedError) as problem:
         print(problem, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     return _sweep(plan, left.arguments, left)
 
 
@@ -113,13 +123,20 @@ class _Left:
 
 
 def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
-    from tracking import TrackingError, check_experiment, connect, fail_abandoned_runs
+    from tracking import (
+        TrackingError,
+        check_experiment,
+        connect,
+        fail_abandoned_runs,
+        require_writable,
+    )
 
     asked = plan.configurations[0].tracking
     refusals = (ImportError, OSError, RuntimeError, TypeError, ValueError, TrackingError)
     with contextlib.ExitStack() as claims:
         try:
             connect(asked.uri, asked.patience)
+            require_writable()
             check_experiment(plan.name)
             fail_abandoned_runs()
             _try_out(plan)
@@ -127,12 +144,12 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
             folder.claim(claims)
         except refusals as problem:
             print(problem, file=sys.stderr)
-            return _REFUSED
+            return REFUSED
         try:
             parent = _start_parent(plan, arguments, folder, left)
         except TrackingError as problem:
             print(problem, file=sys.stderr)
-            return _FAILED
+            return FAILED
         with parent.failing_on_error():
             directory = folder.made_for(parent.run_id, claims)
             reason = _why_stopped(plan, arguments, directory, parent.run_id)
@@ -142,7 +159,7 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
     if reason is not None:
         say.print(f"The sweep is not complete: {reason}.", soft_wrap=True, markup=False)
         say.print(f"Go on where it was left: make resume run={parent.run_id}", soft_wrap=True)
-    return {None: 0, _STOPPED: _INTERRUPTED}.get(reason, _FAILED)
+    return {None: 0, _STOPPED: INTERRUPTED}.get(reason, FAILED)
 
 
 def _why_stopped(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> str | None:
@@ -252,7 +269,4 @@ def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: _Left 
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+    run(main, goes_on=True)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from experiments.checks import RefusedError
 from experiments.plan import overrides_of_make
 
 FROM_MAKE = "--from-make"  # The arguments are in the variable MAKE_OVERRIDES, as make has them.
-REFUSED = 2
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,6 @@ def _value(name, typed, option):
     if value is None or not option.allowed(value):
         raise RefusedError(f"{name}: expected {option.expected}, got {typed!r}.")
     return value
-
-
-def refusing(program: Callable[[list[str]], int]) -> None:
-    """Run a program on this process's arguments and exit; what it refuses is said in a line."""
-    try:
-        sys.exit(program(sys.argv[1:]))
-    except RefusedError as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(REFUSED)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def texts_of(options: Mapping[str, Any], text: str, between: str | None = None) -> list[str]:

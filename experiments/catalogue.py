@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.entry import run
+
 CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
 
 
@@ -76,4 +78,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -8,13 +8,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.catalogue import unknown
+from experiments.entry import RefusedError
 
 Limit = tuple[Callable[[Any], bool], str]
 """What is allowed, and how to say it."""
-
-
-class RefusedError(ValueError):
-    """A command line that cannot be run; the message says what is wrong and what would be right."""
 
 
 def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """The runs of one sweep to one table and its figures, on the terminal and on the parent run.
 
-python -m experiments.compare [RUN_ID] [baseline=[lstm,gru]]    (without an id, the latest sweep)
+python -m experiments --compare [RUN_ID] [baseline=[lstm,gru]]    (without an id, the latest sweep)
 """
 
 import sys
@@ -367,6 +367,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         tracking.connect()
+        tracking.require_writable()
         tracking.fail_abandoned_runs()
         run_id = ids[0] if ids else tracking.latest_sweep()
         if run_id is None:
@@ -378,7 +379,3 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

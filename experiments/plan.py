@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -217,7 +218,7 @@ def overrides_of_make(text: str) -> list[str]:
 
 def quoted(value: str) -> str:
     """A value in quotes, so that Hydra takes every sign in it as it is."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return QuotedString(text=value, quote=Quote.single).with_quotes()
 
 
 def _directory(typed: dict[str, list[str]]) -> Path | None:

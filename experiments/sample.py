@@ -10,7 +10,8 @@ import time
 import numpy as np
 from rich.text import Text
 
-from experiments.asking import Option, any_text, options_of, refusing, whole
+from experiments.asking import Option, any_text, options_of, whole
+from experiments.entry import run
 from experiments.speaking import load_speaker, text_pieces
 from experiments.terminal import say
 from experiments.trained import LATEST
@@ -84,4 +85,4 @@ def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> tuple[int
 
 
 if __name__ == "__main__":
-    refusing(main)
+    run(main)

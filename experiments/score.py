@@ -7,8 +7,9 @@ import math
 
 from rich.text import Text
 
-from experiments.asking import any_text, options_of, refusing, texts_of
+from experiments.asking import any_text, options_of, texts_of
 from experiments.checks import RefusedError
+from experiments.entry import run
 from experiments.speaking import load_speaker
 from experiments.terminal import say, show_table
 from experiments.trained import LATEST
@@ -99,4 +100,4 @@ def _times(difference: float) -> str:
 
 
 if __name__ == "__main__":
-    refusing(main)
+    run(main)

@@ -6,7 +6,8 @@ python -m experiments.tag text="Teddy Roosevelt was a great President" [run=<id>
 import numpy as np
 from rich.text import Text
 
-from experiments.asking import any_text, options_of, refusing, texts_of
+from experiments.asking import any_text, options_of, texts_of
+from experiments.entry import run
 from experiments.terminal import say
 from experiments.trained import LATEST, Kind, load_trained
 
@@ -71,4 +72,4 @@ def _style(types, one) -> str:
 
 
 if __name__ == "__main__":
-    refusing(main)
+    run(main)

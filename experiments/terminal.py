@@ -14,6 +14,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from experiments.entry import RefusedError
 from experiments.progress import Outcome, Progress
 from experiments.tables import Columns, as_rich, blocks
 
@@ -45,14 +46,18 @@ def quiet_start():
 
     Some of it is written before any level can be set, so it is caught at the file descriptor; it
     is shown after all if the import fails.
+
+    Raises:
+        RefusedError: if another Keras backend is chosen, or no temporary file can be made.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
+    with _temporary_file() as caught:
+        saved = os.dup(2)
         os.dup2(caught.fileno(), 2)
         try:
+            _check_backend()
             yield
         except BaseException:
             caught.seek(0)
@@ -62,6 +67,28 @@ def quiet_start():
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def _temporary_file():
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise RefusedError(
+            f"Temporary files cannot be made ({error.strerror}). Set TMPDIR to a folder that this "
+            "user may write to."
+        ) from error
+
+
+def _check_backend() -> None:
+    """Import `layers`, which refuses other Keras backends, before anything else imports Keras."""
+    try:
+        import layers  # noqa: F401
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:
+        if error.name != "keras":
+            raise
+        raise RefusedError(str(error)) from None
 
 
 def progress_bar() -> Bar:

@@ -1,5 +1,6 @@
 """The recurrent units of the course as Keras layers: `from layers import GRU`."""
 
+import layers.backend  # noqa: F401  (first: it refuses other backends before Keras is imported)
 from layers.cell import Cell
 from layers.conversion import from_keras, to_keras
 from layers.embedding import Embedding

@@ -20,7 +20,7 @@ from tracking.reading import (
     status_of,
 )
 from tracking.secrets import masked
-from tracking.store import check_experiment, connect, refuse_secrets
+from tracking.store import check_experiment, connect, refuse_secrets, require_writable
 from tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "read_run",
     "read_sweep",
     "refuse_secrets",
+    "require_writable",
     "start_sweep",
     "status_of",
 ]

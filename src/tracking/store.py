@@ -10,6 +10,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
+from tracking import relocation
 from tracking.errors import DeletedError, StoreError
 from tracking.patience import PatientClient, patience
 from tracking.secrets import has_secret, masked, without_credentials
@@ -72,6 +73,7 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
         from tracking.database import make_once  # Slow to import, and of no use to other stores.
 
         make_once(path, uri)
+        relocation.follow(path, artifacts_of(path))
     mlflow.set_tracking_uri(uri)
     if wait:
         patience.seconds = seconds  # Not if the store was given up: the next run of a sweep fails.
@@ -207,6 +209,26 @@ def sqlite_file(uri: str) -> Path | None:
         return None
     name = uri.partition(":///")[2].partition("?")[0]
     return Path(name).absolute() if name and name != ":memory:" else None
+
+
+def require_writable() -> None:
+    """Check that runs can be added to the store in use, before any time is spent on one.
+
+    Reading works where they cannot.
+
+    Raises:
+        StoreError: if its SQLite file, or the folder of its runs' files, cannot be written to.
+    """
+    database = sqlite_file(mlflow.get_tracking_uri())
+    if database is None:
+        return
+    for path in (database.parent, database, database.parent / "mlruns"):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise StoreError(
+                f"{path}: cannot be written to by this user, so no run can be tracked. Change its "
+                "permissions, or name another database with "
+                "MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
+            )
 
 
 def artifacts_of(path: Path) -> str:

@@ -8,9 +8,8 @@ from experiments.catalogue import CONFIGURATION
 
 def catalogue(*arguments):
     """The catalogue as make calls it, with nothing but the standard library."""
-    script = CONFIGURATION.parent / "experiments" / "catalogue.py"
-    command = [sys.executable, "-S", "-I", str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-S", "-E", "-m", "experiments.catalogue", *arguments]
+    return subprocess.run(command, cwd=CONFIGURATION.parent, capture_output=True, text=True)
 
 
 def test_the_list_names_question_command_and_minutes():

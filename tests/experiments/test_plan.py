@@ -265,8 +265,10 @@ def test_make_hands_overrides_over_as_they_were_typed(typed, passed_on, tmp_path
     assert sorted(ours) == sorted(passed_on)
 
 
-def test_quotes_keep_any_folder_whole():
-    folder = "/a (old) b, v=2/it's/${x}\\"
+@pytest.mark.parametrize(
+    "folder", ["/a (old) b, v=2/it's/${x}\\", "/back\\slash", "/back\\\\two", "/\\'quote", '/"#1"']
+)
+def test_quotes_keep_any_folder_whole(folder):
     override = OverridesParser.create().parse_override(f"hydra.sweep.dir={quoted(folder)}")
     assert override.value() == folder
 
