@@ -17,6 +17,7 @@ from experiments import baselines, interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checks import RefusedError
 from experiments.plan import Plan, Search, as_typed, make_plan, quoted
+from experiments.printable import print_refusal
 from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         return _REFUSED
     interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
@@ -63,7 +64,7 @@ def _resume(run_id: str | None = None) -> int:
         left = _Left.by(old)
         plan = make_plan(left.arguments)
     except (NoSuchRunError, RefusedError, ConnectionError) as problem:
-        print(problem, file=sys.stderr)
+        print_refusal(problem)
         return _REFUSED
     return _sweep(plan, left.arguments, left)
 
@@ -114,7 +115,7 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
         connect(plan.configurations[0].tracking.uri)
         _try_out(plan)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
-        print(problem, file=sys.stderr)
+        print_refusal(problem)
         return _REFUSED
     fail_abandoned_runs()
     started = datetime.now()

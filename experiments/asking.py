@@ -11,6 +11,7 @@ from typing import Any
 from experiments.catalogue import unknown
 from experiments.checks import RefusedError
 from experiments.plan import overrides_of_make
+from experiments.printable import print_refusal
 
 FROM_MAKE = "--from-make"  # The arguments are in the variable MAKE_OVERRIDES, as make has them.
 REFUSED = 2
@@ -78,7 +79,7 @@ def refusing(program: Callable[[list[str]], int]) -> None:
     try:
         sys.exit(program(sys.argv[1:]))
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         sys.exit(REFUSED)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -15,6 +15,7 @@ from experiments import figures, flow_comparison
 from experiments.checks import RefusedError
 from experiments.findings import Findings, Searched, diverged, main_stage, with_baselines
 from experiments.plan import as_typed, baselines_of
+from experiments.printable import print_refusal
 from experiments.statistics import metric_of
 from experiments.sweep import parts
 from experiments.tables import as_markdown
@@ -343,7 +344,7 @@ def main(arguments: list[str]) -> int:
     try:
         baselines = baselines_of(overrides)
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         return 2
     tracking.connect()
     tracking.fail_abandoned_runs()
@@ -354,7 +355,7 @@ def main(arguments: list[str]) -> int:
     try:
         compare(run_id, baselines)
     except (tracking.NoSuchRunError, RefusedError) as error:
-        print(error, file=sys.stderr)
+        print_refusal(error)
         return 2
     return 0
 

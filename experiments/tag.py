@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     tags = Tags(trained.kept["types"])
     speller = Speller.from_json(trained.kept)
     if say.is_terminal:
-        say.print(trained.name, style="dim", soft_wrap=True)
+        say.print(Text(trained.name), style="dim", soft_wrap=True)
         say.print(_legend(tags.types))
     sentences = [words_of(line) for line in lines]
     for start in range(0, len(sentences), _SENTENCES):
