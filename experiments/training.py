@@ -113,6 +113,23 @@ def fit(
     return log.history, keep.epoch
 
 
+def save_to_use(model: keras.Model, path: Path) -> None:
+    """Save a model as it answers: without its loss, its metrics and the optimizer's settings.
+
+    Keras looks up the class of everything that a file has. A task's metric, which is in none of the
+    modules that a model needs, would keep others from loading it.
+
+    Args:
+        model: compiled or not; it stays as it is.
+        path: a `.keras` file.
+    """
+    compiled, model.compiled = model.compiled, False
+    try:
+        model.save(path)
+    finally:
+        model.compiled = compiled
+
+
 def training_steps(task: Task, config: DictConfig) -> int:
     """How many there are in all."""
     training = config.training
@@ -150,7 +167,7 @@ class _KeepBest(keras.callbacks.Callback):
         reached = (self._metric.merit(logs[f"val_{self._metric.key}"]), -logs["val_loss"])
         if reached > self._best:
             self._best, self.epoch = reached, epoch + 1
-            self.model.save(self._path)
+            save_to_use(self.model, self._path)
 
     def state(self) -> dict:
         """What to `resume` from."""
