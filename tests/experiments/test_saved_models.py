@@ -90,7 +90,7 @@ def test_models_of_tasks_without_download_load(tmp_path, own_files):
 
 @pytest.mark.parametrize("name", DOWNLOADED)
 def test_models_of_downloaded_data_load(name, tmp_path, monkeypatch):
-    def none(self):
+    def none(_):
         raise OSError("tests download nothing")
 
     monkeypatch.setattr(PreparedSet, "_download", none)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tasks.conll import PreparedConll, read_columns, read_folder
+from tasks.columns import read_columns
+from tasks.conll import PreparedConll, read_folder
 
 IOB1 = """-DOCSTART- -X- -X- O
 
