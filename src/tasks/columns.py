@@ -32,6 +32,7 @@ _NUMBER = re.compile(r"\d+([-.]\d+)?")
 _WORD_NUMBER = re.compile(r"\d+")
 _NO_WORD = re.compile(r"\d+[-.]\d+")  # CoNLL-U: a token of several words, and an empty node.
 _LONGEST_ONLY_SENTENCE = 1000
+_ENOUGH_LINES = 1000  # To tell what separates the cells.
 _FEW = 3  # Lines up to which numbers, or one word repeated, may be all that a file has.
 
 
@@ -175,8 +176,7 @@ class _Layout:
     @classmethod
     def of(cls, path: Path, named: Sequence[str] | None, lines: list[_Line]) -> "_Layout":
         of_words = [line for line in lines if not line.text.startswith(_COMMENT)] or lines
-        tabs = sum(len(_cells(each.text, True)) == len(_cells(each.text)) for each in of_words)
-        by_tabs = all("\t" in each.text for each in of_words) and 2 * tabs > len(of_words)
+        by_tabs = all("\t" in line.text for line in of_words) and _are_separated_by_tabs(of_words)
         if named is not None:
             number = {name: named.index(name) for name in named}
             return cls(
@@ -328,7 +328,14 @@ def _counts(cells: Sequence[str]) -> bool:
     return all(number in (0, 1, before + 1) for before, number in pairwise(numbers))
 
 
+def _are_separated_by_tabs(lines: list[_Line]) -> bool:
+    """Whether most lines have as many cells between tabs alone as between tabs and blanks."""
+    seen = lines[:_ENOUGH_LINES]
+    same = sum(len(_cells(line.text, True)) == len(_cells(line.text)) for line in seen)
+    return 2 * same > len(seen)
+
+
 def _cells(line: str, by_tabs: bool = False) -> list[str]:
     if by_tabs:
-        return [cell.strip(" ") for cell in re.split(r"\t+", line)]
-    return [cell for cell in re.split(r"[ \t]+", line) if cell]
+        return [cell.strip(" ") for cell in line.split("\t") if cell]
+    return [cell for cell in line.replace("\t", " ").split(" ") if cell]
