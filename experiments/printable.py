@@ -8,7 +8,7 @@ import sys
 _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_LONGEST_REASON = 300
+_LONGEST_REASON = 500
 
 
 def printable(text: str) -> str:

@@ -24,6 +24,7 @@ from experiments.figures import confusion_matrix, learning_curves
 from experiments.flow_figures import gate_histograms, gate_trace
 from experiments.samples import EpochSamples
 from experiments.sweep import Outcome, Progress, Sweep
+from experiments.trained import MODEL_FILE, digests_of
 from experiments.training import compile_model, fit, training_steps
 from models import trainable_parameters, units_for_parameters
 from tasks.metric import Metric
@@ -121,7 +122,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
                 **({} if task.metric.learnt is None else {"learnt": task.metric.learnt}),
             }
         )
-        best = directory / "model.keras"
+        best = directory / MODEL_FILE
         diagnosis = _diagnosis(model, task, config, tracked)
         checkpoint = Checkpoint(directory, flat(config))
         history, best_epoch = _fit(
@@ -153,8 +154,11 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         picture = learning_curves(name, history, best_epoch, task.metric)
         tracked.log_figure(picture, "learning_curves.png")
         tracked.log_file(best, "model")
-        for file, content in task.keepsakes().items():
-            tracked.log_text(json.dumps(content), f"model/{file}")
+        kept = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+        for file, text in kept.items():
+            tracked.log_text(text, f"model/{file}")
+        files = {best.name: best.read_bytes(), **{k: text.encode() for k, text in kept.items()}}
+        tracked.set_tags(digests_of(files))
     checkpoint.remove()
     return Result(
         tracked.run_id,
