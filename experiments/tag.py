@@ -30,7 +30,7 @@ def _speller_and_tags(kept: dict, model):
     speller, tags = Speller.from_json(kept), Tags(kept["types"])
     sizes = {
         "words": (model.get_layer("embedding").input_dim, len(speller.vocabulary)),
-        "characters of a word": (model.input_shape["characters"][-1], speller.longest_word),
+        "characters of a word": (model.input["characters"].shape[-1], speller.longest_word),
         "tags": (model.output_shape[-1], len(tags.names)),
     }
     spelling = [layer for layer in model.layers if layer.name == "spelling"]

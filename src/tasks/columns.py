@@ -306,7 +306,7 @@ class _Layout:
         """What to say of `task.columns` where these columns look like tags."""
         rows = [_cells(line.text, self.by_tabs) for line in self.lines]
         rows = [cells for cells in rows if len(cells) == self.width]
-        names = ["_"] * self.width
+        names, tags = ["_"] * self.width, tags or [self.tag]
         for number, cells in enumerate(zip(*rows, strict=True)):
             if number in tags:
                 names[number] = "_" if TAG in names else TAG

@@ -216,7 +216,7 @@ def test_a_run_without_its_files_is_refused(ids, monkeypatch):
         raise OSError("deleted")
 
     monkeypatch.setattr(tracking, "files_of", gone)
-    with pytest.raises(RefusedError, match=r"cannot be read \(deleted\)"):
+    with pytest.raises(RefusedError, match=r"cannot be read \(OSError: deleted\)"):
         load_speaker(ids["characters"])
 
 
