@@ -355,6 +355,20 @@ def test_a_foreign_file_of_the_same_size(load):
         load("language", {"tokenizer.json": json.dumps(swapped(kept))})
 
 
+@pytest.mark.parametrize("report", [None, {}, {"metric": {"name": "F1", "more": 1}}])
+def test_a_report_of_another_version(monkeypatch, report):
+    tags = {"model": "tagger"}
+    run = SimpleNamespace(status="FINISHED", name="gru", tags=tags, report=report, series={})
+    parent = SimpleNamespace(tags={"role": "sweep"})
+    sweep = SimpleNamespace(name="ner", runs=[run])
+    monkeypatch.setattr(tracking, "connect", lambda: None)
+    monkeypatch.setattr(tracking, "read_run", lambda _: parent)
+    monkeypatch.setattr(tracking, "read_sweep", lambda _: sweep)
+    with pytest.raises(RefusedError, match="got none that can be read of gru") as caught:
+        trained.load_trained("1", tag.KIND)
+    checked(str(caught.value))
+
+
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("overrides", "told"),

@@ -113,10 +113,10 @@ def test_what_looks_like_markup_is_text(ids, capsys):
 
 def test_no_text_and_no_model_steers_the_terminal(ids, capsys, monkeypatch):
     run = f"run={ids['characters']}"
-    assert score.main([run, "text=a\x1b[2J\x07|b\u202ec"]) == 0
+    assert score.main([run, "text=a\x1b[2J\x07|b\u202ec\udcff"]) == 0
     scored = capsys.readouterr().out
     assert r"a\x1b[2J" in scored
-    assert r"b\u202ec" in scored
+    assert r"b\u202ec\udcff" in scored
     monkeypatch.setattr(sample, "text_pieces", lambda *_, **__: iter(["a", "\x1b", "[2J\r", "\n"]))
     assert sample.main([run, "prompt=The "]) == 0
     sampled = capsys.readouterr().out
