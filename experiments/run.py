@@ -154,10 +154,10 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         picture = learning_curves(name, history, best_epoch, task.metric)
         tracked.log_figure(picture, "learning_curves.png")
         tracked.log_file(best, "model")
-        kept = {file: json.dumps(content) for file, content in task.keepsakes().items()}
-        for file, text in kept.items():
+        texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+        for file, text in texts.items():
             tracked.log_text(text, f"model/{file}")
-        files = {best.name: best.read_bytes(), **{k: text.encode() for k, text in kept.items()}}
+        files = {best.name: best.read_bytes(), **{k: text.encode() for k, text in texts.items()}}
         tracked.set_tags(digests_of(files))
     checkpoint.remove()
     return Result(

@@ -1,6 +1,6 @@
 """Sentences with a tag at each word, from a file in CoNLL columns.
 
-A line has the columns of one word, with tabs or blanks between them; an empty line ends a sentence.
+A line has the columns of one word, separated by tabs or spaces; an empty line ends a sentence.
 Lines that begin with -DOCSTART- stand between documents. Tags are BIO or IOB1, and BIO once read.
 
 Where the file's columns are not named, the word is first and the tag last. A name for each column
@@ -121,7 +121,7 @@ def read_columns(path: Path, columns: Sequence[str] | None = None) -> list[Sente
         without, with_b = (sentences[n][step].number for n, step in (error.without_b, error.with_b))
         raise ValueError(
             f"{_PATH}: {error}: in line {without} of {path} one begins with an I, in line "
-            f"{with_b} one with a B. Mend whichever line is wrong."
+            f"{with_b} one with a B. Correct the line that is wrong."
         ) from error
     return [
         Sentence(tuple(row.cells[layout.word] for row in sentence), tuple(to_bio(of_words)))
@@ -132,7 +132,7 @@ def read_columns(path: Path, columns: Sequence[str] | None = None) -> list[Sente
 def _lines_of(text: str) -> list[_Line]:
     lines, first = [], True
     for number, line in enumerate(text.split("\n"), 1):
-        # Blanks and tabs only: a word may be any other sign, as a no-break space.
+        # Spaces and tabs only: any other character may be a word, such as a no-break space.
         line = line.strip(" \t")
         if line and not line.startswith(_BETWEEN_DOCUMENTS):
             lines.append(_Line(number, line, first))
@@ -159,7 +159,7 @@ class _Layout:
         path: the file, for messages.
         named: the option `columns`.
         lines: of the file, without empty ones.
-        by_tabs: whether tabs alone separate cells; a word may have blanks in it then.
+        by_tabs: whether tabs alone separate cells; a word may contain spaces then.
         width: how many cells a line has.
         word, tag, id: numbers of columns, from 0; `id` is None where there is none.
     """
@@ -227,7 +227,7 @@ class _Layout:
         comment = line.text.startswith(_COMMENT)
         raise ValueError(
             f"{_PATH}: expected {expected}, got {len(cells)} in line {line.number} of {self.path}: "
-            f"{line.text[:60]!r}. Mend that line; an empty one ends a sentence"
+            f"{line.text[:60]!r}. Correct that line; an empty one ends a sentence"
             f"{', and a comment stands before one' if comment else ''}."
         )
 
@@ -266,7 +266,7 @@ class _Layout:
         if others:
             return ValueError(f"{message}{self._suggestion(others)}")
         return ValueError(
-            f"{message}Mend that line; or if another column holds the tags, name it: "
+            f"{message}Correct that line; or if another column holds the tags, name it: "
             "'task.columns=[word,_,tag]'."
         )
 
@@ -329,7 +329,7 @@ def _counts(cells: Sequence[str]) -> bool:
 
 
 def _are_separated_by_tabs(lines: list[_Line]) -> bool:
-    """Whether most lines have as many cells between tabs alone as between tabs and blanks."""
+    """Whether most lines have as many cells between tabs alone as between tabs and spaces."""
     seen = lines[:_ENOUGH_LINES]
     same = sum(len(_cells(line.text, True)) == len(_cells(line.text)) for line in seen)
     return 2 * same > len(seen)

@@ -160,5 +160,5 @@ class Speller:
             raise ValueError("Expected words, characters and longest_word of a speller.")
         require_whole("longest_word", kept["longest_word"], 1)
         if not all(isinstance(each, str) and len(each) == 1 for each in kept["characters"]):
-            raise ValueError("Expected characters of one sign each of a speller.")
+            raise ValueError("Expected a speller's characters to be single characters.")
         return cls(Vocabulary(kept["words"]), kept["characters"], kept["longest_word"])

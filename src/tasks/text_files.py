@@ -1,5 +1,6 @@
 """Reading text files, and saying what a file is that is not one."""
 
+import shlex
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def read_text(path: Path, option: str) -> str:
     if "\0" in text:
         raise ValueError(
             f"{option}: expected text in UTF-8, got a NUL, which no text has, as byte "
-            f"{content.index(0)} of {path}. Take out what is not text."
+            f"{content.index(0)} of {path}. Remove what is not text."
         )
     if not text.strip():
         raise ValueError(f"{option}: expected a text, got the empty file {path}.")
@@ -89,13 +90,13 @@ def not_utf8(path: Path, option: str, error: UnicodeDecodeError) -> ValueError:
     control = sum(each < 32 and each not in b"\t\n\f\r\x1b" for each in head)
     if control > len(head) / 50:
         return ValueError(
-            f"{option}: expected text in UTF-8, got binary data in {path}. Take out what is not "
-            "text, or name another file."
+            f"{option}: expected text in UTF-8, got binary data in {path}. Remove what is "
+            "not text, or name another file."
         )
     return ValueError(
         f"{option}: expected text in UTF-8, and byte {error.start} (hexadecimal {byte:02x}) of "
-        f"{path} is none. Convert it, for example: {_converting(path, 'latin1')}; what is not "
-        "text, take out."
+        f"{path} is none. Convert it, for example: {_converting(path, 'latin1')}; remove what "
+        "is not text."
     )
 
 
@@ -107,4 +108,4 @@ def _encoded(path, option, encoding):
 
 
 def _converting(path, encoding):
-    return f"iconv -f {encoding} -t utf-8 {path.name} > converted.txt"
+    return f"iconv -f {encoding} -t utf-8 {shlex.quote(path.name)} > converted.txt"

@@ -51,8 +51,8 @@ def read_vectors(path: Path, wanted: Container[str]) -> dict[str, np.ndarray]:
             if size is None or number == 1:
                 size = len(parts) - 1
                 if not size or not _are_numbers(parts[1:]):
-                    raise _LineError(number, path, "numbers, with blanks between them", parts[1:])
-            word = " ".join(parts[:-size])  # A few of GloVe's words have blanks in them.
+                    raise _LineError(number, path, "numbers, separated by spaces", parts[1:])
+            word = " ".join(parts[:-size])  # A few of GloVe's words contain spaces.
             if len(parts) < size + 1 or (len(parts) > size + 1 and _are_numbers(parts[1:])):
                 expected = f"{size} numbers as the first line says"
                 raise _LineError(number, path, expected, len(parts) - 1)
@@ -63,7 +63,7 @@ def read_vectors(path: Path, wanted: Container[str]) -> dict[str, np.ndarray]:
     if not found:
         raise ValueError(
             f"`vectors`: expected vectors of the words of the data, got none of them in {path}. "
-            "Each line is a word in small letters and its numbers, with blanks between them."
+            "Each line is a word in lower case and its numbers, separated by spaces."
         )
     return found
 
@@ -85,7 +85,7 @@ class _LineError(ValueError):
             got = repr(" ".join(got)[:60])
         super().__init__(
             f"`vectors`: expected after the word {expected}, got {got}, in line {number} of "
-            f"{path}. Mend that line, or take the file as it was published."
+            f"{path}. Correct that line, or use the file as it was published."
         )
 
 

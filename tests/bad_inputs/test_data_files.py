@@ -99,7 +99,7 @@ SENTENCE = "Ada B-PER\nmet O\nBob B-PER\n"
     ("text", "columns", "told"),
     [
         ("Ada X B-PER\nmet O\n", None, "3 columns as in the first, got 2 in line 2 of"),
-        ("Ada X B-PER\nmet O\n", None, "'met O'. Mend that line; an empty one ends a sentence."),
+        ("Ada X B-PER\nmet O\n", None, "'met O'. Correct that line; an empty one ends a sentence."),
         ("Ada O\n\nmet X O\n", None, "expected 2 columns as in the first, got 3 in line 3"),
         ("Ada\n", None, "expected a word and its tag, got 1 in line 1"),
         ("Ada O\n# text O = a\n", None, "got 5 in line 2 of"),
@@ -197,7 +197,7 @@ def test_a_split_without_entities(tmp_path):
         ("teddy 1 2\nbear one two\n", "got 'one two', in line 2"),
         ("teddy 1 2\nbear 1 nan\n", "got '1 nan', in line 2"),
         ("teddy 1 2\nbear 1 \x1b[2J\n", r"got '1 \x1b[2J', in line 2"),
-        ("teddy,1,2\n", "expected after the word numbers, with blanks between them, got ''"),
+        ("teddy,1,2\n", "expected after the word numbers, separated by spaces, got ''"),
         ("moose 1 2\n", "got none of them"),
         ("2 300\n", "got none of them"),
         ("", "got none of them"),
@@ -280,11 +280,11 @@ KINDS = {
 def load(models_on_disk, tmp_path, monkeypatch):
     """Loads the model of a run of that kind, whose files were exchanged after it saved them."""
 
-    def load(name, exchanged, told_by_digests=True):
+    def load(name, exchanged, with_digests=True):
         kind, kept = KINDS[name]
         files = {"model.keras": models_on_disk[name], kind.kept: json.dumps(kept).encode()}
         tags = {"task": "t", "git_commit": "abc", **trained.digests_of(files)}
-        if not told_by_digests:
+        if not with_digests:
             del tags[trained.DIGESTS]
         for file, content in {**files, **exchanged}.items():
             if content is not None:
@@ -301,7 +301,7 @@ def load(models_on_disk, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", KINDS)
 def test_models_that_nobody_touched_load(load, name):
     assert load(name, {}).name == "gru seed=1 (t, run 1)"
-    assert load(name, {}, told_by_digests=False).reads
+    assert load(name, {}, with_digests=False).reads
 
 
 def cut(content):
@@ -312,7 +312,7 @@ def swapped(kept):
     return {**kept, "vocabulary": [*kept["vocabulary"][:-2], *reversed(kept["vocabulary"][-2:])]}
 
 
-@pytest.mark.parametrize("told_by_digests", [True, False])
+@pytest.mark.parametrize("with_digests", [True, False])
 @pytest.mark.parametrize(
     ("name", "file", "damaged"),
     [
@@ -337,15 +337,15 @@ def swapped(kept):
         ("tagger", "speller.json", lambda _: binary()),
     ],
 )
-def test_damaged_and_foreign_models(load, models_on_disk, name, file, damaged, told_by_digests):
+def test_damaged_and_foreign_models(load, models_on_disk, name, file, damaged, with_digests):
     with pytest.raises(RefusedError) as caught:
-        load(name, {file: damaged(models_on_disk)}, told_by_digests)
+        load(name, {file: damaged(models_on_disk)}, with_digests)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 1000
     assert message.startswith("run=latest: the model of gru seed=1 cannot be read (")
     assert "it was saved at commit abc. Train it again, or name another run." in message
-    if told_by_digests and damaged(models_on_disk) is not None:
+    if with_digests and damaged(models_on_disk) is not None:
         assert f"{file} is not the file that the run has saved" in message
 
 

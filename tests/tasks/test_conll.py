@@ -54,7 +54,7 @@ EXPECTED = [[("Ada", "B-PER"), ("met", "O")], [("#", "O"), ("Bob", "B-PER")]]
             "#\thttp://a.b [2009-10-17]\n1\tAda\tB-PER\tO\n2\tmet\tO\tB-LOC\n\n"
             "#\tn-tv.de vom 26.02.2005 [2005-02-26]\n1\t#\tO\tO\n2\tBob\tB-PER\tO\n",
         ),
-        (  # As CoNLL-U: comments, a token of two words, a word left out.
+        (  # As CoNLL-U: comments, a token of two words, an empty node.
             ["id", "word", "_", "tag"],
             "# newdoc\n# text = Ada met\n1-2\tAdamet\t_\t_\n1\tAda\tX\tB-PER\n2\tmet\tX\tO\n\n"
             "# text = O # O O\n1\t#\t_\tO\n2\tBob\tX\tB-PER\n2.1\twho\t_\t_\n",
@@ -72,7 +72,7 @@ def test_columns_and_comments_of_many_files(tmp_path, columns, text):
     assert tags_of(read_columns(written(tmp_path, text), columns)) == EXPECTED
 
 
-def test_a_word_may_have_a_blank_where_tabs_separate(tmp_path):
+def test_a_word_may_contain_a_space_where_tabs_separate(tmp_path):
     lines = ["1\tAda\tB-PER", "2\tearned\tO", "3\t100 000\tO", "4\tin\tO", "5\tNew York\tB-LOC"]
     (sentence,) = read_columns(written(tmp_path, "\n".join(lines)), ["id", "word", "tag"])
     assert sentence.words == ("Ada", "earned", "100 000", "in", "New York")
