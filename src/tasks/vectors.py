@@ -1,7 +1,7 @@
 """Word vectors that somebody else has trained, in a text file."""
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,34 +38,39 @@ def read_vectors(path: Path, wanted: Container[str]) -> dict[str, np.ndarray]:
             "is no file."
         )
     size, found = None, {}
-    with path.open("rb") as file:
-        check_head(file.read(_HEAD), path, "`vectors`")
-        file.seek(0)
-        for number, line in enumerate(file, 1):
-            parts = _decoded(line, number, path).rstrip("\r\n \t").replace("\t", " ").split(" ")
-            if number == 1 and len(parts) == 2 and all(map(str.isdecimal, parts)):
-                size = max(1, int(parts[1]))
-                continue
-            if parts == [""]:
-                continue
-            if size is None or number == 1:
-                size = len(parts) - 1
-                if not size or not _are_numbers(parts[1:]):
-                    raise _LineError(number, path, "numbers, separated by spaces", parts[1:])
-            word = " ".join(parts[:-size])  # A few of GloVe's words contain spaces.
-            if len(parts) < size + 1 or (len(parts) > size + 1 and _are_numbers(parts[1:])):
-                expected = f"{size} numbers as the first line says"
-                raise _LineError(number, path, expected, len(parts) - 1)
-            if word in wanted and word not in found:
-                if not _are_numbers(parts[-size:]):
-                    raise _LineError(number, path, f"{size} numbers", parts[-size:])
-                found[word] = np.array(parts[-size:], np.float32)
+    for number, parts in _rows(path):
+        if number == 1 and len(parts) == 2 and all(map(str.isdecimal, parts)):
+            size = max(1, int(parts[1]))
+            continue
+        if size is None:
+            size = len(parts) - 1
+            if not size or not _are_numbers(parts[1:]):
+                raise _LineError(number, path, "numbers, separated by spaces", parts[1:])
+        word = " ".join(parts[:-size])  # A few of GloVe's words contain spaces.
+        if len(parts) < size + 1 or (len(parts) > size + 1 and _are_numbers(parts[1:])):
+            expected = f"{size} numbers as the first line says"
+            raise _LineError(number, path, expected, len(parts) - 1)
+        if word in wanted and word not in found:
+            if not _are_numbers(parts[-size:]):
+                raise _LineError(number, path, f"{size} numbers", parts[-size:])
+            found[word] = np.array(parts[-size:], np.float32)
     if not found:
         raise ValueError(
             f"`vectors`: expected vectors of the words of the data, got none of them in {path}. "
             "Each line is a word in lower case and its numbers, separated by spaces."
         )
     return found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not empty, and what spaces or tabs separate in it."""
+    with path.open("rb") as file:
+        check_head(file.read(_HEAD), path, "`vectors`")
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            text = _decoded(line, number, path).rstrip("\r\n \t")
+            if text:
+                yield number, text.replace("\t", " ").split(" ")
 
 
 def _decoded(line: bytes, number: int, path: Path) -> str:
