@@ -4,12 +4,12 @@ Measures every unit against its peer in Keras. Overrides are Hydra's, of conf/be
 """
 
 import signal
-import sys
 
 from benchmarks.plan import make_plan
 from experiments.checks import refuse_secrets
 from experiments.entry import FAILED, INTERRUPTED, REFUSED, RefusedError, run
 from experiments.plan import as_typed
+from experiments.printable import print_refusal
 from experiments.terminal import quiet_start, say
 
 
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
         refuse_secrets(arguments)
         config = make_plan(arguments)
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         return REFUSED
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import tracking
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     try:
         outcome = measure(config)
     except (tracking.TrackingError, MissingDataError, RefusedError) as problem:
-        print(problem, file=sys.stderr)
+        print_refusal(problem)
         return REFUSED
     say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")
     say.print(tracking.page(outcome.experiment_id, outcome.run_id), soft_wrap=True)

@@ -17,6 +17,7 @@ from experiments.checks import refuse_secrets
 from experiments.entry import FAILED, INTERRUPTED, REFUSED, RefusedError, run
 from experiments.launch import PROJECT, Folder, in_project, run_all, without_directory
 from experiments.plan import Plan, as_typed, make_plan
+from experiments.printable import print_refusal
 from experiments.terminal import QUICK, quiet_start, say
 
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         refuse_secrets(arguments)
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         return REFUSED
     interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
@@ -78,7 +79,7 @@ def _resume(run_id: str | None = None) -> int:
         left = _Left.by(old)
         plan = make_plan(left.arguments)
     except (TrackingError, RefusedError) as problem:
-        print(problem, file=sys.stderr)
+        print_refusal(problem)
         return REFUSED
     return _sweep(plan, left.arguments, left)
 
@@ -143,12 +144,12 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
             folder = Folder(plan, left and left.directory)
             folder.claim(claims)
         except refusals as problem:
-            print(problem, file=sys.stderr)
+            print_refusal(problem)
             return REFUSED
         try:
             parent = _start_parent(plan, arguments, folder, left)
         except TrackingError as problem:
-            print(problem, file=sys.stderr)
+            print_refusal(problem)
             return FAILED
         with parent.failing_on_error():
             directory = folder.made_for(parent.run_id, claims)

@@ -10,6 +10,7 @@ from typing import Any
 from experiments.catalogue import unknown
 from experiments.checks import RefusedError
 from experiments.plan import overrides_of_make
+from tasks.text_files import read_text
 
 FROM_MAKE = "--from-make"  # The arguments are in the variable MAKE_OVERRIDES, as make has them.
 
@@ -81,7 +82,8 @@ def texts_of(options: Mapping[str, Any], text: str, between: str | None = None) 
             for line ends alone.
 
     Raises:
-        RefusedError: if both are there or none, or the file cannot be read or is not UTF-8.
+        RefusedError: if both are there or none, or the file is empty, cannot be read or is not
+            text in UTF-8.
     """
     said, path = options["text"], options["file"]
     if (said is None) == (path is None):
@@ -92,9 +94,9 @@ def texts_of(options: Mapping[str, Any], text: str, between: str | None = None) 
     if said is not None:
         return re.split(rf"\s*{re.escape(between)}\s*", said) if between else _lines(said) or [""]
     try:
-        return _lines(Path(path).expanduser().read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(f"file: expected a text file in UTF-8, got {path}: {error}") from error
+        return _lines(read_text(Path(path).expanduser(), "file"))
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
 
 
 def _lines(text):

@@ -3,7 +3,6 @@
 python -m experiments --compare [RUN_ID] [baseline=[lstm,gru]]    (without an id, the latest sweep)
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from experiments import figures, flow_comparison
 from experiments.checks import RefusedError
 from experiments.findings import Findings, Searched, diverged, main_stage, with_baselines
 from experiments.plan import as_typed, baselines_of
+from experiments.printable import print_refusal
 from experiments.statistics import metric_of
 from experiments.sweep import parts
 from experiments.tables import as_markdown
@@ -363,7 +363,7 @@ def main(arguments: list[str]) -> int:
     try:
         baselines = baselines_of(overrides)
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         return 2
     try:
         tracking.connect()
@@ -376,6 +376,6 @@ def main(arguments: list[str]) -> int:
             )
         compare(run_id, baselines)
     except (tracking.TrackingError, RefusedError) as error:
-        print(error, file=sys.stderr)
+        print_refusal(error)
         return 2
     return 0

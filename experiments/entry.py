@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from experiments.printable import print_refusal
+
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 
@@ -41,7 +43,7 @@ def run(program: Callable[[list[str]], int], *, goes_on: bool = False) -> NoRetu
         code = program(sys.argv[1:])
         sys.stdout.flush()
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         code = REFUSED
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -483,7 +483,8 @@ def _check_choices(choices: dict[str, str]) -> None:
 def _check_type(key: str, value: Any, default: Any, nullable: bool) -> None:
     if key in ("search", "baseline"):  # Of several types; `_search_of` and _LIMITS look into them.
         return
-    if OmegaConf.is_config(default) != OmegaConf.is_config(value):
+    listed = default is None and OmegaConf.is_list(value)  # A list is a value, not a section.
+    if OmegaConf.is_config(default) != OmegaConf.is_config(value) and not listed:
         raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
     if default is None or OmegaConf.is_config(default) or (value is None and nullable):
         return

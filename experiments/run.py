@@ -30,6 +30,7 @@ from experiments.progress import Begun, Identity, Outcome, Progress
 from experiments.samples import EpochSamples
 from experiments.state_files import StateError
 from experiments.sweep import Sweep
+from experiments.trained import MODEL_FILE, digests_of
 from experiments.training import best_model, compile_model, fit, training_steps
 from models import trainable_parameters, units_for_parameters
 from tasks.metric import Metric
@@ -187,10 +188,13 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         tracked.log_report(found)
         picture = learning_curves(name, history, best_epoch, task.metric)
         tracked.log_figure(picture, "learning_curves.png")
-        best = Path(shutil.copyfile(best, directory / "model.keras"))
+        best = Path(shutil.copyfile(best, directory / MODEL_FILE))
         tracked.log_file(best, "model")
-        for file, content in task.keepsakes().items():
-            tracked.log_text(json.dumps(content), f"model/{file}")
+        texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+        for file, text in texts.items():
+            tracked.log_text(text, f"model/{file}")
+        files = {best.name: best.read_bytes(), **{k: text.encode() for k, text in texts.items()}}
+        tracked.set_tags(digests_of(files))
     checkpoint.remove()
     best_model(directory, best_epoch).unlink()
     return Result(

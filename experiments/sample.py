@@ -12,6 +12,7 @@ from rich.text import Text
 
 from experiments.asking import Option, any_text, options_of, whole
 from experiments.entry import run
+from experiments.printable import printable
 from experiments.speaking import load_speaker, text_pieces
 from experiments.terminal import say
 from experiments.trained import LATEST
@@ -71,9 +72,9 @@ def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> tuple[int
         **settings,
     )
     drawn, first = 0, time.perf_counter()
-    sys.stdout.write(speaker.tokenizer.decode(prompt))
+    sys.stdout.write(printable(speaker.tokenizer.decode(prompt)))
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(printable(piece))
         sys.stdout.flush()
         drawn += 1
         if drawn == 1:

@@ -10,6 +10,7 @@ from rich.text import Text
 from experiments.asking import any_text, options_of, texts_of
 from experiments.checks import RefusedError
 from experiments.entry import run
+from experiments.printable import printable
 from experiments.speaking import load_speaker
 from experiments.terminal import say, show_table
 from experiments.trained import LATEST
@@ -68,7 +69,7 @@ def _shown(word: str, known: str) -> str:
 
 
 def _show(text, shown, found):
-    say.print(Text(f"\n{text}"), style="bold", soft_wrap=True)
+    say.print(Text(f"\n{printable(text)}"), style="bold", soft_wrap=True)
     say.print(
         f"log P {found.total:.2f} nats, {len(shown)} tokens, perplexity {found.perplexity:.1f}"
     )

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.trained import Kind, load_trained
-
-_KIND = Kind("language", "a language model", "make experiment name=char_lm", kept="tokenizer.json")
+from experiments.trained import Kind, load_trained, require_same
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,35 @@ class Speaker:
     tokenizer: Any
 
 
-def load_speaker(run_id: str) -> Speaker:
-    """The language model of a run; see `load_trained`."""
-    trained = load_trained(run_id, _KIND)
+def _tokenizer_of(kept: dict, model):
+    """The tokenizer that a model was trained with.
+
+    Raises:
+        ValueError: if they do not fit, or the model is of another kind.
+    """
+    from models import LanguageModel
     from tasks.tokenizers import tokenizer_from_json
 
-    return Speaker(trained.name, trained.model, tokenizer_from_json(trained.kept))
+    if not isinstance(model, LanguageModel):
+        raise ValueError(f"expected a LanguageModel, got a {type(model).__name__}")
+    tokenizer = tokenizer_from_json(kept)
+    require_same({"tokens": (model.embedding.input_dim, len(tokenizer.vocabulary))})
+    return tokenizer
+
+
+KIND = Kind(
+    "language",
+    "a language model",
+    "make experiment name=char_lm",
+    kept="tokenizer.json",
+    read=_tokenizer_of,
+)
+
+
+def load_speaker(run_id: str) -> Speaker:
+    """The language model of a run; see `load_trained`."""
+    trained = load_trained(run_id, KIND)
+    return Speaker(trained.name, trained.model, trained.reads)
 
 
 def text_pieces(

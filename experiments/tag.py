@@ -9,26 +9,57 @@ from rich.text import Text
 from experiments.asking import any_text, options_of, texts_of
 from experiments.entry import run
 from experiments.terminal import say
-from experiments.trained import LATEST, Kind, load_trained
+from experiments.trained import LATEST, Kind, load_trained, require_same
 
 _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
-_KIND = Kind("tagger", "a tagger", "make experiment name=names", kept="speller.json")
 _SENTENCES = 64  # Tagged at once.
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+
+
+def _speller_and_tags(kept: dict, model):
+    """What makes numbers of the words that a tagger reads, and names of the tags that it gives.
+
+    Raises:
+        ValueError: if they do not fit the model, or it is of another kind.
+    """
+    from models import Tagger
+    from tasks.entities import Tags
+    from tasks.spelling import Speller
+
+    if not isinstance(model, Tagger):
+        raise ValueError(f"expected a Tagger, got a {type(model).__name__}")
+    speller, tags = Speller.from_json(kept), Tags(kept["types"])
+    sizes = {
+        "words": (model.get_layer("embedding").input_dim, len(speller.vocabulary)),
+        "characters of a word": (model.input["characters"].shape[-1], speller.longest_word),
+        "tags": (model.output_shape[-1], len(tags.names)),
+    }
+    spelling = [layer for layer in model.layers if layer.name == "spelling"]
+    for layer in spelling:
+        sizes["characters"] = (layer.embedding.input_dim, speller.character_numbers)
+    require_same(sizes)
+    return speller, tags
+
+
+KIND = Kind(
+    "tagger",
+    "a tagger",
+    "make experiment name=names",
+    kept="speller.json",
+    read=_speller_and_tags,
+)
 
 
 def main(arguments: list[str]) -> int:
     """Print each line with its entities: coloured on a terminal, in brackets where piped."""
     options = options_of(arguments, _OPTIONS)
     lines = texts_of(options, '"a sentence"')
-    trained = load_trained(options["run"], _KIND)
-    from tasks.entities import Tags
-    from tasks.spelling import Speller, words_of
+    trained = load_trained(options["run"], KIND)
+    from tasks.spelling import words_of
 
-    tags = Tags(trained.kept["types"])
-    speller = Speller.from_json(trained.kept)
+    speller, tags = trained.reads
     if say.is_terminal:
-        say.print(trained.name, style="dim", soft_wrap=True)
+        say.print(Text(trained.name), style="dim", soft_wrap=True)
         say.print(_legend(tags.types))
     sentences = [words_of(line) for line in lines]
     for start in range(0, len(sentences), _SENTENCES):

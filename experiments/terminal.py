@@ -6,21 +6,40 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.segment import Segment
 from rich.text import Text
 
 from experiments.entry import RefusedError
+from experiments.printable import printable
 from experiments.progress import Outcome, Progress
 from experiments.tables import Columns, as_rich, blocks
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-say = Console(highlight=False)
 QUICK = "budget=quick: this shows that it works, and nothing else."
+
+
+class Terminal(Console):
+    """A console on which no text is taken for markup, and none can steer the terminal."""
+
+    def __init__(self, **options):
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        # Everything printed passes here, so no program has to remember it.
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable(text), style)
+
+
+say = Terminal()
 
 
 def show_table(
@@ -32,6 +51,7 @@ def show_table(
         columns, title, names: see `tables.as_rich`.
         caption: what stands below, as wide as the terminal.
     """
+    columns = {printable(head): [*map(printable, cells)] for head, cells in columns.items()}
     parts = blocks(columns, names, say.width)
     for part in parts:
         above = title if part is parts[0] else None

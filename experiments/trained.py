@@ -1,14 +1,21 @@
 """Trained models, found by the id of a run."""
 
+import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.checks import RefusedError
+from experiments.printable import reason_of
 from experiments.terminal import quiet_start, say
 
 LATEST = "latest"
+MODEL_FILE = "model.keras"
+DIGESTS = "model_files"
+"""The tag of a run with the SHA-256 of each file of its model, as JSON. It is in the database and
+not beside the files, so files that were damaged or exchanged do not bring one of their own."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +27,16 @@ class Kind:
         called: for people, with its article.
         train: a command that trains one.
         kept: the file beside it that says how texts become numbers.
+        read: makes of that file's content and the Keras model what a program needs; raises
+            ValueError, or any error that a file of another form causes, if they do not belong
+            together.
     """
 
     model: str
     called: str
     train: str
     kept: str
+    read: Callable[[dict, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,12 @@ class Trained:
     Attributes:
         name: what the run is called, and in which task.
         model: the Keras model of its best epoch.
-        kept: content of the file that the kind keeps beside it.
+        reads: what `Kind.read` made of the file beside it.
     """
 
     name: str
     model: Any
-    kept: dict
+    reads: Any
 
 
 def load_trained(run_id: str, kind: Kind) -> Trained:
@@ -55,9 +66,6 @@ def load_trained(run_id: str, kind: Kind) -> Trained:
         RefusedError: if there is no such run, or it has left no such model.
     """
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
-        import keras
-
-        import layers  # noqa: F401  (for Keras to know them)
         import models  # noqa: F401
         import tracking
     try:
@@ -67,14 +75,61 @@ def load_trained(run_id: str, kind: Kind) -> Trained:
         raise RefusedError(str(error)) from error
     try:
         folder = Path(tracking.files_of(run.run_id, "model"))
-        kept = json.loads((folder / kind.kept).read_text())
-        model = keras.saving.load_model(folder / "model.keras", compile=False)
-    except (OSError, ValueError) as error:
+        model, reads = read_model(folder, kind, run.tags)
+    except Exception as error:  # Damaged files make Keras, HDF5 and zipfile raise many kinds.
         raise RefusedError(
-            f"run={run_id}: the model of {run.name} cannot be read ({error}). Were its files in "
-            "mlruns deleted? Train it again, or name another run."
+            f"run={run_id}: the model of {run.name} cannot be read ({reason_of(error)}). Its files "
+            "may be deleted, damaged, or of another run or version of this project; it was saved "
+            f"at commit {run.tags.get('git_commit', 'unknown')}. Train it again, or name another "
+            "run."
         ) from error
-    return Trained(f"{run.name} ({run.tags['task']}, run {run.run_id})", model, kept)
+    return Trained(f"{run.name} ({run.tags['task']}, run {run.run_id})", model, reads)
+
+
+def digests_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The tag `DIGESTS` of the files of a model, by name."""
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {DIGESTS: json.dumps(found)}
+
+
+def read_model(folder: Path, kind: Kind, tags: Mapping[str, str]) -> tuple[Any, Any]:
+    """The model in a folder, not compiled, and what `kind.read` makes of the file beside it.
+
+    Args:
+        folder: with the files of a model.
+        kind: of model.
+        tags: of the run that saved it. Runs of older versions have no `DIGESTS`; of their files
+            only the sizes are compared.
+
+    Raises:
+        ValueError: if a file is not as the run saved it, or the two do not fit.
+        Exception: whatever reading a damaged file causes.
+    """
+    import keras
+
+    import layers  # noqa: F401  (for Keras to know them)
+    import models  # noqa: F401
+
+    for name, expected in json.loads(tags.get(DIGESTS, "{}")).items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+            raise ValueError(f"{name} is not the file that the run has saved")
+    kept = json.loads((folder / kind.kept).read_text())
+    model = keras.saving.load_model(folder / MODEL_FILE, compile=False)
+    return model, kind.read(kept, model)
+
+
+def require_same(sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse a model that takes or gives other numbers than the file beside it makes.
+
+    Args:
+        sizes: what is compared, by its name: the model's size, and the file's.
+
+    Raises:
+        ValueError: for the first that differ.
+    """
+    for name, (of_model, of_file) in sizes.items():
+        if of_model != of_file:
+            raise ValueError(f"the model has {of_model} {name}, the file beside it {of_file}")
 
 
 def _run(run_id, kind, tracking):
@@ -116,8 +171,15 @@ def _best(sweep, run_id, kind):
         raise RefusedError(f"run={run_id}: no run of the sweep {sweep.name!r} is {kind.called}.")
 
     def merit(run):
-        metric = Metric(**run.report["metric"])
-        values = run.series[f"validation/{metric.key}"]
+        try:
+            metric = Metric(**run.report["metric"])
+            values = run.series[f"validation/{metric.key}"]
+        except (KeyError, TypeError) as error:  # TypeError also for no report at all.
+            raise RefusedError(
+                f"run={run_id}: expected of each run of the sweep {sweep.name!r} a report and its "
+                f"metric in validation, got none that can be read of {run.name} "
+                f"({reason_of(error)}). Name the run whose model to take: run=<its id>."
+            ) from error
         return max(metric.merit(value) for _, value in values)
 
     return max(found, key=merit)

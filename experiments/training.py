@@ -118,6 +118,23 @@ def best_model(directory: Path, epoch: int | str) -> Path:
     return directory / f"best_of_epoch_{epoch}.keras"
 
 
+def save_to_use(model: keras.Model, path: Path) -> None:
+    """Save a model as it answers: without its loss, its metrics and the optimizer's settings.
+
+    Keras looks up the class of everything that a file has. A task's metric, which is in none of the
+    modules that a model needs, would keep others from loading it.
+
+    Args:
+        model: compiled or not; it stays as it is.
+        path: a `.keras` file.
+    """
+    compiled, model.compiled = model.compiled, False
+    try:
+        model.save(path)
+    finally:
+        model.compiled = compiled
+
+
 def training_steps(task: Task, config: DictConfig) -> int:
     """How many there are in all."""
     training = config.training
@@ -161,7 +178,7 @@ class _KeepBest(keras.callbacks.Callback):
                 other.unlink()
         if reached > self._best:
             self._best, self.epoch = reached, epoch + 1
-            self.model.save(best_model(self._directory, self.epoch))
+            save_to_use(self.model, best_model(self._directory, self.epoch))
 
     def state(self) -> dict:
         """What to `resume` from."""

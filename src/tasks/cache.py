@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -35,22 +36,35 @@ def cached(
     """What `make()` returned when it was last called for this `key`, or now calls it.
 
     Several processes may share the folder. A file that is not whole is never taken for one: files
-    appear under their name only when complete, and their checksum is compared on reading.
+    appear under their name only when complete, and their checksum is compared on reading. The
+    checksum is of the key, too, so a file that was made for another key is not taken either.
 
     Args:
         make: makes the arrays; no array may hold objects.
         name: what the file's name begins with.
-        key: all that determines the arrays, as JSON can write it.
+        key: all that determines the arrays, as JSON can write it, also the code that makes them
+            (`code_of`).
         folder: where the file is kept; None for `default_folder()`.
     """
     folder = default_folder() if folder is None else Path(folder).expanduser()
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    path = folder / f"{name}-{digest[:32]}.arrays"
-    arrays = _read(path)
+    written = json.dumps(key, sort_keys=True).encode()
+    path = folder / f"{name}-{hashlib.sha256(written).hexdigest()[:32]}.arrays"
+    arrays = _read(path, written)
     if arrays is None:
         arrays = make()
-        _write(path, arrays)
+        _write(path, written, arrays)
     return arrays
+
+
+def code_of(*modules: str) -> str:
+    """A hash of the source of some imported modules, given by name.
+
+    In a key it keeps arrays that were made before a change of that code from being read after it.
+    """
+    content = hashlib.sha256()
+    for name in modules:
+        content.update(Path(sys.modules[name].__file__).read_bytes())
+    return content.hexdigest()
 
 
 def fingerprint(arrays: Arrays) -> str:
@@ -63,20 +77,28 @@ def fingerprint(arrays: Arrays) -> str:
     return content.hexdigest()
 
 
-def _read(path: Path) -> Arrays | None:
+def _read(path: Path, key: bytes) -> Arrays | None:
     try:
         content = path.read_bytes()
     except OSError:
         return None  # A file that is there but unreadable is reported when it cannot be replaced.
     checksum, packed = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
-    if hashlib.sha256(packed).digest() != checksum:
-        _logger.warning("The cache file %s is damaged; its contents are made anew.", path)
+    if _checksum(key, packed) != checksum:
+        _logger.warning(
+            "The cache file %s is damaged, or is of other data; its contents are made anew.", path
+        )
         return None
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def _write(path: Path, arrays: Arrays) -> None:
+def _checksum(key: bytes, packed) -> bytes:
+    content = hashlib.sha256(key)
+    content.update(packed)
+    return content.digest()
+
+
+def _write(path: Path, key: bytes, arrays: Arrays) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     packed = buffer.getbuffer()
@@ -84,7 +106,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
-            file.write(hashlib.sha256(packed).digest())
+            file.write(_checksum(key, packed))
             file.write(packed)
         os.replace(partial, path)
     except OSError as error:

@@ -1,38 +1,28 @@
-"""Sentences with a tag at each word: files in CoNLL columns, and the set of 2003.
+"""CoNLL-2003, and folders of files in the columns that it made common.
 
-A line has a word first and its tag last, with blanks or tabs between columns; an empty line ends a
-sentence, and lines that begin with -DOCSTART- stand between documents. Tags are BIO or IOB1, and
-BIO once read.
+`tasks.columns` says what a file looks like.
 """
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.entities import MixedSchemesError, scheme_of, to_bio
+from tasks.columns import Sentence, read_columns
+from tasks.entities import OUTSIDE, to_bio
 from tasks.prepared import PreparedSet
 
 DATASET = "conll2003/conll2003"
 VERSION = "1.0.0"
 NEEDS_NO_DOWNLOAD = "names"  # The task to name to whoever cannot download.
 
-_BETWEEN_DOCUMENTS = "-DOCSTART-"
-_TAG = re.compile(r"O|[BI]-\S+")
 _NAMES = {
     "training": re.compile(r"train"),
     "validation": re.compile(r"dev|valid|testa"),
     "test": re.compile(r"test(?!a)"),
 }
 _OTHER_FILES = re.compile(r"^\.|readme|licen[cs]e", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Words, and the tag of each in BIO."""
-
-    words: tuple[str, ...]
-    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -44,67 +34,19 @@ class Splits:
     test: list[Sentence]
 
 
-def read_columns(path: Path) -> list[Sentence]:
-    """The sentences of a file in columns.
-
-    Raises:
-        ValueError: if a line has another number of columns than the first, or only one, or a tag
-            of another form, with its number; if the tags are neither BIO nor IOB1, with the numbers
-            of two lines that are not of one scheme; for a file that is not UTF-8 or has no
-            sentence.
-        OSError: if it cannot be read.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"task.path: expected text in UTF-8 in {path}; {error}.") from error
-    sentences, words, tags, columns = [], [], [], None
-    begins = []  # The line of each sentence's first word; its others are on those that follow.
-    for number, line in enumerate([*lines, ""], 1):
-        # Blanks and tabs only: a word may be any other sign, as a no-break space.
-        parts = [part for part in re.split(r"[ \t\r]+", line) if part]
-        if not parts or parts[0].startswith(_BETWEEN_DOCUMENTS):
-            if words:
-                sentences.append((words, tags))
-                words, tags = [], []
-            continue
-        columns = columns or len(parts)
-        if len(parts) != columns or columns == 1:
-            expected = f"{columns} columns as in the first" if columns > 1 else "a word and its tag"
-            raise ValueError(
-                f"task.path: expected {expected}, got {len(parts)} in line {number} of {path}: "
-                f"{line.strip()[:60]!r}."
-            )
-        if not _TAG.fullmatch(parts[-1]):
-            raise ValueError(
-                f"task.path: expected a tag in BIO or IOB1, O, B-<type> or I-<type>, in the last "
-                f"column, got {parts[-1]!r} in line {number} of {path}."
-            )
-        if not words:
-            begins.append(number)
-        words.append(parts[0])
-        tags.append(parts[-1])
-    if not sentences:
-        raise ValueError(f"task.path: there is no sentence in {path}.")
-    try:
-        scheme_of([tags for _, tags in sentences])
-    except MixedSchemesError as error:
-        without, with_b = (begins[n] + step for n, step in (error.without_b, error.with_b))
-        raise ValueError(
-            f"task.path: {error}: in line {without} of {path} one begins with an I, in line "
-            f"{with_b} one with a B. Mend whichever line is wrong."
-        ) from error
-    return [Sentence(tuple(words), tuple(to_bio(tags))) for words, tags in sentences]
-
-
-def read_folder(path: str | os.PathLike) -> Splits:
+def read_folder(path: str | os.PathLike, columns: Sequence[str] | None = None) -> Splits:
     """The three files of a folder: their names say train; dev, valid or testa; test or testb.
 
+    Args:
+        path: the folder.
+        columns: as in `read_columns`.
+
     Raises:
-        ValueError: if there is not one file of each; and as `read_columns` does.
+        ValueError: if there is not one file of each, or one has no entity; and as `read_columns`
+            does.
         FileNotFoundError: if there is no such folder.
     """
-    path = Path(path).expanduser()
+    path = Path(str(path)).expanduser()  # Hydra makes a number of a folder called 2003.
     if not path.is_dir():
         raise FileNotFoundError(
             f"task.path: expected a folder with a training, a development and a test file in CoNLL "
@@ -127,7 +69,14 @@ def read_folder(path: str | os.PathLike) -> Splits:
                 "whose name says another split, too."
             )
         found[split] = fitting[0]
-    return Splits(**{split: read_columns(path / name) for split, name in found.items()})
+    splits = {split: read_columns(path / name, columns) for split, name in found.items()}
+    for split, sentences in splits.items():
+        if not any(tag != OUTSIDE for sentence in sentences for tag in sentence.tags):
+            raise ValueError(
+                f"task.path: expected entities in {path / found[split]}, got the tag O in every "
+                "line. If another column holds the tags, name it: 'task.columns=[word,_,tag]'."
+            )
+    return Splits(**splits)
 
 
 class PreparedConll(PreparedSet):

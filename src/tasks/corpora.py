@@ -1,6 +1,5 @@
 """Where the texts of language models come from, and how they are split."""
 
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,9 @@ import numpy as np
 
 from tasks.prepared import PreparedSet
 from tasks.task import MissingDataError
+from tasks.text_files import read_text
 
+_OPTION = "task.path"
 _EVALUATED = 0.05  # Share of a text that is validation, and as much again that is test.
 _MOST_CUT = 0.5  # Of such a part, how far from its place a cut may be.
 _LEAST_TRAINING = 0.8  # Share of the text that whole files must leave to train on.
@@ -92,7 +93,7 @@ def ptb(path: str | Path | None) -> Corpus:
             f"{', '.join(missing)} is not. The text is licensed and is not downloaded here; the "
             "task pydoc_word needs none, and text_word takes any text."
         )
-    return Corpus(*map(read_text, files))
+    return Corpus(*(read_text(file, _OPTION) for file in files))
 
 
 def text(path: str | Path | None) -> Corpus:
@@ -108,7 +109,7 @@ def text(path: str | Path | None) -> Corpus:
     """
     path = _required(path, "text_char or text_word", "a text file, or a folder of text files")
     if path.is_file():
-        return _by_lines(read_text(path))
+        return _by_lines(read_text(path, _OPTION))
     files = sorted(
         file
         for file in path.rglob("*")
@@ -116,7 +117,8 @@ def text(path: str | Path | None) -> Corpus:
     )
     if not files:
         raise MissingDataError(f"task.path: expected text files in the folder {path}, found none.")
-    texts = [each if each.endswith("\n") else each + "\n" for each in map(read_text, files)]
+    texts = [read_text(file, _OPTION) for file in files]
+    texts = [each if each.endswith("\n") else each + "\n" for each in texts]
     whole = "".join(texts)
     if len(files) >= 1 / _EVALUATED:
         corpus = _by_pieces(texts)
@@ -129,27 +131,6 @@ CORPORA: dict[str, Callable[[str | None], Corpus]] = {
     each.__name__: each for each in (shakespeare, pydoc, ptb, text)
 }
 """By name; each is called with a path, or None for those that need none."""
-
-
-def read_text(path: Path) -> str:
-    """A file's text, its lines ended by a line feed, without a byte order mark.
-
-    Raises:
-        ValueError: if it is empty, or not UTF-8.
-    """
-    content = path.read_bytes()
-    try:
-        decoded = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        likely = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "latin1"
-        raise ValueError(
-            f"{path}: expected text in UTF-8, and byte {error.start} (hexadecimal "
-            f"{content[error.start]:02x}) is none. Convert it, for example: iconv -f {likely} -t "
-            f"utf-8 {path.name} > converted.txt; what is no text, take out of the folder."
-        ) from error
-    if not decoded.strip():
-        raise ValueError(f"{path}: expected a text, and the file is empty.")
-    return decoded.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _required(path, task, what) -> Path:

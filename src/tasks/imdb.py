@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tasks.cache import Arrays, cached, fingerprint
+from tasks.cache import Arrays, cached, code_of, fingerprint
 from tasks.examples import Examples, pad, predict
 from tasks.metric import Metric, accuracy
 from tasks.prepared import PreparedSet
@@ -25,7 +25,6 @@ VERSION = "1.0.0"
 HELD_OUT = 5_000
 NEEDS_NO_DOWNLOAD = "agreement"  # The task to name to whoever cannot download.
 
-_ENCODING = 1  # Raise it with any change to what `load` makes of the same reviews and options.
 _LENGTH_ENDS = (50, 100, 150, 200, 250, 300, 400)
 _LINE_BREAK = "<br />"
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
@@ -140,7 +139,8 @@ class Imdb(Task):
         self.source.prepare()
         not_in_key = ("cache_dir", "source")
         key = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in not_in_key}
-        key |= {"encoding": _ENCODING, "reviews": self.source.fingerprint()}
+        code = code_of(__name__, Vocabulary.__module__)
+        key |= {"code": code, "reviews": self.source.fingerprint()}
         arrays = cached(self._encode_all, self.name, key, self.cache_dir)
         self.dropped = int(arrays.pop("dropped"))
         self.fingerprint = fingerprint(arrays)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tasks.task import MissingDataError
 
 _SECONDS_TO_ANSWER = 10
+_LONGEST_REASON = 200
 
 _logger = logging.getLogger(__name__)
 
@@ -64,11 +65,16 @@ class PreparedSet:
         return content.hexdigest()
 
     def class_names(self, feature: str) -> list[str]:
-        """The names of a feature's classes, by number; of a sequence of classes, its classes'."""
+        """The names of a feature's classes, by number; of a sequence of classes, its classes'.
+
+        Raises:
+            MissingDataError: if the prepared files are damaged, not all there or of other data.
+        """
         import tensorflow_datasets as tfds
 
-        of_feature = tfds.builder_from_directory(self.folder).info.features[feature]
-        return getattr(of_feature, "feature", of_feature).names
+        with self._readable():
+            of_feature = tfds.builder_from_directory(self.folder).info.features[feature]
+            return getattr(of_feature, "feature", of_feature).names
 
     def batches(self, split: str, size: int = 1000, *, ragged: bool = False, **options) -> list:
         """All examples of a split, in the order in which they are stored, as NumPy batches.
@@ -80,23 +86,28 @@ class PreparedSet:
             **options: of tensorflow-datasets' `as_dataset`.
 
         Raises:
-            MissingDataError: if the prepared files are damaged or not all there.
+            MissingDataError: if the prepared files are damaged, not all there or of other data.
         """
-        import tensorflow as tf
         import tensorflow_datasets as tfds
 
-        builder = tfds.builder_from_directory(self.folder)
-        try:
+        with self._readable():
+            builder = tfds.builder_from_directory(self.folder)
             dataset = builder.as_dataset(split=split, shuffle_files=False, **options)
             # One by one takes three times as long.
             batches = dataset.ragged_batch(size) if ragged else dataset.batch(size)
             return list(batches.as_numpy_iterator())
-        except tf.errors.OpError as error:
+
+    @contextlib.contextmanager
+    def _readable(self):
+        try:
+            yield
+        except Exception as error:  # TensorFlow's, JSON's and tensorflow-datasets' own.
+            said = " ".join(str(getattr(error, "message", error)).split())[:_LONGEST_REASON]
             raise MissingDataError(
                 f"The task {self._task} cannot read the data in {self.folder}: a file is damaged "
-                f"or not there ({error.message}). Delete this folder and start again to download "
-                f"them, or set TFDS_DATA_DIR to a folder that has {self.dataset}/{self.version} in "
-                "it."
+                f"or not there ({type(error).__name__}: {said}). Delete this folder and start "
+                "again to download them, or set TFDS_DATA_DIR to a folder that has "
+                f"{self.dataset}/{self.version} in it."
             ) from error
 
     def _download(self) -> None:

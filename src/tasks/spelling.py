@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.examples import PADDING
+from tasks.options import require_whole
 from tasks.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
 
 SHAPES = ("padding", "small", "Capital", "CAPITALS", "mIXed", "number", "d1g1ts", "no letter")
@@ -150,5 +151,14 @@ class Speller:
 
     @classmethod
     def from_json(cls, kept: dict) -> "Speller":
-        """The speller that `to_json` was asked of."""
+        """The speller that `to_json` was asked of.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        if not isinstance(kept, dict) or not {"words", "characters", "longest_word"} <= set(kept):
+            raise ValueError("Expected words, characters and longest_word of a speller.")
+        require_whole("longest_word", kept["longest_word"], 1)
+        if not all(isinstance(each, str) and len(each) == 1 for each in kept["characters"]):
+            raise ValueError("Expected a speller's characters to be single characters.")
         return cls(Vocabulary(kept["words"]), kept["characters"], kept["longest_word"])

@@ -13,7 +13,8 @@ import numpy as np
 
 from tasks.breakdowns import points
 from tasks.cache import fingerprint
-from tasks.conll import PreparedConll, Sentence, Splits, read_folder
+from tasks.columns import Sentence, check_columns
+from tasks.conll import PreparedConll, Splits, read_folder
 from tasks.entities import EntityF1, Scores, Tags, count_entities, entities
 from tasks.examples import PADDING, Examples, batches_by_length, pad
 from tasks.metric import Metric
@@ -152,7 +153,7 @@ class Tagging(Task):
         if self.vectors is None:
             return {}
         words = {normal(word) for each in splits.values() for one in each for word in one.words}
-        return read_vectors(Path(self.vectors).expanduser(), words)
+        return read_vectors(Path(str(self.vectors)).expanduser(), words)
 
     def _spelled(self, sentences: list[Sentence]) -> TaggedSentences:
         tags = [self.tags.encode(sentence.tags) for sentence in sentences]
@@ -304,17 +305,23 @@ class Conll2003(Tagging):
 
 @dataclass(eq=False)
 class ConllFiles(Tagging):
-    """Files in CoNLL columns: a word first and its tag last on a line, a blank line between
-    sentences.
+    """Files in CoNLL columns: a word with its tag on each line, an empty line between sentences.
 
     Attributes:
         path: the folder of the three files; see `tasks.conll.read_folder`.
+        columns: a name for each of their columns, of which `word`, `tag` and `id` are read; None
+            for the word first and the tag last. See `tasks.columns`.
     """
 
     name: ClassVar[str] = "conll"
     metric: ClassVar[Metric] = Metric("F1", 0.0, None, higher_is_better=True, share=True)
 
     path: str | os.PathLike = ""
+    columns: Sequence[str] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_columns(self.columns)
 
     def read(self) -> Splits:
-        return read_folder(self.path)
+        return read_folder(self.path, self.columns)

@@ -36,6 +36,8 @@ class Vocabulary:
                 f"Expected words that begin with {SPECIAL_WORDS}, got {self.words[:3]}. "
                 "Vocabulary.of_most_frequent puts them there."
             )
+        if not all(isinstance(word, str) for word in self.words):
+            raise ValueError("Expected every word to be a text.")
         if len(self._numbers) < len(self.words):
             repeated = [word for word, count in Counter(self.words).items() if count > 1]
             raise ValueError(f"Expected every word once, got these more often: {repeated[:5]}.")

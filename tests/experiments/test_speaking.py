@@ -111,6 +111,20 @@ def test_what_looks_like_markup_is_text(ids, capsys):
     assert "[bold]b" in table
 
 
+def test_no_text_and_no_model_steers_the_terminal(ids, capsys, monkeypatch):
+    run = f"run={ids['characters']}"
+    assert score.main([run, "text=a\x1b[2J\x07|b\u202ec\udcff"]) == 0
+    scored = capsys.readouterr().out
+    assert r"a\x1b[2J" in scored
+    assert r"b\u202ec\udcff" in scored
+    monkeypatch.setattr(sample, "text_pieces", lambda *_, **__: iter(["a", "\x1b", "[2J\r", "\n"]))
+    assert sample.main([run, "prompt=The "]) == 0
+    sampled = capsys.readouterr().out
+    assert "The a\\x1b[2J\\r\n" in sampled
+    for out in (scored, sampled):
+        assert all(sign.isprintable() or sign == "\n" for sign in out)
+
+
 def test_texts_may_come_from_a_file(ids, tmp_path, capsys):
     path = tmp_path / "texts.txt"
     path.write_text("one text\n\nanother\n")
@@ -202,7 +216,7 @@ def test_a_run_without_its_files_is_refused(ids, monkeypatch):
         raise OSError("deleted")
 
     monkeypatch.setattr(tracking, "files_of", gone)
-    with pytest.raises(RefusedError, match=r"cannot be read \(deleted\)"):
+    with pytest.raises(RefusedError, match=r"cannot be read \(OSError: deleted\)"):
         load_speaker(ids["characters"])
 
 

@@ -5,12 +5,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from tasks import cache
-from tasks.cache import cached, default_folder, fingerprint
+from tasks.cache import cached, code_of, default_folder, fingerprint
 
 ARRAYS = {
     "numbers": np.arange(1000, dtype=np.int32).reshape(10, 100),
@@ -79,6 +80,27 @@ def test_nothing_but_the_file_stays_behind(make, tmp_path):
     cached(make, "x", {}, tmp_path)
     assert only_file(tmp_path).name.startswith("x-")
     assert only_file(tmp_path).suffix == ".arrays"
+
+
+def test_a_file_of_another_key_is_not_taken_for_this_one(make, tmp_path, caplog):
+    cached(lambda: {"numbers": np.zeros(3)}, "x", {"a": 2}, tmp_path)
+    foreign = only_file(tmp_path).read_bytes()
+    only_file(tmp_path).unlink()
+    cached(make, "x", {"a": 1}, tmp_path)
+    only_file(tmp_path).write_bytes(foreign)
+    assert_same(cached(make, "x", {"a": 1}, tmp_path))
+    assert "or is of other data" in caplog.text
+
+
+def test_the_code_of_modules_changes_with_their_files(tmp_path, monkeypatch):
+    module = ModuleType("made_up")
+    module.__file__ = str(tmp_path / "made_up.py")
+    monkeypatch.setitem(sys.modules, "made_up", module)
+    codes = []
+    for text in ("a = 1", "a = 2", "a = 1"):
+        Path(module.__file__).write_text(text)
+        codes.append(code_of("made_up"))
+    assert codes[0] == codes[2] != codes[1]
 
 
 def truncate(path):

@@ -4,8 +4,9 @@ import urllib.request
 
 import pytest
 
-from tasks.corpora import pydoc, read_text, shakespeare, text
+from tasks.corpora import pydoc, shakespeare, text
 from tasks.task import MissingDataError
+from tasks.text_files import read_text
 
 LINES = [f"line number {number} of a text that no other line is like\n" for number in range(400)]
 
@@ -91,29 +92,7 @@ def test_repeated_lines_are_counted(tmp_path):
 def test_byte_order_marks_and_other_line_ends_are_no_text(tmp_path):
     path = tmp_path / "windows.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
-    assert read_text(path) == "one\ntwo\nthree\n"
-
-
-def test_what_is_not_utf_8_is_named_with_its_place(tmp_path):
-    path = tmp_path / "latin.txt"
-    path.write_bytes("abc é".encode("latin1"))
-    message = r"latin.txt: expected text in UTF-8, and byte 4 .*e9.*iconv"
-    with pytest.raises(ValueError, match=message):
-        read_text(path)
-
-
-def test_the_encoding_that_a_file_says_it_has_is_named(tmp_path):
-    path = tmp_path / "wide.txt"
-    path.write_text("abc", encoding="utf-16")
-    with pytest.raises(ValueError, match=r"byte 0 .*iconv -f utf-16 -t utf-8 wide.txt"):
-        read_text(path)
-
-
-def test_an_empty_file_is_named(tmp_path):
-    path = tmp_path / "nothing.txt"
-    path.write_text(" \n")
-    with pytest.raises(ValueError, match=r"nothing.txt: expected a text, and the file is empty"):
-        text(path)
+    assert read_text(path, "task.path") == "one\ntwo\nthree\n"
 
 
 def test_missing_texts_are_named(tmp_path):

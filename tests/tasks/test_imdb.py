@@ -261,6 +261,13 @@ class TestCache:
         loaded(source=source, **option)
         assert source.reads == 2
 
+    def test_code_that_has_changed_reads_again(self, loaded, monkeypatch):
+        source = GivenReviews(TRAIN, TEST)
+        loaded(source=source)
+        monkeypatch.setattr("tasks.imdb.code_of", lambda *_: "another")
+        loaded(source=source)
+        assert source.reads == 2
+
     def test_other_reviews_are_read(self, loaded):
         loaded()
         assert len(loaded(test=TEST[:9]).test) == 9
@@ -430,6 +437,19 @@ class TestPreparedReviews:
         message = f"cannot read the data in {folder}: a file is damaged or not there.*Delete"
         with pytest.raises(MissingDataError, match=message):
             PreparedReviews().read()
+
+    def test_data_that_lose_whole_records_or_are_of_another_set_are_reported(self, data_dir):
+        folder = prepare(data_dir, TRAIN, TEST)
+        message = f"cannot read the data in {folder}: a file is damaged or not there"
+        (folder / "imdb_reviews-test.tfrecord-00000-of-00001").write_bytes(b"")
+        with pytest.raises(MissingDataError, match=message):
+            PreparedReviews().read()
+        for name, text in (("features.json", json.dumps(FEATURES)[:40]), ("dataset_info.json", "")):
+            (folder / name).write_text(text)
+            with pytest.raises(MissingDataError, match=message):
+                PreparedReviews().read()
+            with pytest.raises(MissingDataError, match=message):
+                PreparedReviews().class_names("label")
 
     def test_folder_of_an_unfinished_preparation_is_no_data(self, data_dir):
         (data_dir / "imdb_reviews" / "plain_text" / "1.0.0").mkdir(parents=True)

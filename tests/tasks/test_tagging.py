@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.conll import Sentence, Splits
+from tasks.columns import Sentence
+from tasks.conll import Splits
 from tasks.entities import Tags
 from tasks.examples import PADDING
 from tasks.names import BY_DISTANCE, BY_DISTANCE_UNSEEN, Names

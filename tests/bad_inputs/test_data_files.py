@@ -1,0 +1,395 @@
+"""Data files and model files that are not what they should be.
+
+Each is refused before anything is trained, in one paragraph that says what was expected, what came
+and what to do. Nothing in it can steer the terminal.
+"""
+
+import gzip
+import io
+import json
+import os
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import layers
+import tracking
+from experiments import score, speaking, tag, trained
+from experiments.checks import RefusedError
+from experiments.printable import printable
+from models import build_language_model, build_model, build_tagger
+from tasks.columns import check_columns, read_columns
+from tasks.conll import read_folder
+from tasks.corpora import text as read_corpus
+from tasks.spelling import SHAPES, Speller
+from tasks.task import MissingDataError
+from tasks.tokenizers import CharacterTokenizer
+from tasks.vectors import read_vectors
+
+REFUSALS = (ValueError, FileNotFoundError, MissingDataError)
+LETTERS = "all work and no play makes jack a dull boy\n" * 30
+
+
+def zipped(text):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.txt", text)
+    return content.getvalue()
+
+
+def binary(size=5000):
+    return b"\x81" + np.random.default_rng(0).bytes(size)
+
+
+def refused(read, *arguments):
+    """The message of what refuses them."""
+    with pytest.raises(REFUSALS) as caught:
+        read(*arguments)
+    return checked(str(caught.value))
+
+
+def checked(message):
+    """A message, if it is one short and harmless paragraph that says what was expected."""
+    assert "\n" not in message
+    assert printable(message) == message
+    assert len(message) < 900
+    assert "expected" in message.lower()
+    return message
+
+
+def written(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "expected a text, got the empty file"),
+        (b" \n\t\n", "expected a text, got the empty file"),
+        ("abc é".encode("latin1"), "byte 4 (hexadecimal e9)"),
+        ("abc é".encode("latin1"), "iconv -f latin1 -t utf-8 a.txt > converted.txt"),
+        (LETTERS.encode("utf-16"), "got UTF-16"),
+        (LETTERS.encode("utf-16"), "iconv -f utf-16 -t utf-8 a.txt"),
+        (LETTERS.encode("utf-16-le"), "iconv -f utf-16le -t utf-8 a.txt"),
+        (LETTERS.encode("utf-16-be"), "iconv -f utf-16be -t utf-8 a.txt"),
+        (LETTERS.encode("utf-32"), "iconv -f utf-32 -t utf-8 a.txt"),
+        (gzip.compress(LETTERS.encode()), "got a gzip file"),
+        (zipped(LETTERS), "got a zip archive"),
+        (b"%PDF-1.7\n" + binary(), "got a PDF file"),
+        (binary(), "got binary data"),
+        ((LETTERS + "\0" + LETTERS).encode(), f"got a NUL, which no text has, as byte {30 * 43}"),
+    ],
+)
+def test_texts(tmp_path, content, told):
+    message = refused(read_corpus, written(tmp_path / "a.txt", content))
+    assert told in message
+    assert message.startswith("task.path: ")
+    assert str(tmp_path) in message
+
+
+GERMEVAL = "#\tsource [2009-10-17]\n1\tAda\tB-PER\tO\n2\tmet\tO\tO\n\n1\tBob\tB-PER\tO\n"
+CONLL_U = "# text = Ada met\n1-2\tAdamet\t_\t_\n1\tAda\tADA\tB-PER\n2\tmet\tMEET\tO\n"
+SENTENCE = "Ada B-PER\nmet O\nBob B-PER\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "told"),
+    [
+        ("Ada X B-PER\nmet O\n", None, "3 columns as in the first, got 2 in line 2 of"),
+        ("Ada X B-PER\nmet O\n", None, "'met O'. Correct that line; an empty one ends a sentence."),
+        ("Ada O\n\nmet X O\n", None, "expected 2 columns as in the first, got 3 in line 3"),
+        ("Ada\n", None, "expected a word and its tag, got 1 in line 1"),
+        ("Ada O\n# text O = a\n", None, "got 5 in line 2 of"),
+        ("Ada O\n# text O = a\n", None, "a comment stands before one"),
+        (
+            "Ada O\nmet PER\n",
+            None,
+            "expected a tag in BIO or IOB1, O, B-<type> or I-<type>, in the",
+        ),
+        ("Ada O\nmet PER\n", None, "got 'PER' in line 2"),
+        ("Ada B-\n", None, "got 'B-' in line 1"),
+        ("#vote PER\nmet O\n", None, "got 'PER' in line 1"),
+        ("Ada \x1b[31mPER\nmet O\n", None, r"got '\x1b[31mPER' in line 1"),
+        ("Ada S-PER\nmet O\n", None, "write B- for S- and U-, and I- for E- and L-"),
+        ("Ada U-PER\nmet O\n", None, "These are tags in BIOES or BILOU"),
+        ("Ada b-PER\nmet o\n", None, "Write O, B and I as capitals."),
+        ("Ada I-PER\nmet O\n\nthe O\nBob B-PER\n", None, "in line 1 of"),
+        (
+            "Ada I-PER\nmet O\n\nthe O\nBob B-PER\n",
+            None,
+            "begins with an I, in line 5 one with a B",
+        ),
+        ("\n-DOCSTART- O\n", None, "expected sentences, got none"),
+        (b"Ad\xe0 O\n", None, "byte 2 (hexadecimal e0)"),
+        (SENTENCE.encode("utf-16"), None, "got UTF-16"),
+        ("Ada B-PER\nmet\0 O\n", None, "got a NUL, which no text has, as byte 13"),
+        ("word " * 100_000, None, "got 'word' in line 1"),
+        (
+            "".join(f"word{n} O\n" for n in range(1001)),
+            None,
+            "an empty line after each sentence, got one sentence of 1001",
+        ),
+        (GERMEVAL, None, "got a number in every line, as '1' in line 2"),
+        (GERMEVAL, None, "'task.columns=[id,word,tag,_]'"),
+        ("0 Ada B-PER\n1 met O\n2 Bob B-PER\n", None, "'task.columns=[id,word,tag]'"),
+        ("7 Ada B-PER\n7 met O\n9 Bob B-PER\n", None, "'task.columns=[_,word,tag]'"),
+        (
+            CONLL_U.replace("1-2\tAdamet\t_\t_\n", "") + "3\tus\t_\tO\n",
+            None,
+            "got a number in every",
+        ),
+        (CONLL_U, None, "name the first column id in task.columns"),
+        (
+            "d1 Ada B-PER\nd1 met O\n\nd2 Bob B-PER\nd2 ran O\n",
+            None,
+            "the same in all lines of each",
+        ),
+        ("B-PER Ada\nO met\n", None, "'task.columns=[tag,word]'"),
+        ("Ada B-PER O\nmet X O\n", ["word", "tag", "_"], "in column 2, got 'X' in line 2"),
+        (
+            "Ada O B-PER\nmet O O\n",
+            ["word", "_", "_", "tag"],
+            "4 columns, as task.columns names, got",
+        ),
+        (GERMEVAL, ["word", "_", "tag", "_"], "expected words in column 1"),
+        (GERMEVAL, ["_", "tag", "word", "_"], "'task.columns=[id,word,tag,_]'"),
+        ("1 Ada O\n2 met O\n1 Bob O\n", ["id", "word", "tag"], "expected 3 in the column id"),
+        (
+            "1 Ada O\n2 met O\n1 Bob O\n",
+            ["id", "word", "tag"],
+            "Is an empty line missing before it",
+        ),
+    ],
+)
+def test_columns(tmp_path, text, columns, told):
+    message = refused(read_columns, written(tmp_path / "train.txt", text), columns)
+    assert told in message
+    assert "train.txt" in message
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["word tag", [], ["word"], ["word", "tag", "tag"], ["id", "id", "word", "tag"], [1, 2], 5],
+)
+def test_names_of_columns(columns):
+    assert repr(columns) in refused(check_columns, columns)
+
+
+def test_a_split_without_entities(tmp_path):
+    for name in ("train.txt", "dev.txt", "test.txt"):
+        written(tmp_path / name, SENTENCE)
+    assert len(read_folder(tmp_path).test) == 1
+    written(tmp_path / "dev.txt", "Ada O\nmet O\n")
+    message = refused(read_folder, tmp_path)
+    assert "expected entities" in message
+    assert "dev.txt, got the tag O in every line" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("teddy 1 2\nbear 1\n", "expected after the word 2 numbers as the first line says, got 1"),
+        ("teddy 1 2\nbear 1 2 3\n", "got 3, in line 2"),
+        ("2 3\nteddy 1 2\nbear 1 2\n", "3 numbers as the first line says, got 2, in line 2"),
+        ("teddy 1 2\nbear one two\n", "got 'one two', in line 2"),
+        ("teddy 1 2\nbear 1 nan\n", "got '1 nan', in line 2"),
+        ("teddy 1 2\nbear 1 \x1b[2J\n", r"got '1 \x1b[2J', in line 2"),
+        ("teddy,1,2\n", "expected after the word numbers, separated by spaces, got ''"),
+        ("moose 1 2\n", "got none of them"),
+        ("2 300\n", "got none of them"),
+        ("", "got none of them"),
+        ("teddy 1 2\nbär 1 2\n".encode("latin-1"), "got other bytes in line 2"),
+        (b"2 3\nteddy \x00\x00\x80\x3f\xcd\xcc\x8c\x3f", "binary file of word2vec or fastText has"),
+        (zipped("teddy 1 2"), "got a zip archive"),
+        ("teddy 1 2\n".encode("utf-16"), "got UTF-16"),
+    ],
+)
+def test_vectors(tmp_path, content, told):
+    path = written(tmp_path / "vectors.txt", content)
+    message = refused(read_vectors, path, {"teddy", "bear"})
+    assert told in message
+    assert "vectors.txt" in message
+
+
+@pytest.mark.parametrize("program", [score, tag])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "file: expected a text, got the empty file"),
+        (LETTERS.encode("utf-16"), "file: expected text in UTF-8, got UTF-16"),
+        (b"one\0two\n", "file: expected text in UTF-8, got a NUL"),
+        (None, "file: expected a text file that can be read"),
+    ],
+)
+def test_texts_to_ask_of(tmp_path, program, content, told):
+    path = tmp_path if content is None else written(tmp_path / "a.txt", content)
+    with pytest.raises(RefusedError) as caught:
+        program.main([f"file={path}"])
+    assert told in checked(str(caught.value))
+
+
+TOKENIZER = CharacterTokenizer.of("abc\n")
+SPELLER = Speller.of([["Ada", "met"]], longest_word=5)
+
+
+def speaker(tokenizer=TOKENIZER):
+    size = len(tokenizer.vocabulary)
+    model = build_language_model(layers.GRU, vocabulary_size=size, units=2, embedding=2)
+    model(np.ones((1, 2), np.int32))
+    return model
+
+
+def tagger(tags=3):
+    return build_tagger(
+        layers.GRU,
+        vocabulary_size=len(SPELLER.vocabulary),
+        characters=SPELLER.character_numbers,
+        longest_word=SPELLER.longest_word,
+        shapes=len(SHAPES),
+        tags=tags,
+        units=2,
+        head="softmax",
+    )
+
+
+@pytest.fixture(scope="module")
+def models_on_disk(tmp_path_factory):
+    """The contents of the files of both kinds of model, and of a model of another kind, by name."""
+    folder = tmp_path_factory.mktemp("models")
+    other = build_model(
+        layers.GRU, vocabulary_size=5, units=2, embedding=2, classes=2, per_step=False
+    )
+    models = {"language": speaker(), "tagger": tagger(), "five": tagger(5), "other": other}
+    found = {}
+    for name, model in models.items():
+        model.save(folder / "model.keras")
+        found[name] = (folder / "model.keras").read_bytes()
+    return found
+
+
+KINDS = {
+    "language": (speaking.KIND, TOKENIZER.to_json()),
+    "tagger": (tag.KIND, {**SPELLER.to_json(), "types": ["PER"]}),
+}
+
+
+@pytest.fixture
+def load(models_on_disk, tmp_path, monkeypatch):
+    """Loads the model of a run of that kind, whose files were exchanged after it saved them."""
+
+    def load(name, exchanged, with_digests=True):
+        kind, kept = KINDS[name]
+        files = {"model.keras": models_on_disk[name], kind.kept: json.dumps(kept).encode()}
+        tags = {"task": "t", "git_commit": "abc", **trained.digests_of(files)}
+        if not with_digests:
+            del tags[trained.DIGESTS]
+        for file, content in {**files, **exchanged}.items():
+            if content is not None:
+                written(tmp_path / file, content)
+        run = SimpleNamespace(run_id="1", name="gru seed=1", tags=tags)
+        monkeypatch.setattr(trained, "_run", lambda *_: run)
+        monkeypatch.setattr(tracking, "connect", lambda: None)
+        monkeypatch.setattr(tracking, "files_of", lambda *_: str(tmp_path))
+        return trained.load_trained("latest", kind)
+
+    return load
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_models_that_nobody_touched_load(load, name):
+    assert load(name, {}).name == "gru seed=1 (t, run 1)"
+    assert load(name, {}, with_digests=False).reads
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def swapped(kept):
+    return {**kept, "vocabulary": [*kept["vocabulary"][:-2], *reversed(kept["vocabulary"][-2:])]}
+
+
+@pytest.mark.parametrize("with_digests", [True, False])
+@pytest.mark.parametrize(
+    ("name", "file", "damaged"),
+    [
+        ("language", "model.keras", lambda models: cut(models["language"])),
+        ("language", "model.keras", lambda _: b""),
+        ("language", "model.keras", lambda _: binary()),
+        ("language", "model.keras", lambda _: zipped("no model")),
+        ("language", "model.keras", lambda _: None),
+        ("language", "model.keras", lambda models: models["other"]),
+        ("language", "model.keras", lambda models: models["tagger"]),
+        ("language", "tokenizer.json", lambda _: json.dumps(KINDS["tagger"][1])),
+        ("language", "tokenizer.json", lambda _: json.dumps(KINDS["language"][1])[:-9]),
+        ("language", "tokenizer.json", lambda _: "[]"),
+        ("language", "tokenizer.json", lambda _: '{"kind": "bytes", "vocabulary": []}'),
+        ("language", "tokenizer.json", lambda _: json.dumps(CharacterTokenizer.of("a").to_json())),
+        ("tagger", "model.keras", lambda models: models["five"]),
+        ("tagger", "model.keras", lambda models: models["language"]),
+        ("tagger", "speller.json", lambda _: json.dumps({**KINDS["tagger"][1], "types": []})),
+        ("tagger", "speller.json", lambda _: json.dumps(SPELLER.to_json())),
+        ("tagger", "speller.json", lambda _: json.dumps({**KINDS["tagger"][1], "longest_word": 6})),
+        ("tagger", "speller.json", lambda _: json.dumps({**KINDS["tagger"][1], "words": "ab"})),
+        ("tagger", "speller.json", lambda _: binary()),
+    ],
+)
+def test_damaged_and_foreign_models(load, models_on_disk, name, file, damaged, with_digests):
+    with pytest.raises(RefusedError) as caught:
+        load(name, {file: damaged(models_on_disk)}, with_digests)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 1000
+    assert message.startswith("run=latest: the model of gru seed=1 cannot be read (")
+    assert "it was saved at commit abc. Train it again, or name another run." in message
+    if with_digests and damaged(models_on_disk) is not None:
+        assert f"{file} is not the file that the run has saved" in message
+
+
+def test_a_foreign_file_of_the_same_size(load):
+    kept = KINDS["language"][1]
+    with pytest.raises(RefusedError, match=r"tokenizer.json is not the file that"):
+        load("language", {"tokenizer.json": json.dumps(swapped(kept))})
+
+
+@pytest.mark.parametrize("report", [None, {}, {"metric": {"name": "F1", "more": 1}}])
+def test_a_report_of_another_version(monkeypatch, report):
+    tags = {"model": "tagger"}
+    run = SimpleNamespace(status="FINISHED", name="gru", tags=tags, report=report, series={})
+    parent = SimpleNamespace(tags={"role": "sweep"})
+    sweep = SimpleNamespace(name="ner", runs=[run])
+    monkeypatch.setattr(tracking, "connect", lambda: None)
+    monkeypatch.setattr(tracking, "read_run", lambda _: parent)
+    monkeypatch.setattr(tracking, "read_sweep", lambda _: sweep)
+    with pytest.raises(RefusedError, match="got none that can be read of gru") as caught:
+        trained.load_trained("1", tag.KIND)
+    checked(str(caught.value))
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["task=text_char", "task.path=wide.txt"], "got UTF-16 in wide.txt"),
+        (["task=conll", "task.path=numbered"], "'task.columns=[id,word,tag,_]'"),
+        (["task=conll", "task.path=numbered", "task.columns=[id,wrd,tag,_]"], "one is word"),
+        (["task=conll", "task.path=/nowhere"], "expected a folder with a training"),
+        (["task=names", "model.vectors=/nowhere.txt"], "expected a text file of word vectors"),
+        (["task=names", "model.vectors=three.txt"], "`embedding`: expected 3"),
+    ],
+)
+def test_what_a_whole_command_says(main, tmp_path, capsys, overrides, told):
+    written(tmp_path / "wide.txt", LETTERS.encode("utf-16"))
+    written(tmp_path / "three.txt", "wept 1 2 3\n")
+    os.mkdir(tmp_path / "numbered")
+    for name in ("train", "dev", "test"):
+        written(tmp_path / "numbered" / f"{name}.tsv", GERMEVAL)
+    sizes = ["budget.train_examples=1000", "budget.evaluation_examples=1000"]
+    assert main("cell=gru", *overrides, *sizes) == 2
+    out, err = capsys.readouterr()
+    assert told in checked(err.removesuffix("\n"))
+    assert "Traceback" not in out + err
+    assert tracking.latest_sweep() is None
