@@ -149,13 +149,16 @@ def _try_out(plan: Plan) -> None:
     Raises:
         Exception: whatever a task, a unit or a model says of its options or its data.
     """
-    from experiments.run import build, load_task
-    from experiments.training import training_steps
+    from experiments.run import build, check_room, load_task
+    from experiments.training import optimizer_class, training_steps
 
+    for configuration in plan.configurations:
+        optimizer_class(configuration.training.optimizer)
     for configuration in _differently_built(plan.configurations):
         with say.status(f"Preparing the data of the task {configuration.task.name} ..."):
             task = load_task(configuration)
         training_steps(task, configuration)
+        check_room(configuration, task)
         build(configuration, task)
 
 

@@ -1,7 +1,10 @@
 """What a command line and the values of a configuration are held to."""
 
+import difflib
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -65,7 +68,8 @@ def _swept(argument: str, override: Override) -> list[str]:
         ) from error
     if not 0 < len(values) <= _MOST_VALUES:
         raise RefusedError(
-            f"{argument!r}: expected 1 to {_MOST_VALUES} values, got {'more' if values else 'none'}."
+            f"{argument!r}: expected 1 to {_MOST_VALUES} values, got "
+            f"{'more' if values else 'none'}."
         )
     return values
 
@@ -202,6 +206,40 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(each, key)
     else:
         yield key, value
+
+
+def imported(key: str, name: str, such_as: str, kind: type | None = None) -> Any:
+    """What a dotted name in a configuration stands for, such as layers.LSTM.
+
+    Not by `hydra.utils.get_object`, which prints what it does not find.
+
+    Args:
+        key: where the name stands, for the message.
+        name: a module and what is in it.
+        such_as: a name that would do, for the message.
+        kind: what it has to be a class of; None for anything.
+
+    Raises:
+        RefusedError: if there is no such module, nothing of that name in it, or it is no such
+            class.
+    """
+    module, _, attribute = name.rpartition(".")
+    hint, found = "", None
+    try:
+        found = getattr(import_module(module), attribute)
+        problem = f"which is no class of {kind.__name__}" if kind else ""
+    except (ImportError, ValueError) as error:  # ValueError: there is no dot in it.
+        problem = f"which cannot be imported: {first_line(error)}"
+    except AttributeError:
+        guess = difflib.get_close_matches(attribute, dir(sys.modules[module]), n=1)
+        hint = f" Did you mean {module}.{guess[0]}?" if guess else ""
+        problem = f"and {module} has no {attribute!r}"
+    if found is None or (kind and not (isinstance(found, type) and issubclass(found, kind))):
+        raise RefusedError(
+            f"{key}: expected a module and a name in it, such as {such_as}, got {name!r}, "
+            f"{problem}.{hint}"
+        )
+    return found
 
 
 def check_limits(config: DictConfig, limits: Mapping[str, Limit]) -> None:

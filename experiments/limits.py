@@ -72,16 +72,11 @@ def check_type(key: str, config: DictConfig, defaults: DictConfig) -> None:
     # Whether it may be null its limits say.
     if value is None and (key in _LIMITS or key in _limits_of_model(config)):
         return
-    if default is None:
-        if OmegaConf.is_config(value):
-            raise RefusedError(f"{key}: expected a single value, got {value}.{_sweep(key, value)}")
-    elif not _is_like(value, default):
-        expected = (
-            f"a list, such as {default}"
-            if OmegaConf.is_list(default)
-            else _NAMES[type(default)] + f", such as {default}"
+    if default is not None and not _is_like(value, default):
+        kind = "a list" if OmegaConf.is_list(default) else _NAMES[type(default)]
+        raise RefusedError(
+            f"{key}: expected {kind}, such as {default}; got {_shown(value)}.{_sweep(key, value)}"
         )
-        raise RefusedError(f"{key}: expected {expected}; got {_shown(value)}.{_sweep(key, value)}")
 
 
 def _is_like(value: Any, default: Any) -> bool:
@@ -149,10 +144,19 @@ def _names_variants(value: Any) -> bool:
 
 
 _MOST_LAYERS = 100
+_LONGEST_WORD = 1000  # All words are padded to it.
 _MOST_MEASUREMENTS = 10_000
 _FRACTION = number(lambda value: 0 <= value < 1, "at least 0 and less than 1")
 _POSITIVE = number(lambda value: value > 0, "more than 0")
 _TEXT = (lambda value: isinstance(value, str) and value != ""), "a text that is not empty"
+_RISING = (
+    lambda values: (
+        OmegaConf.is_list(values)
+        and all(is_whole(value) and value > 0 for value in values)
+        and list(values) == sorted(set(values))
+    ),
+    "a list of integers that rise, such as [1000,4000]",
+)
 _LIMITS = {
     "baseline": (
         _names_variants,
@@ -206,7 +210,7 @@ _LIMITS_OF_MODEL = {
         "model.character_embedding": at_least(1),
         "model.character_units": at_least_or_null(1),
         "model.word_dropout": _FRACTION,
-        "task.longest_word": at_least(1),
+        "task.longest_word": between(1, _LONGEST_WORD),
         "training.window": ((lambda value: value is None), "null: each sentence is read whole"),
         "diagnostics.measurements": (
             (lambda value: value == 0),
@@ -221,6 +225,7 @@ _LIMITS_OF_MODEL = {
             "would be of nothing unknown",
         ),
         "model.head": one_of("softmax", "adaptive"),
+        "model.cutoffs": or_null(_RISING),
         "training.window": at_least(1),
     },
 }
