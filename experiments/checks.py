@@ -1,6 +1,7 @@
 """What a command line and the values of a configuration are held to."""
 
 import difflib
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,6 +80,14 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of Hydra says, and the one that caused it, which it leaves out."""
+    causes = [error, *([error.__cause__] if error.__cause__ else [])]
+    said = " ".join(str(each) for each in causes)
+    # What follows says where in the library it was found.
+    return " ".join(re.sub(r"(?s)\n\s*(full_key|reference_type|object_type).*", "", said).split())
+
+
 @contextmanager
 def refusing_unreadable() -> Iterator[None]:
     """Turns what Hydra, OmegaConf and YAML say of the files of conf/ into a line.
@@ -91,29 +100,33 @@ def refusing_unreadable() -> Iterator[None]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}" if mark else "conf"
+        where = where.removeprefix(f"{CONFIGURATION.parent}/")
         raise RefusedError(
             f"{where}: expected YAML, got what does not parse: {error.problem}. Indent with "
             "spaces, not tabs, close brackets and quotes, and put a space behind each colon."
         ) from error
     except (UnicodeDecodeError, ReaderError) as error:
         raise RefusedError(
-            f"{_unreadable() or 'conf'}: expected a text file in UTF-8 without control characters, "
+            f"{_unreadable()}: expected a text file in UTF-8 without control characters, "
             f"got bytes that are none ({first_line(error)}). Save it as UTF-8."
         ) from error
+    except RecursionError as error:
+        raise RefusedError("conf: expected YAML without a value that contains itself.") from error
     except (HydraException, OmegaConfBaseException) as error:
-        causes = [error, *([error.__cause__] if error.__cause__ else [])]
-        raise RefusedError(" ".join(" ".join(map(str, causes)).split())) from error
+        raise RefusedError(one_line(error)) from error
 
 
-def _unreadable() -> Path | None:
-    """The first file of conf/ that is no text in UTF-8."""
+def _unreadable() -> Path:
+    """The first file of conf/ that is no text in UTF-8, or conf/."""
     for path in sorted(CONFIGURATION.rglob("*.yaml")):
         try:
             if Reader.NON_PRINTABLE.search(path.read_text(encoding="utf-8")):
-                return path
+                break
         except UnicodeDecodeError:
-            return path
-    return None
+            break
+    else:
+        path = CONFIGURATION
+    return path.relative_to(CONFIGURATION.parent)
 
 
 def _quoted(argument):

@@ -23,6 +23,24 @@ from experiments.checks import (
 )
 
 
+def check_sections(config: DictConfig) -> None:
+    """Every group must have brought its section, with what it is called and made by.
+
+    Raises:
+        RefusedError: for the first that has not.
+    """
+    for group in ("cell", "model", "training", "task", "budget", "diagnostics", "tracking"):
+        section, keys = config.get(group), ["name"]
+        if group in ("cell", "model", "task"):
+            keys.append("_target_")
+        for key in keys:
+            if not OmegaConf.is_dict(section) or not isinstance(section.get(key), str):
+                raise RefusedError(
+                    f"{group}: expected a section with {' and '.join(keys)}, each a word, got "
+                    f"{section}. Compare its file with the others in conf/{group}."
+                )
+
+
 def check_references(config: DictConfig) -> None:
     """Every `${...}` must lead to a value.
 

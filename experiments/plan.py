@@ -27,10 +27,12 @@ from experiments.checks import (
     dotted_keys,
     is_whole,
     near,
+    one_line,
     parse_overrides,
     refusing_unreadable,
 )
-from experiments.limits import check_references, check_type, check_values
+from experiments.experiment_file import check_experiment_file
+from experiments.limits import check_references, check_sections, check_type, check_values
 from experiments.sweep import SINGLE, Sweep
 
 
@@ -276,11 +278,14 @@ def _check_file(experiment: str, choices: dict[str, str]) -> None:
     without = _composed(
         {key: value for key, value in chosen.items() if _is_choice(key) and key != "experiment"}
     )
-    known = dotted_keys(without)
     for key in dotted_keys(with_it):
-        if key not in known and key.partition(".")[0] not in _FREE:
-            problem = unknown("value", key, near(key, known))
-            raise RefusedError(f"conf/experiment/{experiment}.yaml: {problem}")
+        if key.partition(".")[0] in _FREE:
+            continue
+        try:
+            check_key(key, without)
+            check_type(key, with_it, without)
+        except RefusedError as error:
+            raise RefusedError(f"conf/experiment/{experiment}.yaml: {error}") from error
 
 
 _FREE = ("hydra", "cell", "by_budget", "search")  # Sections whose keys are known elsewhere.
@@ -320,13 +325,15 @@ def _axes_of_file(typed: dict[str, list[str]]) -> dict[str, list[str]]:
     """The axes that the experiment's file sets in `hydra.sweeper.params`."""
     choices = {key: values[0] for key, values in typed.items() if _is_choice(key)}
     _check_choices(choices)
+    if "experiment" in choices:
+        check_experiment_file(choices["experiment"])
     params = _composed(choices, with_hydra=True).hydra.sweeper.params or {}
-    for key, value in params.items():
-        if value is None or OmegaConf.is_config(value):
-            raise RefusedError(
-                f"conf/experiment/{choices.get('experiment')}.yaml: {key}: expected values to "
-                f"sweep, as in {key}: a,b, without brackets; got {value}."
-            )
+    if "experiment" in choices and not params and all(len(each) < 2 for each in typed.values()):
+        raise RefusedError(
+            f"conf/experiment/{choices['experiment']}.yaml: expected a sweep, hydra.sweeper.params "
+            "with values such as `cell: gru,lstm`, got none. Add it to the file, or say what to "
+            "vary: cell=gru,lstm."
+        )
     return parse_overrides([f"{key}={value}" for key, value in params.items()])
 
 
@@ -335,6 +342,7 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     choices = {key: value for key, value in overrides.items() if _is_choice(key)}
     _check_choices(choices)
     defaults = _composed(choices)
+    check_sections(defaults)
     groups = [path.name for path in CONFIGURATION.iterdir() if path.is_dir()]
     settings = [key.lstrip("+") for key in overrides if key not in choices and key[0] != "~"]
     for key in overrides:
@@ -378,7 +386,7 @@ def _composed(overrides: dict[str, str], with_hydra: bool = False) -> DictConfig
             value = OverridesParser.create().parse_override(f"{key}={overrides[key]}").value()
             OmegaConf.update(config, key, value, merge=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RefusedError(str(error).strip()) from error
+        raise RefusedError(one_line(error)) from error
     return config
 
 

@@ -279,7 +279,7 @@ def check_room(config: DictConfig, task: Task) -> None:
     with _naming_sizes(config):
         with keras.StatelessScope(initialize_variables=False):
             model = _build(config, task)
-        keras.utils.clear_session()  # Keras remembers what it has not initialized.
+        keras.utils.clear_session(free_memory=False)  # Keras remembers what it has not initialized.
         weights = sum(math.prod(weight.shape) for weight in model.weights)
         require_memory("model", f"one of {weights:,} weights", weights * _BYTES_PER_WEIGHT)
 

@@ -145,7 +145,7 @@ class LanguageModel(keras.Model):
             optimizer=None,
             loss=keras.losses.SparseCategoricalCrossentropy(
                 from_logits=True, reduction="mean_with_sample_weight"
-            )
+            ),
         )
         self.built = True
 
