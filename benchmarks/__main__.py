@@ -9,6 +9,7 @@ import sys
 from benchmarks.plan import make_plan
 from experiments.checks import RefusedError
 from experiments.plan import as_typed
+from experiments.printable import print_refusal
 from experiments.terminal import quiet_start, say
 
 _NOT_WHOLE, _REFUSED, _INTERRUPTED = 1, 2, 130
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = make_plan(arguments)
     except RefusedError as refused:
-        print(refused, file=sys.stderr)
+        print_refusal(refused)
         return _REFUSED
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import tracking
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
     try:
         outcome = run(config)
     except (ConnectionError, MissingDataError, RefusedError) as problem:
-        print(problem, file=sys.stderr)
+        print_refusal(problem)
         return _REFUSED
     say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")
     say.print(tracking.page(outcome.experiment_id, outcome.run_id), soft_wrap=True)

@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
-from experiments.catalogue import CONFIGURATION
+from experiments.catalogue import CONFIGURATION, unknown
 from experiments.checks import RefusedError
 from experiments.plan import Plan, Search, as_typed, make_plan, quoted
 from experiments.printable import print_refusal
@@ -22,6 +22,8 @@ from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
 
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
+_OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package")
+_OPTIONS += ("-p", "--info", "-i")
 _OUTPUTS = CONFIGURATION.parent / "outputs"
 _FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
 _STOPPED = "stopped by the user"
@@ -29,11 +31,12 @@ _STOPPED = "stopped by the user"
 
 def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
-    if arguments[:1] == [_RESUME]:
-        return _resume(*arguments[1:2])
-    arguments = as_typed(arguments)
-    for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
+        if arguments[:1] == [_RESUME]:
+            return _resume(*_one_id(arguments[1:]))
+        arguments = as_typed(arguments)
+        for_hydra = any(argument.startswith("-") for argument in arguments)
+        _check_options(arguments)
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
         print_refusal(refused)
@@ -45,6 +48,23 @@ def main(arguments: list[str]) -> int:
         sys.argv = ["unrolled", *arguments]
         return job() or 0
     return _sweep(plan, arguments)
+
+
+def _one_id(typed: list[str]) -> list[str]:
+    if len(typed) > 1:
+        raise RefusedError(f"run: expected the id of one sweep, got {' '.join(typed)!r}.")
+    return typed
+
+
+def _check_options(arguments: list[str]) -> None:
+    """Of Hydra's options only those are taken that show something: others would run unchecked."""
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        if argument.startswith("-") and option not in _OPTIONS:
+            raise RefusedError(
+                f"{unknown('option', option, list(_OPTIONS))} Values are set without dashes: "
+                "model.units=32."
+            )
 
 
 def _resume(run_id: str | None = None) -> int:

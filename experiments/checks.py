@@ -85,7 +85,7 @@ def one_line(error: BaseException) -> str:
     causes = [error, *([error.__cause__] if error.__cause__ else [])]
     said = " ".join(str(each) for each in causes)
     # What follows says where in the library it was found.
-    return " ".join(re.sub(r"(?s)\n\s*(full_key|reference_type|object_type).*", "", said).split())
+    return " ".join(re.sub(r"(?s)\n\s*(full_key:|Config search path:).*", "", said).split())
 
 
 @contextmanager

@@ -141,7 +141,10 @@ def _search_of(config: DictConfig, values: dict[str, list[str]]) -> Search | Non
     try:
         section = OmegaConf.to_container(config.search, resolve=True)
     except (OmegaConfBaseException, ValueError) as error:  # ValueError: it is no section.
-        raise RefusedError(f"search: {str(error).strip()}") from error
+        raise RefusedError(
+            f"search: expected key, values and seeds, or null; got {config.search!r} "
+            f"({one_line(error)})."
+        ) from error
     if not isinstance(section, dict) or set(section) != {"key", "values", "seeds"}:
         raise RefusedError(f"search: expected key, values and seeds, or null; got {section}.")
     search = Search(**section)
