@@ -31,11 +31,11 @@ _STOPPED = "stopped by the user"
 
 def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
+    if arguments[:1] == [_RESUME]:
+        return _resume(*arguments[1:])
+    arguments = as_typed(arguments)
+    for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
-        if arguments[:1] == [_RESUME]:
-            return _resume(*_one_id(arguments[1:]))
-        arguments = as_typed(arguments)
-        for_hydra = any(argument.startswith("-") for argument in arguments)
         _check_options(arguments)
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
@@ -50,12 +50,6 @@ def main(arguments: list[str]) -> int:
     return _sweep(plan, arguments)
 
 
-def _one_id(typed: list[str]) -> list[str]:
-    if len(typed) > 1:
-        raise RefusedError(f"run: expected the id of one sweep, got {' '.join(typed)!r}.")
-    return typed
-
-
 def _check_options(arguments: list[str]) -> None:
     """Of Hydra's options only those are taken that show something: others would run unchecked."""
     for argument in arguments:
@@ -67,8 +61,11 @@ def _check_options(arguments: list[str]) -> None:
             )
 
 
-def _resume(run_id: str | None = None) -> int:
+def _resume(run_id: str | None = None, *more: str) -> int:
     """Go on with a sweep that did not end: with its runs that did not, from their last epochs."""
+    if more:
+        print_refusal(f"run: expected the id of one sweep, got {' '.join([run_id, *more])!r}.")
+        return _REFUSED
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import experiments.run  # noqa: F401
     from tracking import NoSuchRunError, connect, fail_abandoned_runs, latest_sweep, read_sweep
