@@ -7,6 +7,7 @@ import mlflow
 import pytest
 
 import tracking
+from experiments import plan
 from experiments.catalogue import CONFIGURATION
 
 TINY = ["task=adding", "task.T=6", "model.units=4"]
@@ -23,11 +24,11 @@ KEYS_AND_CHOICES = [
     (["experiment=gru_vs_lstm,gru_vs_lstm"], "experiment: expected one name"),
     (["model.unit=5"], "no value 'model.unit'. Did you mean model.units? There are: model.name"),
     (["+model.unit=5"], "no value 'model.unit'. Did you mean model.units?"),
-    (["++training.rate=1"], "no value 'training.rate'. There are: training.name"),
+    (["++training.rate=1"], "no value 'training.rate'. Did you mean training.name?"),
     (["name=x"], "no value 'name'. Did you mean task.name?"),
     (["task=adding", "task.t=9"], "no value 'task.t'. Did you mean task.T?"),
     (["tracking.urii=x"], "no value 'tracking.urii'. Did you mean tracking.uri?"),
-    (["cell=gru", "cell.forget_bias=1"], "no value 'cell.forget_bias'. There are: cell.name"),
+    (["cell=gru", "cell.forget_bias=1"], "no value 'cell.forget_bias'."),
     (["cell=gruu"], "no cell 'gruu'. Did you mean gru? There are: "),
     (["cell=../cell/gru"], "no cell '../cell/gru'. There are: "),
     (["cell=[gru,lstm]"], "no cell '[gru,lstm]'. Did you mean lstm?"),
@@ -246,7 +247,7 @@ def test_what_a_task_or_a_model_refuses_is_told_before_any_run(row, refused_by):
 
 
 @pytest.fixture
-def refused_by(main, empty_store, capsys):  # noqa: ARG001
+def refused_by(main, empty_store, capsys):
     """Asserts that a command line is refused in one paragraph that has these words."""
 
     def check(arguments, words):
@@ -256,6 +257,7 @@ def refused_by(main, empty_store, capsys):  # noqa: ARG001
         assert code == 2, told
         check_paragraph(told.out + told.err, words)
         assert outputs() == made
+        tracking.connect(empty_store)  # A row may have named another.
         assert mlflow.search_runs(search_all_experiments=True).empty
 
     return check
@@ -280,6 +282,22 @@ def outputs():
 def empty_store(new_store, tmp_path_factory):
     """A store that stays empty, as no row of the tables gets as far as to a run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path_factory.mktemp("empty")))
+        for name in ("_compose_once", "_without_hydra"):
+            patch.setattr(plan, name, Kept(getattr(plan, name)))
+        uri = new_store(tmp_path_factory.mktemp("empty"))
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
         tracking.connect()
-        yield
+        yield uri
+
+
+class Kept:
+    """A cached function that stays so: the files of conf/ are the same for all rows."""
+
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, *arguments):
+        return self._function(*arguments)
+
+    def cache_clear(self):
+        pass
