@@ -3,12 +3,12 @@
 A row is a command line, and words of the paragraph with which it is refused.
 """
 
-import mlflow
 import pytest
 
-import tracking
 from experiments import plan
-from experiments.catalogue import CONFIGURATION
+from tests.bad_inputs import refusals
+
+empty_store, refused_by = refusals.empty_store, refusals.refused_by
 
 TINY = ["task=adding", "task.T=6", "model.units=4"]
 TINY += ["budget.train_examples=40", "budget.evaluation_examples=40"]
@@ -233,65 +233,30 @@ MADE_BEFORE = [*KEYS_AND_CHOICES, *NOT_AS_TYPED, *SWEEPS, *TYPES, *RANGES, *CONT
 
 
 @pytest.mark.parametrize("row", MADE_BEFORE, ids=lambda row: " ".join(row[0])[:60])
-def test_a_configuration_that_cannot_be_is_refused(row, refused_by):
+def test_a_configuration_that_cannot_be_is_refused(row, main, refused_by):
     arguments, *words = row
-    refused_by(arguments, words)
+    refused_by(main, arguments, words)
 
 
 @pytest.mark.parametrize("row", BY_TASK_OR_MODEL, ids=lambda row: " ".join(row[0])[:60])
-def test_what_a_task_or_a_model_refuses_is_told_before_any_run(row, refused_by):
+def test_what_a_task_or_a_model_refuses_is_told_before_any_run(row, main, refused_by):
     arguments, *words = row
     set_here = {argument.partition("=")[0] for argument in arguments}
     others = [each for each in TINY if each.partition("=")[0] not in set_here]
-    refused_by([*others, *arguments], words)
+    refused_by(main, [*others, *arguments], words)
 
 
-@pytest.fixture
-def refused_by(main, empty_store, capsys):
-    """Asserts that a command line is refused in one paragraph that has these words."""
-
-    def check(arguments, words):
-        made = outputs()
-        code = main(*arguments)
-        told = capsys.readouterr()
-        assert code == 2, told
-        check_paragraph(told.out + told.err, words)
-        assert outputs() == made
-        tracking.connect(empty_store)  # A row may have named another.
-        assert mlflow.search_runs(search_all_experiments=True).empty
-
-    return check
-
-
-def check_paragraph(told, words):
-    """One paragraph, of characters that a terminal only shows."""
-    paragraph = told.strip("\n")
-    assert "Traceback" not in paragraph
-    assert "\n\n" not in paragraph
-    assert paragraph.replace("\n", "").isprintable()
-    for each in words:
-        assert each in paragraph
-
-
-def outputs():
-    """The folders of sweeps."""
-    return sorted((CONFIGURATION.parent / "outputs").glob("*/*"))
-
-
-@pytest.fixture(scope="module")
-def empty_store(new_store, tmp_path_factory):
-    """A store that stays empty, as no row of the tables gets as far as to a run."""
+@pytest.fixture(scope="module", autouse=True)
+def _compose_once():
+    """The files of conf/ are the same for all rows, so Hydra puts them together once."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_compose_once", "_without_hydra"):
             patch.setattr(plan, name, Kept(getattr(plan, name)))
-        uri = new_store(tmp_path_factory.mktemp("empty"))
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        tracking.connect()
-        yield uri
+        yield
 
 
 class Kept:
-    """A cached function that stays so: the files of conf/ are the same for all rows."""
+    """A cached function that stays so."""
 
     def __init__(self, function):
         self._function = function
