@@ -3,9 +3,7 @@
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from experiments.catalogue import CONFIGURATION, unknown
 from experiments.checks import (
@@ -14,10 +12,15 @@ from experiments.checks import (
     at_least_or_null,
     check_key,
     check_limits,
+    check_numbers,
     is_whole,
+    number,
     one_of,
+    or_null,
     parse_overrides,
+    refusing_unreadable,
 )
+from experiments.limits import check_references
 
 PARTS = ("limit", "steps", "memory", "imdb", "language")  # in the order in which they are measured
 BATCHES = ("padded", "bucketed")
@@ -30,17 +33,16 @@ def make_plan(arguments: list[str]) -> DictConfig:
     Raises:
         RefusedError: for an unknown key or name, or a value beyond its limits.
     """
-    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+    with refusing_unreadable(), initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         _check_overrides(arguments, compose("benchmark"))
-        try:
-            config = compose("benchmark", arguments)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise RefusedError(str(error).strip()) from error
+        config = compose("benchmark", arguments)
+    check_references(config)
     # Keras's own layers are peers here.
     cells = sorted(path.stem for path in (CONFIGURATION / "cell").glob("*.yaml"))
     cells = [cell for cell in cells if not cell.startswith("keras_")]
     for key, known in _NAMES.items():
         _check_names(key, OmegaConf.select(config, key), known or cells)
+    check_numbers(config)
     check_limits(config, _LIMITS)
     if "limit" in config.parts and "steps" not in config.parts:
         raise RefusedError("parts: limit is a share of what steps measures; add steps.")
@@ -89,11 +91,12 @@ _NAMES = {
     "imdb.units": None,
     "imdb.batches": BATCHES,
 }
+_POSITIVE = number(lambda value: value > 0, "more than 0")
 _LIMITS = {
     "shapes": _some(_is_shape, f"shapes, each {{{', '.join(f'{k}: ..' for k in _SHAPE)}}}"),
     "masks": _MASKS,
     "repeats": at_least(1),
-    "tolerance": ((lambda value: value > 0), "more than 0"),
+    "tolerance": _POSITIVE,
     "seed": at_least(0),
     "limit.size": at_least(1),
     "limit.repeats": at_least(1),
@@ -117,9 +120,9 @@ _LIMITS = {
         (lambda value: isinstance(value, str) and value.startswith("keras.optimizers.")),
         "a class of keras.optimizers, such as keras.optimizers.Adam",
     ),
-    "imdb.learning_rate": ((lambda value: value > 0), "more than 0"),
-    "imdb.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
-    "imdb.clip_value": ((lambda value: value is None or value > 0), "more than 0, or null"),
+    "imdb.learning_rate": _POSITIVE,
+    "imdb.clip_norm": or_null(_POSITIVE),
+    "imdb.clip_value": or_null(_POSITIVE),
     "imdb.schedule": one_of("constant", "cosine"),
     "imdb.jit_compile": ((lambda value: isinstance(value, bool)), "true or false"),
 }

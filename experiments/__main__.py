@@ -13,6 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
+from experiments.catalogue import unknown
 from experiments.checks import refuse_secrets
 from experiments.entry import FAILED, INTERRUPTED, REFUSED, RefusedError, run
 from experiments.launch import PROJECT, Folder, in_project, run_all, without_directory
@@ -23,13 +24,15 @@ from experiments.terminal import QUICK, quiet_start, say
 _RESUME = "--resume"  # The id of a sweep's parent run follows, or nothing, for the latest.
 _COMPARE = "--compare"  # The arguments of `compare.main` follow.
 _UI = "--ui"  # Those of `ui.main` follow.
+_OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package")
+_OPTIONS += ("-p", "--info", "-i")
 _STOPPED = "stopped by the user"
 
 
 def main(arguments: list[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
     if arguments[:1] == [_RESUME]:
-        return _resume(*arguments[1:2])
+        return _resume(*arguments[1:])
     if arguments[:1] == [_COMPARE]:
         with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
             from experiments import compare
@@ -42,6 +45,7 @@ def main(arguments: list[str]) -> int:
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
         refuse_secrets(arguments)
+        _check_options(arguments)
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
         print_refusal(refused)
@@ -55,8 +59,22 @@ def main(arguments: list[str]) -> int:
     return _sweep(plan, arguments)
 
 
-def _resume(run_id: str | None = None) -> int:
+def _check_options(arguments: list[str]) -> None:
+    """Of Hydra's options only those are taken that show something: others would run unchecked."""
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        if argument.startswith("-") and option not in _OPTIONS:
+            raise RefusedError(
+                f"{unknown('option', option, list(_OPTIONS))} Values are set without dashes: "
+                "model.units=32."
+            )
+
+
+def _resume(run_id: str | None = None, *more: str) -> int:
     """Go on with a sweep that did not end: with its runs that did not, from their last epochs."""
+    if more:
+        print_refusal(f"run: expected the id of one sweep, got {' '.join([run_id, *more])!r}.")
+        return REFUSED
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import experiments.run  # noqa: F401
     from tracking import (
@@ -216,13 +234,16 @@ def _try_out(plan: Plan) -> None:
     Raises:
         Exception: whatever a task, a unit or a model says of its options or its data.
     """
-    from experiments.run import build, load_task
-    from experiments.training import training_steps
+    from experiments.run import build, check_room, load_task
+    from experiments.training import optimizer_class, training_steps
 
+    for configuration in plan.configurations:
+        optimizer_class(configuration.training.optimizer)
     for configuration in _differently_built(plan.configurations):
         with say.status(f"Preparing the data of the task {configuration.task.name} ..."):
             task = load_task(configuration)
         training_steps(task, configuration)
+        check_room(configuration, task)
         build(configuration, task)
 
 

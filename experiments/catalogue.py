@@ -27,7 +27,7 @@ def experiments() -> list[Entry]:
 
 
 def _entry(path: Path) -> Entry:
-    said = dict(re.findall(r"^# *(question|command|minutes): *(.+)$", path.read_text(), re.M))
+    said = dict(re.findall(r"^# *(question|command|minutes): *(.+)$", _text(path), re.M))
     return Entry(
         path.stem,
         said.get("question", "(the file does not say)"),
@@ -36,9 +36,14 @@ def _entry(path: Path) -> Entry:
     )
 
 
+def _text(path: Path) -> str:
+    """Of a file, whatever bytes are in it: one that is unreadable must not hide the others."""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def says(choice: str) -> str:
     """What a file of conf says of itself in its first comment, as "task/imdb" does."""
-    found = re.search(r"^# (?!@package)(.+)$", (CONFIGURATION / f"{choice}.yaml").read_text(), re.M)
+    found = re.search(r"^# (?!@package)(.+)$", _text(CONFIGURATION / f"{choice}.yaml"), re.M)
     return found[1] if found else "(the file does not say)"
 
 

@@ -361,6 +361,8 @@ def main(arguments: list[str]) -> int:
     overrides = [argument for argument in arguments if "=" in argument]
     ids = [argument for argument in arguments if "=" not in argument]
     try:
+        if len(ids) > 1:
+            raise RefusedError(f"run: expected the id of one sweep, got {' '.join(ids)!r}.")
         baselines = baselines_of(overrides)
     except RefusedError as refused:
         print_refusal(refused)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -22,17 +23,18 @@ from experiments import baselines
 from experiments.catalogue import CONFIGURATION, says, unknown
 from experiments.checks import (
     RefusedError,
-    at_least,
-    at_least_or_null,
     check_key,
-    check_limits,
+    check_settable,
     dotted_keys,
     is_whole,
     near,
-    one_of,
+    one_line,
     parse_overrides,
+    refusing_unreadable,
 )
 from experiments.claim import LOCK
+from experiments.experiment_file import check_experiment_file
+from experiments.limits import check_references, check_sections, check_type, check_values
 from experiments.sweep import SINGLE, Sweep
 
 
@@ -103,7 +105,7 @@ def make_plan(arguments: list[str]) -> Plan:
     """
     for cached in (_compose_once, _without_hydra):  # Files may have changed since the last plan.
         cached.cache_clear()
-    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+    with refusing_unreadable(), initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         typed = parse_overrides(arguments)
         experiment = _experiment_of(typed)
         values = {**_axes_of_file(typed), **typed}
@@ -144,7 +146,10 @@ def _search_of(configurations: list[DictConfig], values: dict[str, list[str]]) -
     try:
         section = OmegaConf.to_container(config.search, resolve=True)
     except (OmegaConfBaseException, ValueError) as error:  # ValueError: it is no section.
-        raise RefusedError(f"search: {str(error).strip()}") from error
+        raise RefusedError(
+            f"search: expected key, values and seeds, or null; got {config.search!r} "
+            f"({one_line(error)})."
+        ) from error
     if not isinstance(section, dict) or set(section) != {"key", "values", "seeds"}:
         raise RefusedError(f"search: expected key, values and seeds, or null; got {section}.")
     search = Search(**section)
@@ -251,8 +256,40 @@ def _check_hydra(values: dict[str, list[str]]) -> None:
     for key, options in values.items():
         if key.partition(".")[0] == "search" and len(options) > 1:
             raise RefusedError(f"{key}: expected one search; several values of a key are [a,b].")
-    if "hydra.sweep.subdir" in values:
-        raise RefusedError("hydra.sweep.subdir: stays the number of the run; the bar looks there.")
+        if key in _FIXED or key.startswith("hydra.sweeper."):
+            raise RefusedError(f"{key}: {_FIXED.get(key, _FIXED['hydra.sweeper'])}")
+        if key.startswith("hydra/"):
+            known = GlobalHydra.instance().config_loader().get_group_options(key)
+            for name in options if known else ():
+                if name not in known:
+                    raise RefusedError(unknown(key, name, known))
+    if values.get("hydra.launcher.n_jobs") == ["0"]:
+        raise RefusedError(
+            "hydra.launcher.n_jobs: expected how many runs train at once, 1 or more, or -1 for one "
+            "on each core, got 0."
+        )
+    if "hydra.sweep.dir" in values:
+        _check_can_be_made(values["hydra.sweep.dir"][0])
+
+
+_FIXED = {
+    "hydra": "expected a key below it, such as hydra/launcher=joblib.",
+    "hydra.mode": "stays MULTIRUN, as every command is a sweep, if only of one run.",
+    "hydra.run.dir": "is not used, as every command is a sweep; expected hydra.sweep.dir=<folder>.",
+    "hydra.sweep.subdir": "stays the number of the run; the bar looks there.",
+    "hydra.sweeper": "expected the sweep in key=value,value on the command line.",
+}
+
+
+def _check_can_be_made(folder: str) -> None:
+    there = Path(folder).absolute()
+    while not there.exists():
+        there = there.parent
+    if not folder or not there.is_dir() or not os.access(there, os.W_OK):
+        raise RefusedError(
+            f"hydra.sweep.dir: expected a folder that can be made, got {folder!r}"
+            + (f", and {there} is none that can be written to." if folder else ".")
+        )
 
 
 def _check_file(experiment: str, choices: dict[str, str]) -> None:
@@ -262,11 +299,14 @@ def _check_file(experiment: str, choices: dict[str, str]) -> None:
     without = _composed(
         {key: value for key, value in chosen.items() if _is_choice(key) and key != "experiment"}
     )
-    known = dotted_keys(without)
     for key in dotted_keys(with_it):
-        if key not in known and key.partition(".")[0] not in _FREE:
-            problem = unknown("value", key, near(key, known))
-            raise RefusedError(f"conf/experiment/{experiment}.yaml: {problem}")
+        if key.partition(".")[0] in _FREE:
+            continue
+        try:
+            check_key(key, without)
+            check_type(key, with_it, without)
+        except RefusedError as error:
+            raise RefusedError(f"conf/experiment/{experiment}.yaml: {error}") from error
 
 
 _FREE = ("hydra", "cell", "by_budget", "search")  # Sections whose keys are known elsewhere.
@@ -306,7 +346,15 @@ def _axes_of_file(typed: dict[str, list[str]]) -> dict[str, list[str]]:
     """The axes that the experiment's file sets in `hydra.sweeper.params`."""
     choices = {key: values[0] for key, values in typed.items() if _is_choice(key)}
     _check_choices(choices)
+    if "experiment" in choices:
+        check_experiment_file(choices["experiment"])
     params = _composed(choices, with_hydra=True).hydra.sweeper.params or {}
+    if "experiment" in choices and not params and all(len(each) < 2 for each in typed.values()):
+        raise RefusedError(
+            f"conf/experiment/{choices['experiment']}.yaml: expected a sweep, hydra.sweeper.params "
+            "with values such as `cell: gru,lstm`, got none. Add it to the file, or say what to "
+            "vary: cell=gru,lstm."
+        )
     return parse_overrides([f"{key}={value}" for key, value in params.items()])
 
 
@@ -363,21 +411,20 @@ def _checked(overrides: dict[str, str]) -> DictConfig:
     choices = {key: value for key, value in overrides.items() if _is_choice(key)}
     _check_choices(choices)
     defaults = _composed(choices)
-    settings = [key for key in overrides if key not in choices and key[0] not in "+~"]
+    check_sections(defaults)
+    groups = [path.name for path in CONFIGURATION.iterdir() if path.is_dir()]
+    settings = [key.lstrip("+") for key in overrides if key not in choices and key[0] != "~"]
     for key in overrides:
+        check_settable(key, groups)
         # Units take options that no file of conf/ names; nothing else does.
         if key not in choices and not key.startswith(("+cell.", "++cell.", "~cell.")):
             check_key(key.lstrip("+~"), defaults)
     config = _composed(overrides)
-    limits = {**_LIMITS, **_LIMITS_OF_MODEL.get(config.model.name, {})}
+    check_references(config)
     for key in settings:
-        nullable = key in limits  # Whether it may be null the limits say.
-        _check_type(key, OmegaConf.select(config, key), OmegaConf.select(defaults, key), nullable)
-    check_limits(config, limits)
+        check_type(key, config, defaults)
     _check_named(config)
-    _check_merge(config.model)
-    _check_clipping(config.training)
-    _check_schedule(config.training)
+    check_values(config)
     return config
 
 
@@ -388,30 +435,6 @@ def _check_named(config: DictConfig) -> None:
         raise RefusedError(
             f"{missing[0]}: the task {config.task.name} has no default for it; expected "
             f"{missing[0]}=<value>, got none. What it needs: {says(f'task/{config.task.name}')}"
-        )
-
-
-def _check_clipping(training: DictConfig) -> None:
-    if training.clip_norm is not None and training.clip_value is not None:
-        raise RefusedError(
-            f"training.clip_value: got {training.clip_value}, with training.clip_norm="
-            f"{training.clip_norm}. Gradients are clipped by one of them; set the other to null."
-        )
-
-
-def _check_schedule(training: DictConfig) -> None:
-    if training.schedule != "constant" and training.decay is not None:
-        raise RefusedError(
-            f"training.decay: got {training.decay}, with training.schedule={training.schedule}. "
-            "One of them rules the learning rate; set decay to null or the schedule to constant."
-        )
-
-
-def _check_merge(model: DictConfig) -> None:
-    if model.get("merge", "concat") != "concat" and model.direction == "forward":
-        raise RefusedError(
-            f"model.merge: {model.merge} needs two directions, and model.direction is forward. "
-            "Leave it, or set model.direction=bidirectional."
         )
 
 
@@ -432,7 +455,7 @@ def _composed(overrides: dict[str, str], with_hydra: bool = False) -> DictConfig
             value = OverridesParser.create().parse_override(f"{key}={overrides[key]}").value()
             OmegaConf.update(config, key, value, merge=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RefusedError(str(error).strip()) from error
+        raise RefusedError(one_line(error)) from error
     return config
 
 
@@ -462,7 +485,7 @@ def baselines_of(arguments: list[str]) -> list[str] | None:
     if not typed:
         return None
     _check_hydra(typed)
-    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+    with refusing_unreadable(), initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         names = baselines.names_of(_checked({"baseline": typed["baseline"][0]}).baseline)
     if not names:
         raise RefusedError("baseline: expected a name, or a list such as [lstm,gru]; got null.")
@@ -478,102 +501,3 @@ def _check_choices(choices: dict[str, str]) -> None:
         known = sorted(path.stem for path in (CONFIGURATION / group).glob("*.yaml"))
         if name not in known:
             raise RefusedError(unknown(group, name, known))
-
-
-def _check_type(key: str, value: Any, default: Any, nullable: bool) -> None:
-    if key in ("search", "baseline"):  # Of several types; `_search_of` and _LIMITS look into them.
-        return
-    listed = default is None and OmegaConf.is_list(value)  # A list is a value, not a section.
-    if OmegaConf.is_config(default) != OmegaConf.is_config(value) and not listed:
-        raise RefusedError(f"{key}: got {value!r}, but it has values below it.")
-    if default is None or OmegaConf.is_config(default) or (value is None and nullable):
-        return
-    if isinstance(default, bool) or isinstance(value, bool):
-        fits = isinstance(value, bool) and isinstance(default, bool)
-    else:
-        fits = isinstance(value, int | float if isinstance(default, float) else type(default))
-    if not fits:
-        raise RefusedError(
-            f"{key}: expected {_NAMES[type(default)]}, such as {default}; got {value!r}."
-        )
-
-
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-
-
-def _names_variants(value: Any) -> bool:
-    names = baselines.names_of(value)
-    return (value is None or len(names) > 0) and all(isinstance(name, str) for name in names)
-
-
-_LIMITS = {
-    "baseline": (
-        _names_variants,
-        "the name of a variant, such as lstm, or a list of such as [lstm,gru], or null",
-    ),
-    "seed": at_least(0),
-    "tracking.patience": at_least(0),
-    "model.units": at_least(1),
-    "model.layers": at_least(1),
-    "model.embedding": at_least_or_null(1),
-    "model.dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
-    "model.direction": one_of("forward", "bidirectional"),
-    "model.match": one_of("units", "parameters"),
-    "training.batch_size": at_least(1),
-    "training.learning_rate": ((lambda value: value > 0), "more than 0"),
-    "training.clip_norm": ((lambda value: value is None or value > 0), "more than 0, or null"),
-    "training.clip_value": ((lambda value: value is None or value > 0), "more than 0, or null"),
-    "training.explosion": ((lambda value: value > 0), "more than 0"),
-    "training.window": at_least_or_null(1),
-    "training.schedule": one_of("constant", "cosine"),
-    "training.decay": (
-        (lambda value: value is None or 0 < value < 1),
-        "more than 0 and less than 1, or null",
-    ),
-    "training.gain": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
-    "diagnostics.measurements": (
-        (lambda value: value == 0 or value >= 2),
-        "0, or at least 2: before and after training",
-    ),
-    "diagnostics.examples": at_least(1),
-    "diagnostics.losses": (
-        (lambda losses: losses and set(losses) <= {"own", "late"}),
-        "[late], [own] or [late,own]",
-    ),
-    "budget.epochs": at_least(1),
-    "budget.train_examples": at_least_or_null(1),
-    "budget.evaluation_examples": at_least_or_null(1),
-}
-_MERGE = (
-    (lambda value: value in ("concat", "sum", "mul", "ave")),
-    "one of concat, sum, mul, ave (null, as in Keras, would merge nothing, and what follows takes "
-    "one sequence)",
-)
-_LIMITS_OF_MODEL = {
-    "stack": {"model.merge": _MERGE},
-    "tagger": {
-        "model.merge": _MERGE,
-        "model.head": one_of("softmax", "crf"),
-        "model.embedding": at_least(1),
-        "model.capitals": at_least_or_null(1),
-        "model.character_embedding": at_least(1),
-        "model.character_units": at_least_or_null(1),
-        "model.word_dropout": ((lambda value: 0 <= value < 1), "at least 0 and less than 1"),
-        "task.longest_word": at_least(1),
-        "training.window": ((lambda value: value is None), "null: each sentence is read whole"),
-        "diagnostics.measurements": (
-            (lambda value: value == 0),
-            "0: gradients through time are measured of models with one input; "
-            "the task agreement asks at steps as well",
-        ),
-    },
-    "language": {
-        "model.direction": (
-            (lambda value: value == "forward"),
-            "forward: a layer that reads backwards has seen the next word, so its probability "
-            "would be of nothing unknown",
-        ),
-        "model.head": one_of("softmax", "adaptive"),
-        "training.window": at_least(1),
-    },
-}

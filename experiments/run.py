@@ -1,14 +1,17 @@
 """One configuration to one tracked run."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import logging
+import math
 import shutil
 import subprocess
 import time
 import traceback
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from diagnostics import DivergedError
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.checkpoint import Checkpoint
+from experiments.checks import imported
 from experiments.claim import claimed
 from experiments.diagnosis import Diagnosis
 from experiments.figures import confusion_matrix, learning_curves
@@ -34,6 +38,7 @@ from experiments.trained import MODEL_FILE, digests_of
 from experiments.training import best_model, compile_model, fit, training_steps
 from models import trainable_parameters, units_for_parameters
 from tasks.metric import Metric
+from tasks.options import require_memory
 from tasks.task import Report, Task
 
 
@@ -296,7 +301,7 @@ def load_task(config: DictConfig) -> Task:
 
 @functools.lru_cache(maxsize=2)
 def _loaded_task(options: str) -> Task:
-    task = _maker(json.loads(options))()
+    task = _maker(json.loads(options), "task", "tasks.adding.Adding", Task)()
     task.load()
     return task
 
@@ -309,8 +314,15 @@ def build(config: DictConfig, task: Task) -> keras.Model:
     Raises:
         ValueError: what the unit or the model refuses, and for which cell and which sizes.
     """
-    try:
+    with _naming_sizes(config):
         return _build(config, task)
+
+
+@contextlib.contextmanager
+def _naming_sizes(config: DictConfig) -> Iterator[None]:
+    """Adds to a ValueError for which cell and which sizes it is."""
+    try:
+        yield
     except ValueError as problem:
         sizes = ", ".join(
             f"model.{key}={config.model[key]}"
@@ -318,6 +330,23 @@ def build(config: DictConfig, task: Task) -> keras.Model:
             if key in config.model
         )
         raise ValueError(f"{problem} (This is cell={config.cell.name} with {sizes}.)") from problem
+
+
+def check_room(config: DictConfig, task: Task) -> None:
+    """The weights of a configuration's model must fit into memory; none of them is made.
+
+    Raises:
+        ValueError: if they do not, and as `build`.
+    """
+    with _naming_sizes(config):
+        with keras.StatelessScope(initialize_variables=False):
+            model = _build(config, task)
+        keras.utils.clear_session(free_memory=False)  # Keras remembers what it has not initialized.
+        weights = sum(math.prod(weight.shape) for weight in model.weights)
+        require_memory("model", f"one of {weights:,} weights", weights * _BYTES_PER_WEIGHT)
+
+
+_BYTES_PER_WEIGHT = 4 * 4  # In float32: the weight, its gradient, and two averages for Adam.
 
 
 def _build(config: DictConfig, task: Task) -> keras.Model:
@@ -333,10 +362,11 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
             f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
             f"got {options['embedding']}."
         )
-    make = _maker({**options, **task.answers()})
-    unit = _maker(_without_name(config.cell))
+    make = _maker({**options, **task.answers()}, "model", "models.build_model")
+    unit = _maker(_without_name(config.cell), "cell", "layers.LSTM")
     if match == "parameters":
-        like = make(hydra.utils.get_class(match_unit), units=units)
+        like = imported("model.match_unit", match_unit, "layers.LSTM", keras.layers.Layer)
+        like = make(like, units=units)
         units = units_for_parameters(
             lambda size: make(unit, units=size), trainable_parameters(like)
         )
@@ -344,12 +374,14 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
     return make(unit, units=units, name=config.cell.name)
 
 
-def _maker(options: dict) -> functools.partial:
-    """What `_target_` names, with the other options.
+def _maker(
+    options: dict, section: str, such_as: str, kind: type | None = None
+) -> functools.partial:
+    """What `_target_` of a section names, with the section's other options.
 
     Not by `hydra.utils.instantiate`: that one buries the message of an option that is refused.
     """
-    target = hydra.utils.get_object(options.pop("_target_"))
+    target = imported(f"{section}._target_", options.pop("_target_"), such_as, kind)
     return functools.partial(target, **options)
 
 

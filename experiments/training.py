@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import hydra
 import keras
 from omegaconf import DictConfig
 
 from diagnostics import GradientWatch
 from experiments import interruption
 from experiments.checkpoint import Checkpoint
+from experiments.checks import imported
 from experiments.diagnosis import Diagnosis
 from tasks.metric import Metric
 from tasks.task import Task
@@ -31,7 +31,7 @@ def compile_model(
         config: the section.
         steps: how many training takes in all, over which a cosine schedule spreads.
     """
-    optimizer = hydra.utils.get_class(config.optimizer)
+    optimizer = optimizer_class(config.optimizer)
     rate = float(config.learning_rate)  # Keras takes no whole number.
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
@@ -47,6 +47,16 @@ def compile_model(
     )
     # Else the first step makes its variables, and TensorFlow has to trace it a second time.
     model.optimizer.build(model.trainable_variables)
+
+
+def optimizer_class(name: str) -> type[keras.optimizers.Optimizer]:
+    """What `training.optimizer` names.
+
+    Raises:
+        RefusedError: if there is no such class, or it is no optimizer.
+    """
+    kind = keras.optimizers.Optimizer
+    return imported("training.optimizer", name, "keras.optimizers.Adam", kind)
 
 
 def fit(

@@ -142,9 +142,10 @@ class LanguageModel(keras.Model):
         self.network = keras.Model(words, self.scores(self.read(words)[0]), name=self.name)
         # For whoever measures gradients on it; its batches are windows read each by itself.
         self.network.compile(
+            optimizer=None,
             loss=keras.losses.SparseCategoricalCrossentropy(
                 from_logits=True, reduction="mean_with_sample_weight"
-            )
+            ),
         )
         self.built = True
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from tasks.cache import fingerprint
 from tasks.examples import Examples, FreshExamples
-from tasks.options import require_whole
+from tasks.options import require_memory, require_whole
 from tasks.task import Task
 
 _TRAINING, _VALIDATION, _TEST = range(3)
+_BYTES = 4  # Of a float32 or an int32.
 
 
 @dataclass(eq=False)
@@ -44,6 +45,8 @@ class LongLag(Task):
         require_whole("T", self.T, self.shortest)
         for name in ("train_examples", "validation_examples", "test_examples"):
             require_whole(name, getattr(self, name), 1)
+            numbers = getattr(self, name) * self.T * (self.features or 1)
+            require_memory(name, f"{getattr(self, name)} with T={self.T}", numbers * _BYTES)
         require_whole("data_seed", self.data_seed, 0)
 
     @abc.abstractmethod

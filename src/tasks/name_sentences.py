@@ -20,9 +20,10 @@ from tasks import name_lexicon as lexicon
 from tasks.distance import Distance
 from tasks.entities import OUTSIDE
 from tasks.name_lexicon import AMBIGUOUS, Ambiguous
-from tasks.options import made, require_share, require_whole
+from tasks.options import made, require_memory, require_share, require_whole
 
 _TRIES = 1000
+_BYTES_PER_WORD = 8  # A reference, in a tuple of words.
 _MOST_HELD_OUT = 0.5
 
 
@@ -95,6 +96,12 @@ class Options:
                     f"`{name}`: expected an even number, as sentences come in pairs, got "
                     f"{getattr(self, name)}."
                 )
+            words = getattr(self, name) * self.distance.max
+            require_memory(
+                name,
+                f"{getattr(self, name)} with distance.max={self.distance.max}",
+                words * _BYTES_PER_WORD,
+            )
         require_whole("data_seed", self.data_seed, 0)
 
 

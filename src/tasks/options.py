@@ -1,5 +1,6 @@
 """What a task's options are held to."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -23,6 +24,25 @@ def require_share(name: str, value, most: float) -> None:
     """
     if not (is_number(value) and 0 <= value <= most):
         raise ValueError(f"`{name}`: expected a share from 0 to {most}, got {value!r}.")
+
+
+def require_memory(name: str, value, size: int) -> None:
+    """Refuse what takes more memory than the machine has.
+
+    Args:
+        name: of the option that decides it.
+        value: what came, for people.
+        size: in bytes.
+
+    Raises:
+        ValueError: with the option's name, what was expected and what came.
+    """
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > there:
+        raise ValueError(
+            f"`{name}`: expected what fits into the {there / 2**30:,.0f} GiB of memory that this "
+            f"machine has, got {value}, which takes {size / 2**30:,.0f} GiB."
+        )
 
 
 def is_number(value) -> bool:

@@ -8,9 +8,10 @@ from itertools import cycle
 from tasks.distance import Distance
 from tasks.grammar import Grammar, Sentence, shortest_distance
 from tasks.lexicon import FILLER, FillerWords
-from tasks.options import made, require_share, require_whole
+from tasks.options import made, require_memory, require_share, require_whole
 
 _TRIES = 1000
+_BYTES_PER_WORD = 8  # A reference, in a tuple of words.
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ class Options:
         require_share("held_out", self.held_out, 0.5)
         for name in ("train_examples", "validation_examples", "test_examples"):
             require_whole(name, getattr(self, name), 1)
+            words = getattr(self, name) * self.distance.max
+            require_memory(
+                name,
+                f"{getattr(self, name)} with distance.max={self.distance.max}",
+                words * _BYTES_PER_WORD,
+            )
         require_whole("data_seed", self.data_seed, 0)
         self._require_room("depth.max", self.depth.max, shortest_distance(self.depth.max))
         if self.attractors is not None:

@@ -1,6 +1,7 @@
 """The MLflow UI over the runs of this project: `python -m tracking.ui [PORT]`."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,13 +12,19 @@ from tracking.errors import TrackingError
 from tracking.secrets import masked
 from tracking.store import connect
 
+_LAST_PORT = 65535
+
 
 def main(arguments: list[str]) -> int:
     """Serve until interrupted; returns the exit code."""
-    if arguments and not arguments[0].isdecimal():
-        print(f"port: expected a number such as {PORT}, got {arguments[0]!r}", file=sys.stderr)
+    typed = " ".join(arguments)
+    port = int(typed) if re.fullmatch("[0-9]{1,9}", typed) else PORT if not typed else None
+    if port is None or not 1 <= port <= _LAST_PORT:
+        print(
+            f"port: expected a number from 1 to {_LAST_PORT}, such as {PORT}, got {typed!r}",
+            file=sys.stderr,
+        )
         return 2
-    port = int(arguments[0]) if arguments else PORT
     try:
         uri = connect()
     except TrackingError as problem:
@@ -26,12 +33,10 @@ def main(arguments: list[str]) -> int:
     if uri.startswith("http"):
         print(f"MLFLOW_TRACKING_URI names a server: its pages are at {uri}")
         return 0
-    if _is_taken(port):
-        print(
-            f"Port {port} of {HOST} is taken, by another MLflow perhaps. Stop it, or use another "
-            f"port: make ui port={port + 1}",
-            file=sys.stderr,
-        )
+    problem = _why_not(port)
+    if problem is not None:
+        other = port + 1 if PORT <= port < _LAST_PORT else PORT + 1
+        print(f"{problem} Use another port: make ui port={other}", file=sys.stderr)
         return 2
     fail_abandoned_runs()
     print(f"MLflow UI over {masked(uri)}  (stop with Ctrl-C)\n")
@@ -55,14 +60,17 @@ def main(arguments: list[str]) -> int:
         return 0
 
 
-def _is_taken(port: int) -> bool:
+def _why_not(port: int) -> str | None:
+    """Why nothing can be served at a port, None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
+        except PermissionError:
+            return f"Port {port} of {HOST} is for the administrator alone, as all below 1024 are."
         except OSError:
-            return True
-    return False
+            return f"Port {port} of {HOST} is taken, by another MLflow perhaps."
+    return None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""What the tables of bad inputs hold a refusal to."""
+
+import mlflow
+import pytest
+
+import tracking
+from experiments.catalogue import CONFIGURATION
+
+
+@pytest.fixture(scope="module")
+def empty_store(new_store, tmp_path_factory):
+    """A store that stays empty, as no row of the tables gets as far as to a run; its URI."""
+    with pytest.MonkeyPatch.context() as patch:
+        uri = new_store(tmp_path_factory.mktemp("empty"))
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        tracking.connect()
+        yield uri
+
+
+@pytest.fixture
+def refused_by(empty_store, capsys):
+    """Asserts that a program refuses its arguments in one paragraph that has these words."""
+
+    def check(program, arguments, words):
+        made = outputs()
+        code = program(*arguments)
+        told = capsys.readouterr()
+        assert code == 2, told
+        check_paragraph(told.out + told.err, words)
+        assert outputs() == made
+        tracking.connect(empty_store)  # A row may have named another.
+        assert mlflow.search_runs(search_all_experiments=True).empty
+
+    return check
+
+
+def check_paragraph(told, words):
+    """One paragraph, of characters that a terminal only shows."""
+    paragraph = told.strip("\n")
+    assert "Traceback" not in paragraph
+    assert "\n\n" not in paragraph
+    assert paragraph.replace("\n", "").isprintable()
+    for each in words:
+        assert each in paragraph
+
+
+def outputs():
+    """The folders of sweeps."""
+    return sorted((CONFIGURATION.parent / "outputs").glob("*/*"))
