@@ -5,6 +5,7 @@ import pytest
 
 import tracking
 from experiments import __main__ as program
+from experiments import interruption
 from experiments.compare import main as compare
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -42,6 +43,18 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(store):
         with pytest.raises(tracking.DeletedError, match=f"'e' was deleted.*{store}.*{restore}"):
             use("e")
     tracking.check_experiment("another")
+
+
+def test_a_sweep_under_the_name_of_a_deleted_experiment_is_refused(monkeypatch, tmp_path, capsys):
+    with tracking.start_sweep("gru_vs_lstm", "sweep") as parent:
+        pass
+    mlflow.MlflowClient().delete_experiment(parent.experiment_id)
+    monkeypatch.setattr(interruption, "watch", lambda: None)
+    monkeypatch.setattr(program, "_try_out", lambda _: pytest.fail("loaded data before"))
+    asked = ["experiment=gru_vs_lstm", "task=adding", f"hydra.sweep.dir={tmp_path}/out"]
+    assert program.main(asked) == 2
+    assert f"experiments restore -x {parent.experiment_id}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_such_a_run_it_is_not_said_to_be_deleted():

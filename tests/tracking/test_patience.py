@@ -9,6 +9,8 @@ import requests
 from mlflow.exceptions import MlflowException, RestException
 
 import tracking
+from experiments.checks import RefusedError
+from experiments.plan import make_plan
 from tracking import patience as module
 from tracking.patience import Patience, is_outage, patience
 
@@ -39,6 +41,12 @@ def failing(times, error=GONE):
         return "done"
 
     return call, made
+
+
+@pytest.mark.parametrize("seconds", ["-1", "1.5", "null", "nan"])
+def test_what_is_no_number_of_seconds_is_refused(seconds):
+    with pytest.raises(RefusedError, match=r"tracking\.patience: expected"):
+        make_plan(["experiment=gru_vs_lstm", f"tracking.patience={seconds}"])
 
 
 def test_a_store_that_is_gone_for_a_minute_is_waited_for(clock, capsys):
