@@ -170,7 +170,7 @@ def _metrics(found: dict) -> dict[str, float]:
     for flow in found["flows"]:
         key = "/".join(("flow", *(flow[k] for k in ("layer", "direction", "state", "loss"))))
         metrics[f"{key}/decades_per_step"] = flow["rate"]
-        metrics[f"{key}/decades_per_step/fit"] = flow["fit"]
+        metrics[f"{key}/decades_per_step_fit"] = flow["fit"]
         metrics[f"{key}/half_life"] = flow["half_life"]
         metrics[f"{key}/memory"] = flow["memory"]
         metrics[f"{key}/explodes"] = float(flow["explodes"])

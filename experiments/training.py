@@ -250,7 +250,7 @@ class _EpochLog(keras.callbacks.Callback):
         return {
             **norms,
             "gradient_norm/all": watched.mean_total,
-            "gradient_norm/all/largest": watched.largest_total,
+            "gradient_norm/largest": watched.largest_total,
             "clipped_steps": watched.clipped,
         }
 

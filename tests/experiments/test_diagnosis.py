@@ -139,7 +139,15 @@ def test_every_run_keeps_the_norms_of_gradients_and_the_share_of_clipped_steps(t
     norms = [v for k, v in found.history.items() if k.startswith("gradient_norm/recurrent_1/")]
     assert len(norms) == 3  # kernel, recurrent kernel, bias
     assert np.all(np.array(norms) > 1e-6)
-    assert found.history["gradient_norm/all/largest"] >= found.history["gradient_norm/all"]
+    assert found.history["gradient_norm/largest"] >= found.history["gradient_norm/all"]
+
+
+def test_no_metric_is_the_folder_of_another(sweep):
+    for found in sweep[1].values():
+        names = set(tracking.read_run(found.run_id).metrics)
+        folders = {name.rpartition("/")[0] for name in names}
+        assert len(names) > 20
+        assert not names & folders
 
 
 def test_a_run_that_explodes_is_failed_with_step_weight_and_norm(tmp_path):
