@@ -7,7 +7,7 @@ import signal
 import sys
 
 from benchmarks.plan import make_plan
-from experiments.checks import RefusedError
+from experiments.checks import RefusedError, refuse_secrets
 from experiments.plan import as_typed
 from experiments.terminal import quiet_start, say
 
@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> int:
     """Measure what a command line asks for; returns the exit code."""
     arguments = as_typed(arguments)
     try:
+        refuse_secrets(arguments)
         config = make_plan(arguments)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
         from tasks.task import MissingDataError
     try:
         outcome = run(config)
-    except (ConnectionError, MissingDataError, RefusedError) as problem:
+    except (tracking.TrackingError, MissingDataError, RefusedError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
     say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")

@@ -35,6 +35,23 @@ def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:
     return typed
 
 
+def refuse_secrets(arguments: list[str]) -> None:
+    """A command line is stored with every run and quoted in errors, so it holds no password.
+
+    Raises:
+        RefusedError: if it names a store with one.
+    """
+    for argument in arguments:
+        key, _, uri = argument.partition("=")
+        if key.lstrip("+").endswith("tracking.uri"):
+            import tracking  # Slow to import, and seldom needed here.
+
+            try:
+                tracking.refuse_secrets(uri)
+            except tracking.StoreError as error:
+                raise RefusedError(str(error)) from None
+
+
 def _quoted(argument):
     """A hint for a value that has `=` in it, such as a baseline."""
     key, _, value = argument.partition("=")
