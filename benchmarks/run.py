@@ -62,12 +62,12 @@ def run(config: DictConfig) -> Outcome:
     and the others go on.
 
     Raises:
-        ConnectionError: if MLflow's store does not answer.
+        tracking.TrackingError: if MLflow's store does not answer, or no run can be made in it.
         MissingDataError: if nothing would be left to measure.
         RefusedError: for options that the task refuses.
     """
     busy = load()
-    tracking.connect(config.tracking.uri)
+    tracking.connect(config.tracking.uri, config.tracking.patience)
     tracking.fail_abandoned_runs()
     left_out, task = _what_is_missing(config)
     if set(left_out) == set(config.parts):

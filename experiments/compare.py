@@ -355,15 +355,16 @@ def main(arguments: list[str]) -> int:
     except RefusedError as refused:
         print(refused, file=sys.stderr)
         return 2
-    tracking.connect()
-    tracking.fail_abandoned_runs()
-    run_id = ids[0] if ids else tracking.latest_sweep()
-    if run_id is None:
-        print("There is no sweep yet; make one: make experiment name=...", file=sys.stderr)
-        return 2
     try:
+        tracking.connect()
+        tracking.fail_abandoned_runs()
+        run_id = ids[0] if ids else tracking.latest_sweep()
+        if run_id is None:
+            raise tracking.NoSuchRunError(
+                "There is no sweep yet; make one: make experiment name=..."
+            )
         compare(run_id, baselines)
-    except (tracking.NoSuchRunError, tracking.UnreadableRecordError, RefusedError) as error:
+    except (tracking.TrackingError, RefusedError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

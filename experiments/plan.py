@@ -445,6 +445,7 @@ _LIMITS = {
         "the name of a variant, such as lstm, or a list of such as [lstm,gru], or null",
     ),
     "seed": at_least(0),
+    "tracking.patience": at_least(0),
     "model.units": at_least(1),
     "model.layers": at_least(1),
     "model.embedding": at_least_or_null(1),

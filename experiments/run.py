@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +75,9 @@ def job(config: DictConfig) -> None:
         summary = run(config, directory, sweep).summary
         error = None
     except Exception as problem:
-        logging.getLogger(__name__).exception("%s failed", name)
-        summary, error = "", f"{type(problem).__name__}: {problem}"
+        said = tracking.masked("".join(traceback.format_exception(problem)))
+        logging.getLogger(__name__).error("%s failed\n%s", name, said)
+        summary, error = "", tracking.masked(f"{type(problem).__name__}: {problem}")
     Progress(directory).finish(Outcome(name, time.perf_counter() - start, summary, error))
 
 
@@ -95,7 +97,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     name = sweep.run_name(config)
     directory.mkdir(parents=True, exist_ok=True)
     progress = Progress(directory)
-    tracking.connect(config.tracking.uri)
+    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
     with (
         tracking.TrackedRun(
             sweep.experiment,

@@ -60,8 +60,11 @@ def load_trained(run_id: str, kind: Kind) -> Trained:
         import layers  # noqa: F401  (for Keras to know them)
         import models  # noqa: F401
         import tracking
-    tracking.connect()
-    run = _run(run_id, kind, tracking)
+    try:
+        tracking.connect()
+        run = _run(run_id, kind, tracking)
+    except tracking.TrackingError as error:
+        raise RefusedError(str(error)) from error
     try:
         folder = Path(tracking.files_of(run.run_id, "model"))
         kept = json.loads((folder / kind.kept).read_text())

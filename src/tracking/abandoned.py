@@ -3,8 +3,7 @@
 import os
 import socket
 
-import mlflow
-
+from tracking.patience import PatientClient
 from tracking.writing import RunWriter
 
 
@@ -14,10 +13,9 @@ def fail_abandoned_runs() -> int:
     Returns:
         How many there were.
     """
-    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
-    running = mlflow.MlflowClient().search_runs(
-        experiments, "attributes.status = 'RUNNING'", max_results=1000
-    )
+    client = PatientClient()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    running = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000)
     abandoned = [run for run in running if _is_gone(run.data.tags.get("process"))]
     for run in abandoned:
         RunWriter(run.info.run_id).fail("its process ended without a word; killed?")
@@ -34,5 +32,7 @@ def _is_gone(process: str | None) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:  # It runs, and belongs to somebody else.
+        pass
+    except (ValueError, OverflowError):  # Whatever the tag is, nobody is known to have died.
         pass
     return False

@@ -2,6 +2,7 @@
 
 import mlflow
 
+from tracking.secrets import masked
 from tracking.store import is_default
 
 HOST, PORT = "127.0.0.1", 5000
@@ -20,4 +21,4 @@ def page(experiment_id: str, run_id: str | None = None) -> str:
 def how_to_browse() -> str:
     """The command that opens the UI over the store in use."""
     uri = mlflow.get_tracking_uri()
-    return "make ui" if is_default(uri) else f"MLFLOW_TRACKING_URI={uri} make ui"
+    return "make ui" if is_default(uri) else f"MLFLOW_TRACKING_URI={masked(uri)} make ui"

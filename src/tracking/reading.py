@@ -2,16 +2,23 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from tracking.errors import DeletedError, NoSuchRunError
+from tracking.patience import PatientClient, patience
 from tracking.record import read_record
+from tracking.secrets import masked
+from tracking.store import restore_experiment, restore_run
 from tracking.writing import REPORT
+
+_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # The latter: no id at all.
 
 
 @dataclass(frozen=True)
@@ -49,25 +56,22 @@ class SweepRecord:
     runs: list[RunRecord]
 
 
-class NoSuchRunError(LookupError):
-    """A run id that the store does not know."""
-
-
 def read_sweep(run_id: str) -> SweepRecord:
     """The sweep whose parent run is `run_id`, with every run that is there so far.
 
     Raises:
-        NoSuchRunError: if there is no such run.
+        NoSuchRunError: if there is no such run, or it is no sweep's parent.
+        DeletedError: if it was deleted.
         UnreadableRecordError: if what was stored with it cannot be read.
     """
-    client = mlflow.MlflowClient()
-    try:
-        parent = client.get_run(run_id)
-    except MlflowException as error:
+    client = PatientClient()
+    parent = _run(client, run_id, "a sweep's parent run")
+    if parent.data.tags.get("role") != "sweep":
+        above = parent.data.tags.get(MLFLOW_PARENT_RUN_ID)
         raise NoSuchRunError(
-            f"There is no run {run_id!r} in {mlflow.get_tracking_uri()}; expected the id of a "
-            "sweep's parent run, as its page in the UI shows it."
-        ) from error
+            f"The run {parent.info.run_name!r} ({run_id}) is no sweep; expected the id of a "
+            f"sweep's parent run{f', which is {above}' if above else ''}."
+        )
     children = client.search_runs(
         [parent.info.experiment_id],
         f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'",
@@ -91,20 +95,48 @@ def read_run(run_id: str) -> RunRecord:
 
     Raises:
         NoSuchRunError: if there is none.
+        DeletedError: if it was deleted.
     """
-    client = mlflow.MlflowClient()
+    client = PatientClient()
+    return _record(client, _run(client, run_id, "a run"))
+
+
+def is_there(run_id: str) -> bool:
+    """Whether the store has a run of this id that was not deleted."""
     try:
-        return _record(client, client.get_run(run_id))
+        return PatientClient().get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException as error:
+        if error.error_code not in _UNKNOWN:
+            raise
+        return False
+
+
+def _run(client, run_id: str, what: str):
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in _UNKNOWN:
+            raise
         raise NoSuchRunError(
-            f"There is no run {run_id!r} in {mlflow.get_tracking_uri()}; expected the id of a run, "
-            "as its page in the UI shows it."
+            f"There is no run {run_id!r} in {masked(mlflow.get_tracking_uri())}; expected the id "
+            f"of {what}, as its page in the UI shows it."
         ) from error
+    experiment = client.get_experiment(run.info.experiment_id)
+    if "deleted" in (run.info.lifecycle_stage, experiment.lifecycle_stage):
+        gone, restore = "", restore_run(run_id)
+        if experiment.lifecycle_stage == "deleted":
+            gone = f" with the experiment {experiment.name!r}"
+            restore = restore_experiment(experiment.experiment_id)
+        raise DeletedError(
+            f"The run {run.info.run_name!r} ({run_id}) was deleted{gone}. Restore it: {restore}; "
+            "or name another run."
+        )
+    return run
 
 
 def latest_run(tags: Mapping[str, str]) -> RunRecord | None:
     """The run with these tags that started last of those that ended well, or None."""
-    client = mlflow.MlflowClient()
+    client = PatientClient()
     wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     runs = client.search_runs(
         [experiment.experiment_id for experiment in client.search_experiments()],
@@ -122,14 +154,14 @@ def files_of(run_id: str, folder: str) -> str:
         OSError: if they are not there.
     """
     try:
-        return mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{folder}")
+        return patience.call(mlflow.artifacts.download_artifacts, f"runs:/{run_id}/{folder}")
     except MlflowException as error:
-        raise OSError(str(error)) from error
+        raise OSError(masked(str(error))) from error
 
 
 def latest_sweep() -> str | None:
     """The id of the parent run of the newest sweep, or None."""
-    client = mlflow.MlflowClient()
+    client = PatientClient()
     runs = client.search_runs(
         [experiment.experiment_id for experiment in client.search_experiments()],
         "tags.role = 'sweep'",
@@ -140,10 +172,9 @@ def latest_sweep() -> str | None:
 
 
 def _record(client, run) -> RunRecord:
-    series = {}
-    for name in run.data.metrics:
-        history = client.get_metric_history(run.info.run_id, name)
-        series[name] = sorted((metric.step, _as_logged(metric.value)) for metric in history)
+    series = {
+        name: _series(client.get_metric_history(run.info.run_id, name)) for name in run.data.metrics
+    }
     return RunRecord(
         run.info.run_id,
         run.info.run_name,
@@ -156,6 +187,21 @@ def _record(client, run) -> RunRecord:
     )
 
 
+def _series(history: Sequence[Metric]) -> list[tuple[int, float]]:
+    """The values of a metric by step, without those that a later call has logged anew.
+
+    A run that is killed after it has logged an epoch, and before it has saved it, logs it again.
+    """
+    latest = {}
+    for metric in history:
+        latest[metric.step] = max(metric.timestamp, latest.get(metric.step, 0))
+    return sorted(
+        (metric.step, _as_logged(metric.value))
+        for metric in history
+        if metric.timestamp == latest[metric.step]
+    )
+
+
 def _as_logged(value: float) -> float:
     """The value of a metric before it was stored: SQL stores write ±infinity as ±1.797e308."""
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
@@ -164,4 +210,4 @@ def _as_logged(value: float) -> float:
 def _report(client, run_id: str) -> dict[str, Any] | None:
     if REPORT not in {artifact.path for artifact in client.list_artifacts(run_id)}:
         return None
-    return mlflow.artifacts.load_dict(f"runs:/{run_id}/{REPORT}")
+    return patience.call(mlflow.artifacts.load_dict, f"runs:/{run_id}/{REPORT}")

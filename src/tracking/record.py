@@ -10,11 +10,10 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from tracking.errors import UnreadableRecordError
+from tracking.patience import patience
+
 RECORD = "sweep.json"
-
-
-class UnreadableRecordError(ValueError):
-    """A sweep's record that is missing, cut or garbled; the message says what to do."""
 
 
 class OldRecord(Mapping[str, Any]):
@@ -75,7 +74,7 @@ def read_record(client, run) -> Mapping[str, Any]:
     if RECORD not in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}:
         return OldRecord(run.info.run_name, run.data.tags)
     try:
-        record = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{RECORD}")
+        record = patience.call(mlflow.artifacts.load_dict, f"runs:/{run.info.run_id}/{RECORD}")
     except MlflowException as error:
         raise UnreadableRecordError(
             f"{run.info.run_name}: the artifact {RECORD} of its parent run cannot be read: "

@@ -2,13 +2,27 @@
 
 import logging
 import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _tracking_store_registry
+
+from tracking.errors import DeletedError, StoreError
+from tracking.patience import PatientClient, patience
+from tracking.secrets import has_secret, masked, without_credentials
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _DEFAULT = f"sqlite:///{_PROJECT / 'mlflow.db'}"
+_SQLITE = re.compile(r"sqlite(\+\w+)?://")
+_DATABASES = ("postgresql", "mysql", "mssql")
+_EXPECTED = (
+    "Expected sqlite:////absolute/path/mlflow.db, or the address of an MLflow server such as "
+    "http://localhost:5000, in MLFLOW_TRACKING_URI or tracking.uri; without either, runs go to "
+    "mlflow.db in the project's folder."
+)
 
 
 def tracking_uri(uri: str | None = None) -> str:
@@ -21,44 +35,236 @@ def is_default(uri: str) -> bool:
     return uri == _DEFAULT
 
 
-def connect(uri: str | None = None) -> str:
+def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False) -> str:
     """Use a store, made if it is not there, for all that follows in this process.
 
+    Args:
+        uri: as in conf/tracking; see `tracking_uri`.
+        seconds: how long each later call waits for a store that stops answering.
+        wait: whether this one waits, too.
+
     Returns:
-        The store's URI.
+        The store's URI. User and password of an http address move from it to
+        MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
 
     Raises:
-        ConnectionError: if the store does not answer.
+        StoreError: for a URI that names no store, a store that cannot be used, and one that does
+            not answer.
     """
     # MLflow reports every database migration of a new file at this level.
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _mask_logs()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    refuse_secrets(uri)
     uri = tracking_uri(uri)
+    check(uri)
     if uri.startswith("http"):
-        # By default MLflow tries an absent server for minutes before it gives up.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        # MLflow tries an absent server for minutes, in silence; `patience` says what it waits for.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
+        uri = without_credentials(uri)
+    if (path := sqlite_file(uri)) is not None:
+        from tracking.database import make_once  # Slow to import, and of no use to other stores.
+
+        make_once(path, uri)
     mlflow.set_tracking_uri(uri)
+    if wait:
+        patience.seconds = seconds  # Not if the store was given up: the next run of a sweep fails.
+    else:
+        patience.begin(0.0)
     try:
-        mlflow.search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
-        raise ConnectionError(
-            f"The MLflow store {uri} does not answer: {error}\n"
-            "Start it, or name another with MLFLOW_TRACKING_URI or tracking.uri; "
-            "without either, runs go to mlflow.db in the project's folder."
-        ) from error
+        PatientClient().search_experiments(max_results=1)
+    except StoreError:
+        raise
+    except (MlflowException, OSError, ImportError) as error:
+        said = " ".join(masked(str(error)).split())  # A server that is not MLflow's sends a page.
+        raise StoreError(
+            f"The MLflow store {masked(uri)} cannot be used: {said[:400]} {_EXPECTED}"
+        ) from None
+    patience.seconds = seconds
     return uri
 
 
+class _Masking(logging.Filter):
+    """Changes what is logged so that it holds no password."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+def _mask_logs() -> None:
+    """MLflow logs errors of databases with all that these say."""
+    for handler in logging.getLogger("mlflow").handlers:
+        if not any(isinstance(each, _Masking) for each in handler.filters):
+            handler.addFilter(_Masking())
+
+
+def refuse_secrets(uri: str | None) -> None:
+    """A URI of the configuration or the command line, which each run stores, has no password.
+
+    Raises:
+        StoreError: if it has one.
+    """
+    if uri is not None and has_secret(uri):
+        raise StoreError(
+            f"tracking.uri: expected a URI without a password or token, got {masked(uri)}; the "
+            "configuration is stored with every run. Put the URI into the environment variable "
+            "MLFLOW_TRACKING_URI, or a password into MLFLOW_TRACKING_PASSWORD."
+        )
+
+
+def check(uri: str) -> None:
+    """Whether a URI names a store that this project can use.
+
+    Raises:
+        StoreError: if it does not; the message says what would.
+    """
+    scheme = uri.partition(":")[0] if re.match(r"[a-zA-Z][\w+.\-]+:", uri) else ""
+    if _SQLITE.match(uri):
+        _check_sqlite(uri)
+    elif scheme in ("http", "https"):
+        _check_server(uri)
+    elif uri == "databricks" or scheme.startswith("databricks") or scheme == "uc":
+        raise StoreError(
+            f"The MLflow store {masked(uri)} is Databricks', where experiments are named by paths, "
+            f"as those of this project are not. {_EXPECTED}"
+        )
+    elif scheme in ("", "file"):
+        _check_folder(uri)
+    elif scheme.partition("+")[0] not in _DATABASES and scheme not in _schemes():
+        raise StoreError(f"The MLflow store {masked(uri)} begins with {scheme!r}. {_EXPECTED}")
+
+
+def _schemes() -> set[str]:
+    """Those that MLflow knows, with its plugins."""
+    return set(_tracking_store_registry._registry)
+
+
+def _check_sqlite(uri: str) -> None:
+    path = sqlite_file(uri)
+    if path is None:
+        raise StoreError(
+            f"The MLflow store {uri} names no file: runs would be lost as the process ends. "
+            f"{_EXPECTED}"
+        )
+    if path.is_dir():
+        raise StoreError(
+            f"The MLflow store {uri} is a folder, {path}. Name a file in it: "
+            f"sqlite:///{path / 'mlflow.db'}"
+        )
+    if not path.parent.is_dir():
+        hint = ""
+        if not uri.partition(":///")[2].startswith("/"):
+            hint = " (after three slashes stands a relative path, after four an absolute one)"
+        raise StoreError(
+            f"The MLflow store {uri} is in the folder {path.parent}, which does not exist{hint}. "
+            "Make it, or name a file in a folder that exists."
+        )
+
+
+def _check_server(uri: str) -> None:
+    try:
+        parts = urlsplit(uri)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address that is no number
+        parts, usable = None, False
+    if not usable:
+        raise StoreError(f"The MLflow store {masked(uri)} names no server. {_EXPECTED}")
+    if parts.query or parts.fragment:
+        raise StoreError(
+            f"The MLflow store {masked(uri)} has words after its path (? or #), which MLflow would "
+            "put into the middle of its addresses. A token belongs into the environment variable "
+            f"MLFLOW_TRACKING_TOKEN. {_EXPECTED}"
+        )
+
+
+def _check_folder(uri: str) -> None:
+    path = Path(re.sub("^file:(//)?", "", uri)).absolute()
+    if path.suffix in (".db", ".sqlite", ".sqlite3") or path.is_file():
+        raise StoreError(
+            f"The MLflow store {uri} is a file without the kind of store before it. Use "
+            f"sqlite:///{path}"
+        )
+    if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
+        raise StoreError(
+            f"The MLflow store {uri} is a folder, {path}: a file store, which MLflow has given up "
+            f"in favour of databases. Use sqlite:///{path.parent / 'mlflow.db'}; runs that the "
+            "folder holds are moved by `mlflow migrate-filestore`."
+        )
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for other stores, and for one in memory."""
+    if not _SQLITE.match(uri):
+        return None
+    name = uri.partition(":///")[2].partition("?")[0]
+    return Path(name).absolute() if name and name != ":memory:" else None
+
+
+def artifacts_of(path: Path) -> str:
+    """Where runs of a database keep their files: beside it.
+
+    MLflow's own choice is ./mlruns of wherever the process runs.
+    """
+    return (path.parent / "mlruns").as_uri()
+
+
 def experiment_id(name: str) -> str:
-    """The id of the MLflow experiment `name`, made if it is not there."""
-    experiment = mlflow.get_experiment_by_name(name)
-    if experiment is not None:
-        return experiment.experiment_id
-    location, uri = None, mlflow.get_tracking_uri()
-    if uri.startswith("sqlite:///"):
-        # Beside the database: MLflow's own choice is ./mlruns of wherever the process runs.
-        location = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns").as_uri()
-    # Without this tag the UI takes every experiment for one with language-model traces.
-    kind = {"mlflow.experimentKind": "custom_model_development"}
-    return mlflow.create_experiment(name, artifact_location=location, tags=kind)
+    """The id of the MLflow experiment `name`, made if it is not there.
+
+    Raises:
+        DeletedError: if it was deleted.
+    """
+    found = _experiment(name)
+    if found is None:
+        path = sqlite_file(mlflow.get_tracking_uri())
+        # Without this tag the UI takes every experiment for one with language-model traces.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        try:
+            return PatientClient().create_experiment(name, path and artifacts_of(path), kind)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = _experiment(name)  # Another process was faster.
+    return found.experiment_id
+
+
+def check_experiment(name: str) -> None:
+    """Refuse an experiment in which no run can be made.
+
+    Raises:
+        DeletedError: if it was deleted.
+    """
+    _experiment(name)
+
+
+def _experiment(name: str):
+    found = PatientClient().get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise DeletedError(
+            f"The MLflow experiment {name!r} was deleted, with its runs, and its name cannot be "
+            f"used again. Restore it: {restore_experiment(found.experiment_id)}; or give the "
+            "experiment's file in conf/experiment another name and run that."
+        )
+    return found
+
+
+def restore_experiment(experiment_id: str) -> str:
+    """The command that restores a deleted experiment with its runs."""
+    return _command(f"experiments restore -x {experiment_id}")
+
+
+def restore_run(run_id: str) -> str:
+    """The command that restores a deleted run."""
+    return _command(f"runs restore --run-id {run_id}")
+
+
+def _command(words: str) -> str:
+    """A command of MLflow over the store in use, as one types it in the project's folder."""
+    return f"MLFLOW_TRACKING_URI={masked(mlflow.get_tracking_uri())} .venv/bin/mlflow {words}"

@@ -7,6 +7,8 @@ import sys
 
 from tracking.abandoned import fail_abandoned_runs
 from tracking.addresses import HOST, PORT, VIEW
+from tracking.errors import TrackingError
+from tracking.secrets import masked
 from tracking.store import connect
 
 
@@ -16,7 +18,11 @@ def main(arguments: list[str]) -> int:
         print(f"port: expected a number such as {PORT}, got {arguments[0]!r}", file=sys.stderr)
         return 2
     port = int(arguments[0]) if arguments else PORT
-    uri = connect()
+    try:
+        uri = connect()
+    except TrackingError as problem:
+        print(problem, file=sys.stderr)
+        return 2
     if uri.startswith("http"):
         print(f"MLFLOW_TRACKING_URI names a server: its pages are at {uri}")
         return 0
@@ -28,9 +34,9 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     fail_abandoned_runs()
-    print(f"MLflow UI over {uri}  (stop with Ctrl-C)\n")
+    print(f"MLflow UI over {masked(uri)}  (stop with Ctrl-C)\n")
     print(f"    http://{HOST}:{port}/#/experiments?{VIEW}\n", flush=True)
-    serve = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    serve = [sys.executable, "-m", "mlflow", "server"]
     serve += [
         "--host",
         HOST,
@@ -41,7 +47,8 @@ def main(arguments: list[str]) -> int:
         "--uvicorn-opts",
         "--log-level=warning",
     ]
-    environment = {**os.environ, "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    # Not as an option, which everybody on this machine can read, with the password in it.
+    environment = {**os.environ, "MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_BACKEND_STORE_URI": uri}
     try:
         return subprocess.run(serve, env=environment, check=False).returncode
     except KeyboardInterrupt:

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
@@ -21,11 +20,15 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
+from tracking.errors import StoreError
+from tracking.patience import PatientClient
 from tracking.record import RECORD
+from tracking.secrets import masked
 from tracking.store import experiment_id
 
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
-_LONGEST_TAG = 5000
+_LONGEST_TAG, _LONGEST_NOTE = 5000, 7500  # MLflow takes 8,000, other servers may take less.
+_DESCRIPTION = "description.md"
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 REPORT = "report.json"
 
@@ -39,7 +42,8 @@ class RunWriter:
 
     def __init__(self, run_id: str):
         self.run_id = run_id
-        self._client = mlflow.MlflowClient()
+        self._client = PatientClient()
+        self._metrics = set()
 
     def finish(self) -> None:
         """Mark the run FINISHED."""
@@ -47,7 +51,7 @@ class RunWriter:
 
     def fail(self, reason: str) -> None:
         """Mark the run FAILED, its reason in the tag `error`."""
-        self._client.set_tag(self.run_id, "error", reason[:_LONGEST_TAG])
+        self.set_tags({"error": reason})
         self._client.set_terminated(self.run_id, "FAILED")
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
@@ -57,7 +61,7 @@ class RunWriter:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Add parameters."""
-        parts = [Param(key, str(value)) for key, value in params.items()]
+        parts = [Param(key, masked(str(value))) for key, value in params.items()]
         for start in range(0, len(parts), _PARAMS_A_CALL):
             self._client.log_batch(self.run_id, params=parts[start : start + _PARAMS_A_CALL])
 
@@ -68,18 +72,35 @@ class RunWriter:
     def log_series(self, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
         """Add several values of each metric, each with its step, in as few calls as can be.
 
-        MLflow keeps steps as whole numbers; others are rounded. Signs that it does not allow in a
-        metric's name, such as "=", become colons.
+        MLflow stores steps as integers; others are rounded. What it does not allow in a metric's
+        name, such as "=", becomes a colon.
+
+        Raises:
+            ValueError: for a name that is the folder of another: "a/b" beside "a/b/c". A file store
+                cannot hold both.
         """
         now = int(time.time() * 1000)
+        named = {_name(name): values for name, values in series.items()}
+        self._check_names(named)
         parts = [
-            Metric(_FORBIDDEN.sub(":", name), float(value), now, round(step))
-            for name, values in series.items()
+            Metric(name, float(value), now, round(step))
+            for name, values in named.items()
             for step, value in values
             if not math.isnan(value)
         ]
         for start in range(0, len(parts), _METRICS_A_CALL):
             self._client.log_batch(self.run_id, metrics=parts[start : start + _METRICS_A_CALL])
+
+    def _check_names(self, names):
+        self._metrics |= set(names)
+        for name in self._metrics:
+            parts = name.split("/")
+            above = {"/".join(parts[:end]) for end in range(1, len(parts))} & self._metrics
+            if above:
+                raise ValueError(
+                    f"The metric {name!r} cannot be stored beside {above.pop()!r}, which would be "
+                    "a file and a folder at once. Rename one of them."
+                )
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Keep a file as an artifact."""
@@ -87,7 +108,7 @@ class RunWriter:
 
     def log_text(self, text: str, name: str) -> None:
         """Keep a text as the artifact `name`."""
-        self._client.log_text(self.run_id, text, name)
+        self._client.log_text(self.run_id, masked(text), name)
 
     def log_report(self, report: Mapping[str, Any]) -> None:
         """Keep plain values as what this run found, to be read back with it."""
@@ -105,13 +126,23 @@ class RunWriter:
         self.log_text(json.dumps({"columns": list(columns), "data": rows}), name)
 
     def describe(self, markdown: str) -> None:
-        """The text at the top of the run's page."""
-        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
+        """The text at the top of the run's page; a longer one than fits is an artifact, too."""
+        if len(markdown) > _LONGEST_NOTE:
+            self.log_text(markdown, _DESCRIPTION)
+            cut = markdown[:_LONGEST_NOTE].rpartition("\n")[0]
+            markdown = f"{cut}\n\nCut here; the whole text is the artifact {_DESCRIPTION}."
+        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, masked(markdown))
+
+
+def _name(metric: str) -> str:
+    """A metric's name as MLflow allows it: it may be a path, which names one file."""
+    parts = _FORBIDDEN.sub(":", metric).split("/")
+    return "/".join(":" if part in ("", ".", "..") else part for part in parts)
 
 
 def _cut(tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags as texts of a length that MLflow stores."""
-    return {key: str(value)[:_LONGEST_TAG] for key, value in tags.items()}
+    return {key: masked(str(value))[:_LONGEST_TAG] for key, value in tags.items()}
 
 
 class TrackedRun(RunWriter):
@@ -151,11 +182,11 @@ class TrackedRun(RunWriter):
         if run_id is None:
             # With its tags, in one call: a run without the tag `process` would stay RUNNING for
             # ever if this process was killed before the next call.
-            run = mlflow.MlflowClient().create_run(
+            run = PatientClient().create_run(
                 experiment_id(experiment), run_name=name, tags=_cut(all_tags)
             )
         else:
-            run = mlflow.MlflowClient().get_run(run_id)
+            run = PatientClient().get_run(run_id)
         super().__init__(run.info.run_id)
         self.experiment_id = run.info.experiment_id
         with self.failing_on_error():
@@ -176,8 +207,13 @@ class TrackedRun(RunWriter):
         try:
             yield
         except BaseException as error:
-            self.fail(f"{type(error).__name__}: {error}")
+            self._fail_if_it_can(error)
             raise
+
+    def _fail_if_it_can(self, error):
+        # A store that is gone cannot be told; `fail_abandoned_runs` tells it once it is back.
+        with contextlib.suppress(StoreError):
+            self.fail(f"{type(error).__name__}: {error}")
 
     def __enter__(self) -> "TrackedRun":
         return self
@@ -191,13 +227,13 @@ class TrackedRun(RunWriter):
         if error is None:
             self.finish()
         else:
-            self.fail(f"{kind.__name__}: {error}")
+            self._fail_if_it_can(error)
 
 
 def start_sweep(
     experiment: str,
     name: str,
-    tags: Mapping[str, Any],
+    tags: Mapping[str, Any] = {},
     record: Mapping[str, Any] = {},
     run_id: str | None = None,
 ) -> TrackedRun:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 
@@ -12,14 +13,7 @@ from matplotlib.figure import Figure
 
 import tracking
 
-
-@pytest.fixture(autouse=True)
-def store(new_store, tmp_path, monkeypatch):
-    uri = new_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.chdir(tmp_path)
-    tracking.connect()
-    return uri
+pytestmark = pytest.mark.usefixtures("store")
 
 
 def run_of(run_id):
@@ -76,7 +70,12 @@ def test_a_record_of_any_length_is_read_back():
 
 
 def test_a_sweep_of_an_earlier_version_is_read_from_its_tags():
-    tags = {"arguments": '["seed=1,2"]', "directory": "/a/b", "search": '{"key": "k"}'}
+    tags = {
+        "role": "sweep",
+        "arguments": '["seed=1,2"]',
+        "directory": "/a/b",
+        "search": '{"key": "k"}',
+    }
     with tracking.TrackedRun("e", "old", tags) as parent:
         pass
     record = tracking.read_sweep(parent.run_id).record
@@ -98,7 +97,7 @@ CUT = {"arguments": json.dumps(["seed=1"] * 1000), "directory": "/a/b"}
     ids=["cut", "absent"],
 )
 def test_a_sweep_whose_command_line_is_lost_says_so(tags, message):
-    with tracking.TrackedRun("e", "old", tags) as parent:
+    with tracking.TrackedRun("e", "old", {"role": "sweep", **tags}) as parent:
         pass
     record = tracking.read_sweep(parent.run_id).record
     assert record.get("search") is None
@@ -139,6 +138,16 @@ def test_a_run_that_cannot_be_begun_is_failed(monkeypatch):
     assert "No space left" in run.data.tags["error"]
 
 
+def test_a_run_of_a_sweep_is_no_sweep():
+    with (
+        tracking.start_sweep("e", "n") as parent,
+        tracking.TrackedRun("e", "gru seed=1", parent_run_id=parent.run_id) as run,
+    ):
+        pass
+    with pytest.raises(tracking.NoSuchRunError, match=f"'gru seed=1' .* which is {parent.run_id}"):
+        tracking.read_sweep(run.run_id)
+
+
 def test_an_error_leaves_the_run_failed_with_its_reason():
     with (
         pytest.raises(RuntimeError),
@@ -168,6 +177,34 @@ def test_a_run_whose_process_was_killed_is_failed_later(store):
         assert run_of(alive.run_id).info.status == "RUNNING"
     assert run_of(run_id).info.status == "FAILED"
     assert "killed" in run_of(run_id).data.tags["error"]
+
+
+def test_an_epoch_that_a_resumed_run_logs_again_counts_once(monkeypatch):
+    with tracking.TrackedRun("e", "n") as run:
+        for now, step, value in ((1, 1, 0.5), (2, 2, 0.4), (3, 2, 0.6), (4, 3, 0.3)):
+            monkeypatch.setattr("tracking.writing.time.time", lambda now=now: float(now))
+            run.log_metrics({"loss": value}, step)
+    assert tracking.read_run(run.run_id).series == {"loss": [(1, 0.5), (2, 0.6), (3, 0.3)]}
+
+
+@pytest.mark.parametrize("pid", ["", "a", "99999999999"])
+def test_a_run_of_an_unreadable_process_is_left_alone(pid):
+    run = tracking.TrackedRun("e", "n")
+    run.set_tags({"process": f"{socket.gethostname()}:{pid}"})
+    assert tracking.fail_abandoned_runs() == 0
+
+
+def test_a_page_longer_than_mlflow_takes_is_cut_at_a_line_and_kept_whole():
+    run = tracking.TrackedRun("e", "n")
+    lines = [f"- sentence {number}" for number in range(1000)]
+    run.describe("\n".join(lines))
+    note = run_of(run.run_id).data.tags["mlflow.note.content"]
+    *shown, last = note.splitlines()
+    assert shown[:100] == lines[:100]
+    assert set(shown) <= {*lines, ""}
+    assert "the whole text is the artifact description.md" in last
+    whole = mlflow.artifacts.load_text(f"runs:/{run.run_id}/description.md")
+    assert whole.splitlines() == lines
 
 
 def test_artifacts_of_each_kind():

@@ -1,0 +1,164 @@
+"""A store that stops answering is waited for, and one that is gone is said to be."""
+
+import socket
+import types
+
+import mlflow
+import pytest
+import requests
+from mlflow.exceptions import MlflowException, RestException
+
+import tracking
+from experiments.checks import RefusedError
+from experiments.plan import make_plan
+from tracking import patience as module
+from tracking.patience import Patience, is_outage, patience
+
+GONE = MlflowException(
+    "API request to http://h:5000/api/2.0/mlflow/runs/log-batch failed with exception "
+    "HTTPConnectionPool(host='h', port=5000): Max retries exceeded with url: /api/2.0 "
+    "(Caused by NewConnectionError('... [Errno 111] Connection refused'))"
+)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """The seconds slept; sleeping takes no time."""
+    slept = []
+    fake = types.SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr(module, "time", fake)
+    return slept
+
+
+def failing(times, error=GONE):
+    """A call that fails so often before it succeeds, and how often it was made."""
+    made = []
+
+    def call():
+        made.append(1)
+        if len(made) <= times:
+            raise error
+        return "done"
+
+    return call, made
+
+
+@pytest.mark.parametrize("seconds", ["-1", "1.5", "null", "nan"])
+def test_what_is_no_number_of_seconds_is_refused(seconds):
+    with pytest.raises(RefusedError, match=r"tracking\.patience: expected"):
+        make_plan(["experiment=gru_vs_lstm", f"tracking.patience={seconds}"])
+
+
+def test_a_store_that_is_gone_for_a_minute_is_waited_for(clock, capsys):
+    patient = Patience()
+    patient.begin(600)
+    call, made = failing(7)
+    assert patient.call(call) == "done"
+    assert len(made) == 8
+    assert 60 <= sum(clock) <= 120
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert "does not answer (Connection refused). Waiting for it, at most 600 s more" in first
+    assert "tracking.patience" in first
+    assert last == f"The store answers again after {sum(clock):.0f} s."
+
+
+def test_a_store_that_is_gone_for_good_is_waited_for_once(clock):
+    patient = Patience()
+    patient.begin(100)
+    call, made = failing(1000)
+    with pytest.raises(tracking.StoreError, match=r"for 100 s \(Connection refused\).*make resume"):
+        patient.call(call)
+    assert sum(clock) == 100
+    before = len(made)
+    with pytest.raises(tracking.StoreError):
+        patient.call(call)  # What follows does not wait as long again for each call.
+    assert len(made) == before + 1
+    assert sum(clock) == 100
+    patient.call(lambda: None)  # It is back, and may go again.
+    assert patient.call(failing(3)[0]) == "done"
+
+
+def test_a_call_that_is_wrong_is_not_made_again(clock):
+    patient = Patience()
+    patient.begin(600)
+    error = RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"})
+    call, made = failing(5, error)
+    with pytest.raises(RestException):
+        patient.call(call)
+    assert (len(made), clock) == (1, [])
+
+
+def _response(status):
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "outage"),
+    [
+        (GONE, True),
+        (MlflowException("API request to endpoint /a failed with error code 503 != 200."), True),
+        (MlflowException("API request to endpoint /a failed with error code 403 != 200."), False),
+        (MlflowException("API request to http://h failed with timeout exception timed out"), True),
+        (RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "restarting"}), True),
+        (MlflowException("(psycopg2.OperationalError) closed", 3), True),
+        (MlflowException("(sqlite3.OperationalError) database is locked", 3), True),
+        (MlflowException("(sqlite3.OperationalError) database or disk is full", 3), False),
+        (MlflowException("the metric's value is no number"), False),
+        (requests.ConnectionError("Connection aborted"), True),
+        (_response(502), True),
+        (_response(401), False),
+    ],
+    ids=lambda value: str(value)[-40:],
+)
+def test_what_is_an_outage(error, outage):
+    if isinstance(error, MlflowException) and "OperationalError" in str(error):
+        error.error_code = "TEMPORARILY_UNAVAILABLE"
+    assert is_outage(error) is outage
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_goes_through_an_outage_and_loses_nothing(clock, monkeypatch):
+    patience.begin(600)
+    for name in ("create_run", "log_batch", "set_terminated", "log_text", "search_runs"):
+        method, failures = getattr(mlflow.MlflowClient, name), [GONE, GONE]
+
+        def shaky(self, *args, method=method, failures=failures, **kwargs):
+            if failures:
+                raise failures.pop()
+            return method(self, *args, **kwargs)
+
+        monkeypatch.setattr(mlflow.MlflowClient, name, shaky)
+    parent = tracking.start_sweep("e", "n", {}, {"arguments": []})
+    with tracking.TrackedRun("e", "child", {"seed": 1}, {"a": 1}, parent.run_id) as run:
+        run.log_metrics({"loss": 1.0})
+    parent.finish()
+    sweep = tracking.read_sweep(parent.run_id)
+    assert (sweep.status, sweep.record) == ("FINISHED", {"arguments": []})
+    assert [(each.status, each.metrics) for each in sweep.runs] == [("FINISHED", {"loss": 1.0})]
+    assert run.run_id == sweep.runs[0].run_id
+    assert len(clock) == 2 * 5
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_whose_store_is_gone_for_good_ends_by_that_and_is_failed_later(clock, monkeypatch):
+    run = tracking.TrackedRun("e", "n", {})
+    run.set_tags({"process": f"{socket.gethostname()}:{2**22 + 1}"})  # No process has such an id.
+
+    def gone(*_, **__):
+        raise GONE
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, "log_batch", gone)
+        patched.setattr(mlflow.MlflowClient, "set_terminated", gone)
+        patched.setattr(mlflow.MlflowClient, "search_experiments", gone)
+        patience.begin(100)
+        with pytest.raises(tracking.StoreError, match="does not answer for 100 s"), run:
+            run.log_metrics({"loss": 1.0})
+        with pytest.raises(tracking.StoreError, match="does not answer"):
+            tracking.connect(seconds=100, wait=True)  # As the next run of the sweep does.
+        assert sum(clock) == 100
+    assert tracking.read_run(run.run_id).status == "RUNNING"
+    assert tracking.fail_abandoned_runs() == 1
+    assert tracking.read_run(run.run_id).status == "FAILED"
