@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments import baselines, interruption
 from experiments.catalogue import CONFIGURATION
-from experiments.checks import RefusedError
+from experiments.checks import RefusedError, refuse_secrets
 from experiments.plan import Plan, Search, as_typed, make_plan, quoted
 from experiments.sweep import STAGE, Progress, Sweep
 from experiments.terminal import QUICK, SweepBar, quiet_start, say
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     arguments = as_typed(arguments)
     for_hydra = any(argument.startswith("-") for argument in arguments)
     try:
+        refuse_secrets(arguments)
         plan = None if for_hydra else make_plan(arguments)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
@@ -51,7 +52,7 @@ def _resume(run_id: str | None = None) -> int:
         import experiments.run  # noqa: F401
     from tracking import (
         NoSuchRunError,
-        UnreadableRecordError,
+        TrackingError,
         connect,
         fail_abandoned_runs,
         latest_sweep,
@@ -59,16 +60,16 @@ def _resume(run_id: str | None = None) -> int:
     )
 
     interruption.watch()
-    connect()
-    fail_abandoned_runs()
     try:
+        connect()
+        fail_abandoned_runs()
         run_id = run_id or latest_sweep()
         if run_id is None:
             raise NoSuchRunError("There is no sweep yet; make one: make experiment name=...")
         old = read_sweep(run_id)
         left = _Left.by(old)
         plan = make_plan(left.arguments)
-    except (NoSuchRunError, UnreadableRecordError, RefusedError, ConnectionError) as problem:
+    except (TrackingError, RefusedError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
     return _sweep(plan, left.arguments, left)
@@ -116,35 +117,48 @@ class _Left:
 
 def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
     from experiments.compare import compare
-    from tracking import connect, fail_abandoned_runs
+    from tracking import (
+        TrackingError,
+        check_experiment,
+        connect,
+        fail_abandoned_runs,
+    )
 
+    asked = plan.configurations[0].tracking
     try:
-        connect(plan.configurations[0].tracking.uri)
+        connect(asked.uri, asked.patience)
+        check_experiment(plan.name)
+        fail_abandoned_runs()
         _try_out(plan)
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError, TrackingError) as problem:
         print(problem, file=sys.stderr)
         return _REFUSED
-    fail_abandoned_runs()
     started = datetime.now()
     if left is None:
         directory = plan.directory or _OUTPUTS / plan.name / f"{started:%Y-%m-%d_%H-%M-%S}"
         directory.mkdir(parents=True, exist_ok=True)
     else:
         directory = left.directory
-    parent = _start_parent(plan, arguments, started, directory, left)
     try:
-        with interruption.kept():
-            reason = _run_all(plan, arguments, directory, parent.run_id)
-    except KeyboardInterrupt:
-        reason = _STOPPED
-    except BaseException as error:
-        parent.fail(f"{type(error).__name__}: {error}")
-        raise
-    if reason is None:
-        parent.finish()
-    else:
-        parent.fail(reason)
-    compare(parent.run_id)
+        parent = _start_parent(plan, arguments, started, directory, left)
+    except TrackingError as problem:
+        print(problem, file=sys.stderr)
+        return _FAILED
+    try:
+        with parent.failing_on_error():
+            try:
+                with interruption.kept():
+                    reason = _run_all(plan, arguments, directory, parent.run_id)
+            except KeyboardInterrupt:
+                reason = _STOPPED
+        if reason is None:
+            parent.finish()
+        else:
+            parent.fail(reason)
+        compare(parent.run_id)
+    except TrackingError as problem:  # The store is gone.
+        print(problem, file=sys.stderr)
+        reason = str(problem)
     if reason is not None:
         say.print(f"Go on where it was left: make resume run={parent.run_id}", soft_wrap=True)
     return {None: 0, _STOPPED: _INTERRUPTED}.get(reason, _FAILED)
@@ -213,8 +227,7 @@ def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: s
     sweep = Sweep(plan.name, parent_run_id, list(plan.axes))
     folders = [directory / STAGE / str(number) for number in range(plan.search_runs)]
     folders += [directory / str(number) for number in range(plan.runs)]
-    for folder in folders:
-        Progress(folder).forget_failure()
+    _make_room(folders)
     with SweepBar(folders) as bar:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)
@@ -225,6 +238,16 @@ def _run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: s
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(folders))]
     good = sum(outcome is not None and outcome.error is None for outcome in ended)
     return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
+
+
+def _make_room(folders: list[Path]) -> None:
+    """For runs that failed, and for those that were deleted in the UI, another attempt."""
+    from tracking import is_there
+
+    for progress in map(Progress, folders):
+        if progress.run_id is not None and not is_there(progress.run_id):
+            progress.forget()
+        progress.forget_failure()
 
 
 def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:

@@ -149,6 +149,11 @@ class Progress:
         if not self.ended_well:
             (self._directory / self._OUTCOME).unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Make room for a run of its own, from the first epoch on, where one has been deleted."""
+        for name in (self._OUTCOME, self._RUN_ID, self._SHARE, "checkpoint.json"):
+            (self._directory / name).unlink(missing_ok=True)
+
     @property
     def outcome(self) -> Outcome | None:
         """How the run ended, None before it did."""

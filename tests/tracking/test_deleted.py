@@ -1,0 +1,82 @@
+"""What was deleted in the UI is named, with the way back."""
+
+import mlflow
+import pytest
+
+import tracking
+from experiments import __main__ as program
+from experiments import interruption
+from experiments.compare import main as compare
+from experiments.sweep import Outcome, Progress
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def deleted_sweep():
+    with tracking.start_sweep("e", "sweep", {}, {"arguments": ["seed=1"]}) as parent:
+        pass
+    mlflow.MlflowClient().delete_run(parent.run_id)
+    return parent
+
+
+def test_a_deleted_sweep_is_named_with_the_command_that_restores_it(store, capsys):
+    parent = deleted_sweep()
+    assert compare([parent.run_id]) == 2
+    told = capsys.readouterr().err
+    restore = f"MLFLOW_TRACKING_URI={store} .venv/bin/mlflow runs restore --run-id {parent.run_id}"
+    assert f"The run 'sweep' ({parent.run_id}) was deleted. Restore it: {restore};" in told
+    assert program._resume(parent.run_id) == 2
+    assert restore in capsys.readouterr().err
+    with pytest.raises(tracking.DeletedError):
+        tracking.read_run(parent.run_id)
+    mlflow.MlflowClient().restore_run(parent.run_id)
+    assert tracking.read_sweep(parent.run_id).status == "FINISHED"
+
+
+def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(store):
+    with tracking.start_sweep("e", "sweep", {}) as parent:
+        pass
+    mlflow.MlflowClient().delete_experiment(parent.experiment_id)
+    restore = f"experiments restore -x {parent.experiment_id}"
+    with pytest.raises(tracking.DeletedError, match=f"deleted with the experiment 'e'.*{restore}"):
+        tracking.read_sweep(parent.run_id)
+    for use in (tracking.check_experiment, lambda name: tracking.TrackedRun(name, "n")):
+        with pytest.raises(tracking.DeletedError, match=f"'e' was deleted.*{store}.*{restore}"):
+            use("e")
+    tracking.check_experiment("another")
+
+
+def test_a_sweep_under_the_name_of_a_deleted_experiment_is_refused(monkeypatch, tmp_path, capsys):
+    with tracking.start_sweep("gru_vs_lstm", "sweep") as parent:
+        pass
+    mlflow.MlflowClient().delete_experiment(parent.experiment_id)
+    monkeypatch.setattr(interruption, "watch", lambda: None)
+    monkeypatch.setattr(program, "_try_out", lambda _: pytest.fail("loaded data before"))
+    asked = ["experiment=gru_vs_lstm", "task=adding", f"hydra.sweep.dir={tmp_path}/out"]
+    assert program.main(asked) == 2
+    assert f"experiments restore -x {parent.experiment_id}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_deleted_run_of_a_sweep_is_made_anew_and_the_others_are_not(tmp_path):
+    folders = [tmp_path / str(number) for number in range(3)]
+    for number, folder in enumerate(folders):
+        with tracking.TrackedRun("e", str(number)) as run:
+            pass
+        Progress(folder).tracked_as(run.run_id)
+        Progress(folder).finish(Outcome(str(number), 1.0, ""))
+        (folder / "checkpoint.json").write_text("{}")
+        if number == 1:
+            mlflow.MlflowClient().delete_run(run.run_id)
+    Progress(folders[2]).tracked_as("0" * 32)  # Deleted for good.
+    program._make_room(folders)
+    left = [Progress(folder) for folder in folders]
+    assert [each.ended_well for each in left] == [True, False, False]
+    assert [each.run_id is None for each in left] == [False, True, True]
+    assert [(folder / "checkpoint.json").exists() for folder in folders] == [True, False, False]
+
+
+def test_without_such_a_run_it_is_not_said_to_be_deleted():
+    with pytest.raises(tracking.NoSuchRunError, match="There is no run '0000'") as raised:
+        tracking.read_sweep("0000")
+    assert not isinstance(raised.value, tracking.DeletedError)
