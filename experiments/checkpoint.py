@@ -9,7 +9,7 @@ import keras
 from experiments.state_files import StateError, read_state, write_state
 
 _STATE = "checkpoint.json"
-_KEYS = {"run_id", "epoch", "weights", "sha256", "states", "random"}
+_KEYS = {"run_id", "data", "epoch", "weights", "sha256", "states", "random"}
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Checkpoint:
     Attributes:
         directory: the run's folder.
         run_id: of the MLflow run; what another one has left is not restored.
+        data: the fingerprint of what it learns from, which may have changed since as well.
     """
 
     directory: Path
     run_id: str
+    data: str | None = None
 
     def save(self, model: keras.Model, epoch: int, states: list[dict]) -> None:
         """Save the model after `epoch` epochs, and the states, plain values, of what follows it."""
@@ -33,6 +35,7 @@ class Checkpoint:
         model.save_weights(weights)
         state = {
             "run_id": self.run_id,
+            "data": self.data,
             "epoch": epoch,
             "weights": weights.name,
             "sha256": _digest(weights),
@@ -61,6 +64,12 @@ class Checkpoint:
             raise StateError(
                 f"{path}: expected the checkpoint of the MLflow run {self.run_id}, got that of "
                 f"{saved['run_id']}. Delete {path}, so that the run starts from its first epoch."
+            )
+        if saved["data"] != self.data:
+            raise StateError(
+                f"{path}: the data of its task have changed since (their fingerprint was "
+                f"{saved['data']}, is {self.data}). Put them back, or start a new sweep: "
+                "make experiment name=..."
             )
         weights = self.directory / saved["weights"]
         if not weights.exists() or _digest(weights) != saved["sha256"]:

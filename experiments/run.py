@@ -163,7 +163,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
             }
         )
         diagnosis = _diagnosis(model, task, config, tracked)
-        checkpoint = Checkpoint(directory, tracked.run_id)
+        checkpoint = Checkpoint(directory, tracked.run_id, task.fingerprint)
         history, best_epoch = _fit(
             model,
             task,

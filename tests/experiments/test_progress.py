@@ -89,6 +89,13 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, model):
         Checkpoint(tmp_path, "other").restore(model)
 
 
+def test_a_checkpoint_of_other_data_is_refused(tmp_path, model):
+    Checkpoint(tmp_path, "one", "abc").save(model, 3, [])
+    assert Checkpoint(tmp_path, "one", "abc").restore(model) == (3, [])
+    with pytest.raises(StateError, match=r"have changed since .* was abc, is def"):
+        Checkpoint(tmp_path, "one", "def").restore(model)
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
