@@ -126,7 +126,8 @@ class _Left:
             RefusedError: if it has ended, or nothing of it is left on this machine.
             tracking.UnreadableRecordError: if its command line is not in its record.
         """
-        if sweep.status == "FINISHED":
+        there = [run for run in sweep.runs if run.status == "FINISHED"]
+        if sweep.status == "FINISHED" and len(there) >= sweep.record.get("runs", 0):
             raise RefusedError(f"{sweep.name}: has ended; all its runs are there (make compare).")
         if sweep.status == "RUNNING":
             raise RefusedError(f"{sweep.name}: is still running.")
@@ -275,7 +276,7 @@ def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: _Left 
         "git_commit": git_commit(),
         "overrides": " ".join(arguments),
     }
-    record = {"arguments": arguments}
+    record = {"arguments": arguments, "runs": plan.runs + plan.search_runs}
     if first.baseline is not None:
         tags["baseline"] = baselines.as_tag(baselines.names_of(first.baseline))
     if plan.search is not None:

@@ -108,7 +108,6 @@ def test_of_a_sweep_s_runs_one_that_was_deleted_is_run_anew(main, tmp_path):
     first, second = before.runs
     client = mlflow.MlflowClient()
     client.delete_run(first.run_id)
-    client.set_terminated(before.run_id, "FAILED")
     assert main("--resume", before.run_id) == 0
     after = tracking.read_sweep(before.run_id)
     assert [run.name for run in after.runs] == [second.name, first.name]
@@ -117,6 +116,7 @@ def test_of_a_sweep_s_runs_one_that_was_deleted_is_run_anew(main, tmp_path):
     assert new.run_id != first.run_id
     assert new.status == "FINISHED"
     assert new.metrics["test/mse"] == first.metrics["test/mse"]
+    assert main("--resume", before.run_id) == 2  # Now all of it is there.
 
 
 def test_progress_of_another_sweep_is_left_alone(tmp_path):
