@@ -139,11 +139,12 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
 
     @property
     def state_size(self):
-        return [self.units] * len(self.states)
+        """Size of the state, or a list of sizes for several, as Keras's cells have it."""
+        return self.units if len(self.states) == 1 else [self.units] * len(self.states)
 
     def get_initial_state(self, batch_size=None):
-        """Zeros: before the first step nothing is remembered."""
-        return [ops.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
+        """A list of zeros, `(batch_size, units)`, one tensor for each state."""
+        return [ops.zeros((batch_size, self.units), self.compute_dtype) for _ in self.states]
 
     @property
     def recurrent_sites(self):

@@ -53,7 +53,7 @@ class Steps:
         def once():
             nonlocal states, new
             # Two examples, so that what is the same for all can be told from what is not.
-            states = [tf.zeros((2, size), cell.compute_dtype) for size in cell.state_size]
+            states = [tf.zeros((2, cell.units), cell.compute_dtype) for _ in cell.states]
             new = cell.equations(recurrent, *states)
             found = _costly_so_far()
             self._steps_costly = len(found)

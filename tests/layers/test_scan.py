@@ -31,8 +31,8 @@ def with_new_weights(layer, rng):
 def inputs_and_states(layer, rng):
     x = tf.constant(rng.normal(size=SHAPE), layer.compute_dtype)
     return x, [
-        tf.constant(rng.normal(size=(SHAPE[0], size)), layer.compute_dtype)
-        for size in layer.cell.state_size
+        tf.constant(rng.normal(size=(SHAPE[0], UNITS)), layer.compute_dtype)
+        for _ in layer.cell.states
     ]
 
 
