@@ -32,6 +32,8 @@ class Recurrent(keras.layers.RNN):
     `Bidirectional`, stacking and saving are Keras's own. Every option of the cell is an attribute
     of the layer as well: `layer.units`, `layer.activation`.
 
+    An initial state of one row is the state of every example.
+
     Input: `(batch, steps, input_dim)`.
     Output: `(batch, units)`, or `(batch, steps, units)` with `return_sequences`.
 
@@ -106,6 +108,7 @@ class Recurrent(keras.layers.RNN):
             )
         if isinstance(mask, list | tuple):  # Initial states that are Keras tensors bring their own.
             mask = mask[0]
+        initial_state = self._for_every_example(initial_state, sequences)
         if self.unroll:
             return super().inner_loop(sequences, initial_state, mask, training)
         sequences = moved(sequences, lambda x: ops.swapaxes(x, 0, 1))
@@ -146,6 +149,33 @@ class Recurrent(keras.layers.RNN):
             mask = mask[..., 0]
         mask = ops.broadcast_to(mask, (batch, ops.shape(mask)[1]))
         return ops.reshape(ops.transpose(mask), (steps, batch, 1))
+
+    def _for_every_example(self, states, sequences):
+        """The initial states, `(batch, units)`; one row is for every example, as in Keras.
+
+        Raises:
+            ValueError: for states of another shape.
+        """
+        batch = sequences.shape[0]
+        if batch is None and self.stateful:
+            batch = self._expected_batch_size
+        for state in states:
+            known = batch is None or state.shape[0] in (None, 1, batch)
+            if len(state.shape) != 2 or state.shape[1] not in (None, self.units) or not known:
+                each = "one row for each example" if batch is None else f"{batch} rows"
+                raise ValueError(
+                    f"`initial_state`: expected {each}, or one row for all of them, of "
+                    f"{self.units} elements, got the shape {tuple(state.shape)}."
+                )
+        # Where the number of rows is not known either, it may be one when the program runs. Rows
+        # that are known to be several say what the batch size is.
+        shape = (ops.shape(sequences)[0] if batch is None else batch, self.units)
+        rows = [state.shape[0] for state in states]
+        fits = [n is not None and (n != 1 or n == batch) for n in rows]
+        return [
+            state if fits_already else ops.broadcast_to(state, shape)
+            for fits_already, state in zip(fits, states, strict=True)
+        ]
 
     def _as_keras_shows_masked_steps(self, outputs, mask):
         """Zeros where Keras has zeros: at masked steps if asked for, else before the first step.

@@ -140,6 +140,44 @@ def test_the_batch_size_may_be_known_of_the_states_alone(unit):
     np.testing.assert_allclose(opened(x[:2]), layer(x[:2], initial_state=states), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "steps", "known", "options"),
+    [
+        ("GRU", 4, True, {}),
+        ("GRU", LONG, False, {}),
+        ("PeepholeLSTM", 4, False, {}),
+        ("MinGRU", 4, False, {}),
+        ("LSTM", 4, False, {"unroll": True}),
+    ],
+)
+def test_an_initial_state_of_one_row_is_for_every_example(name, steps, known, options):
+    layer = getattr(layers, name)(4, return_sequences=True, **options)
+    x, mask = sequences(3, steps)
+    rows = [tf.random.stateless_normal((1, 4), (n, 0)) for n in range(len(layer.cell.states))]
+    layer.build(x.shape)
+
+    def run(x, mask, *states):
+        with tf.GradientTape() as tape:
+            tape.watch([x, *states])
+            outputs = layer(x, mask=mask, initial_state=list(states))
+        return [outputs, *tape.gradient(outputs, [x, *states, *layer.trainable_weights])]
+
+    expected = run(x, mask, *[tf.repeat(row, 3, axis=0) for row in rows])
+    expected[2 : 2 + len(rows)] = [tf.reduce_sum(d, 0)[None] for d in expected[2 : 2 + len(rows)]]
+    shape = (None, steps, INPUTS), (None, steps), *[(None, 4) for _ in rows]
+    kinds = tf.float32, tf.bool, *[tf.float32 for _ in rows]
+    opened = None if known else [tf.TensorSpec(*spec) for spec in zip(shape, kinds, strict=True)]
+    found = tf.function(run, input_signature=opened)(x, mask, *rows)
+    assert_close(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 5), (1, 5), (4,)])
+def test_an_initial_state_of_another_shape_is_refused(shape):
+    message = r"`initial_state`: expected 3 rows, or one row.*of 4 elements, got the shape \("
+    with pytest.raises(ValueError, match=message):
+        layers.GRU(4)(np.zeros((3, 5, INPUTS)), initial_state=np.zeros(shape))
+
+
 def test_a_model_learns_under_the_policy_mixed_bfloat16(units):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
