@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from layers.cell import Projected, Projection
-from layers.embedding import by_word, moved, words_of
+from layers.embedding import by_word, moved, words_of, zero_where_masked
 from layers.scan import scan
 
 _OF_THE_LAYER = {
@@ -32,7 +32,9 @@ class Recurrent(keras.layers.RNN):
     `Bidirectional`, stacking and saving are Keras's own. Every option of the cell is an attribute
     of the layer as well: `layer.units`, `layer.activation`.
 
-    An initial state of one row is the state of every example.
+    A masked step changes neither outputs nor gradients, whatever values are there, NaN and infinity
+    included. (`keras.layers.RNN` over a cell computes the step and discards it, so that such
+    values turn gradients into NaN.) An initial state of one row is the state of every example.
 
     Input: `(batch, steps, input_dim)`.
     Output: `(batch, units)`, or `(batch, steps, units)` with `return_sequences`.
@@ -108,12 +110,15 @@ class Recurrent(keras.layers.RNN):
             )
         if isinstance(mask, list | tuple):  # Initial states that are Keras tensors bring their own.
             mask = mask[0]
+        if mask is not None:
+            mask = self._by_example(mask, *ops.shape(sequences)[:2])
+            sequences = zero_where_masked(sequences, mask)
         initial_state = self._for_every_example(initial_state, sequences)
         if self.unroll:
+            mask = None if mask is None else mask[..., 0]
             return super().inner_loop(sequences, initial_state, mask, training)
         sequences = moved(sequences, lambda x: ops.swapaxes(x, 0, 1))
-        if mask is not None:
-            mask = self._by_step(mask, *ops.shape(sequences)[:2])
+        mask = None if mask is None else ops.swapaxes(mask, 0, 1)
         if self.go_backwards:
             sequences = moved(sequences, lambda x: ops.flip(x, axis=0))
             mask = None if mask is None else ops.flip(mask, axis=0)
@@ -142,13 +147,13 @@ class Recurrent(keras.layers.RNN):
             training=bool(training),
         )
 
-    def _by_step(self, mask, steps, batch):
-        """`(steps, batch, 1)` from what Keras takes: numbers, a last axis, one row for all."""
+    def _by_example(self, mask, batch, steps):
+        """`(batch, steps, 1)` from what Keras takes: numbers, a last axis, one row for all."""
         mask = ops.cast(mask, "bool")
         if len(mask.shape) == 3:
             mask = mask[..., 0]
         mask = ops.broadcast_to(mask, (batch, ops.shape(mask)[1]))
-        return ops.reshape(ops.transpose(mask), (steps, batch, 1))
+        return ops.reshape(mask, (batch, steps, 1))
 
     def _for_every_example(self, states, sequences):
         """The initial states, `(batch, units)`; one row is for every example, as in Keras.
