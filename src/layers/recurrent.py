@@ -8,6 +8,7 @@ from keras import ops
 
 from layers.cell import Projected, Projection
 from layers.embedding import by_word, moved, words_of, zero_where_masked
+from layers.mark import MarkedWeights
 from layers.scan import scan
 
 _OF_THE_LAYER = {
@@ -25,7 +26,7 @@ _OF_THE_LAYER = {
 _OF_BOTH = {"name", "dtype", "trainable"}
 
 
-class Recurrent(keras.layers.RNN):
+class Recurrent(MarkedWeights, keras.layers.RNN):
     """Base of all recurrent layers here: `keras.layers.RNN` over one of our cells.
 
     Masks, initial states, `return_sequences`, `return_state`, `go_backwards`, `stateful`,
