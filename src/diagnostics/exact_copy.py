@@ -10,6 +10,8 @@ import tensorflow as tf
 from keras import tree
 from keras.src import backend
 
+from layers.embedding import zero_where_masked
+
 _OF_IMAGES = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
 _FLOATS = {"float16", "bfloat16", "float32", "mixed_float16", "mixed_bfloat16"}
 
@@ -134,7 +136,10 @@ def _noted(loop, direction, called):
     def inner_loop(sequences, initial_state, mask, training=False):  # noqa: ARG001
         called.add(direction)
         states = tree.map_structure(tf.convert_to_tensor, initial_state)
-        return loop(sequences, list(states), by_step(mask, sequences))
+        mask = by_step(mask, sequences)
+        if mask is not None:  # As the layers themselves do, whatever a layer below puts there.
+            sequences = zero_where_masked(sequences, mask[..., None])
+        return loop(sequences, list(states), mask)
 
     return inner_loop
 

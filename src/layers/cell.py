@@ -10,6 +10,8 @@ import tensorflow as tf
 from keras import ops
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
+from layers.mark import NAME, MarkedWeights
+
 _WRITTEN_BY = {
     "activation": keras.activations,
     "initializer": keras.initializers,
@@ -18,7 +20,7 @@ _WRITTEN_BY = {
 }
 
 
-class Cell(keras.layers.Layer, DropoutRNNCell):
+class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
     """A recurrent unit: one step through time.
 
     A subclass states its equations in `equations` and names in `sites` the places where the
@@ -31,6 +33,10 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
     - `bias`, `(sites * units,)`.
 
     A site that lacks a part, as the attributes below say, has no columns in that weight.
+
+    Keras loads weights by their number and shapes. So that it does not exchange weights with a
+    layer that reads them otherwise, a unit has a last variable, `unlike_keras`, `(0,)`, unless
+    `weights_as_in_keras`, or peepholes, tell them apart.
 
     Args:
         units: size of each state.
@@ -138,12 +144,18 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
         return {}
 
     @property
+    def weights_as_in_keras(self):
+        """Whether Keras has this unit, with the same weights in the same order."""
+        return False
+
+    @property
     def state_size(self):
-        return [self.units] * len(self.states)
+        """Size of the state, or a list of sizes for several, as Keras's cells have it."""
+        return self.units if len(self.states) == 1 else [self.units] * len(self.states)
 
     def get_initial_state(self, batch_size=None):
-        """Zeros: before the first step nothing is remembered."""
-        return [ops.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
+        """A list of zeros, `(batch_size, units)`, one tensor for each state."""
+        return [ops.zeros((batch_size, self.units), self.compute_dtype) for _ in self.states]
 
     @property
     def recurrent_sites(self):
@@ -169,6 +181,10 @@ class Cell(keras.layers.Layer, DropoutRNNCell):
             self.bias = self._weight("bias", (width,), self._initial_bias)
         rows = len(self.peephole_sites)
         self.peephole = self._weight("peephole", (rows, self.units), "glorot_uniform")
+        if not self.weights_as_in_keras and self.peephole is None:
+            self.unlike_keras = self.add_weight(
+                name=NAME, shape=(0,), initializer="zeros", trainable=False
+            )
 
     def _without(self, *absent):
         return [site for site in self.sites if not any(site in sites for sites in absent)]

@@ -1,4 +1,8 @@
-"""Keras's recurrent layers to ours and back, with their configuration, weights and states."""
+"""Keras's recurrent layers to ours and back, with their configuration, weights and states.
+
+`layers.LSTM` and `layers.SimpleRNN` also load the weights of Keras's layers, and Keras's load
+theirs. Weights of all other units are refused there, see `layers.mark`.
+"""
 
 import keras
 import numpy as np
@@ -77,13 +81,14 @@ def _counterpart(layer, kinds):
 
 
 def _same_weights(source, target):
-    weights = source.get_weights()
+    mark = getattr(source.cell, "unlike_keras", None)
+    weights = [weight.numpy() for weight in source.weights if weight is not mark]
     if isinstance(target, keras.layers.GRU | GRU):
         _check_that_the_update_gate_can_be_turned(source.cell)
         weights = _with_the_update_gate_turned(weights, source, target)
     batch = source.states[0].shape[0] if source.stateful else None
     target.build((batch, None, source.cell.kernel.shape[0]))
-    target.set_weights(weights)
+    target.set_weights([*weights, *target.get_weights()[len(weights) :]])  # With the mark, if any.
     for state, other in zip(target.states or [], source.states or [], strict=True):
         state.assign(other)
     return target

@@ -72,6 +72,43 @@ def moved(vectors, move):
     return result
 
 
+def zero_where_masked(vectors, mask):
+    """`vectors`, with zeros at masked steps, whatever is there.
+
+    A masked step has gradients of exactly zero. But 0 times NaN or infinity is NaN, and the
+    gradient of a weight sums over all steps.
+
+    Args:
+        vectors: `(batch, steps, features)`; if an `Embedding` made them, the words that occur at
+            masked steps alone have vectors of zeros in what is remembered.
+        mask: bool `(batch, steps, 1)`.
+    """
+    result, words = _rows_where(mask, vectors), words_of(vectors)
+    if words is not None:
+        embeddings, numbers = words
+        occurs = tf.math.unsorted_segment_max(
+            tf.cast(mask[..., 0], tf.int32), numbers, embeddings.shape[0]
+        )
+        occurs = occurs[:, None] > 0  # The least integer for a word that is not in the batch.
+        embeddings = _rows_where(occurs, embeddings)
+        _remember(result, words._replace(embeddings=embeddings))
+    return result
+
+
+def _rows_where(condition, vectors):
+    """`vectors` where the condition, `(..., 1)`, holds, and zeros elsewhere."""
+
+    @tf.custom_gradient
+    def select(rows):
+        # In TensorFlow's older form, which takes whole rows: `tf.where` broadcasts, at thrice the
+        # time. Its gradient would select once more, and what comes back at these rows is zero.
+        zeros = tf.zeros_like(rows)
+        return tf.compat.v1.where(tf.reshape(condition, (-1,)), rows, zeros), lambda d: d
+
+    rows = select(tf.reshape(vectors, (-1, vectors.shape[-1])))
+    return tf.reshape(rows, ops.shape(vectors))
+
+
 def by_word(function, vectors):
     """`function(vectors)`, for a function of each vector by itself, by the shorter way.
 

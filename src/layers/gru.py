@@ -20,7 +20,9 @@ class GRUCell(GatedCell):
 
     `keras.layers.GRUCell(reset_after=False)` is the same function with Keras's z = 1 - Γ_u, that is
     with kernel, recurrent kernel and bias of its update gate negated; Keras's r is Γ_r. Keras's
-    default is `reset_after=True`: `layers.from_keras` converts both.
+    default is `reset_after=True`. `layers.from_keras` converts both, `layers.to_keras` converts
+    back. Neither layer loads the weights of the other, which would be taken for its own: see
+    `layers.mark`.
 
     Source: the lecture; Cho et al. 2014, "Learning Phrase Representations using RNN
     Encoder-Decoder for Statistical Machine Translation".

@@ -126,6 +126,13 @@ class LSTMCell(GatedCell):
         self.states = ("a", "c", *(f"gamma_{gate}" for gate in self._recurring))
         self.peephole_sites = gates if peepholes else ()
 
+    @property
+    def weights_as_in_keras(self):
+        options = "candidate_activation", "output_activation", "peepholes", "gate_recurrence"
+        plain = all(getattr(self, option) is self.choices[option][0] for option in options)
+        # A unit derived from this one may mean something else by its weights.
+        return type(self) is LSTMCell and plain and self._gates() == ("u", "f", "o")
+
     def _gates(self):
         """The gates that have weights of their own."""
         there = {"u": self.update_gate, "f": self.forget_gate is True, "o": self.output_gate}

@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from layers.cell import Projected, Projection
-from layers.embedding import by_word, moved, words_of
+from layers.embedding import by_word, moved, words_of, zero_where_masked
+from layers.mark import MarkedWeights
 from layers.scan import scan
 
 _OF_THE_LAYER = {
@@ -25,12 +26,16 @@ _OF_THE_LAYER = {
 _OF_BOTH = {"name", "dtype", "trainable"}
 
 
-class Recurrent(keras.layers.RNN):
+class Recurrent(MarkedWeights, keras.layers.RNN):
     """Base of all recurrent layers here: `keras.layers.RNN` over one of our cells.
 
     Masks, initial states, `return_sequences`, `return_state`, `go_backwards`, `stateful`,
     `Bidirectional`, stacking and saving are Keras's own. Every option of the cell is an attribute
     of the layer as well: `layer.units`, `layer.activation`.
+
+    A masked step changes neither outputs nor gradients, whatever values are there, NaN and infinity
+    included. (`keras.layers.RNN` over a cell computes the step and discards it, so that such
+    values turn gradients into NaN.) An initial state of one row is the state of every example.
 
     Input: `(batch, steps, input_dim)`.
     Output: `(batch, units)`, or `(batch, steps, units)` with `return_sequences`.
@@ -106,11 +111,15 @@ class Recurrent(keras.layers.RNN):
             )
         if isinstance(mask, list | tuple):  # Initial states that are Keras tensors bring their own.
             mask = mask[0]
+        if mask is not None:
+            mask = self._by_example(mask, *ops.shape(sequences)[:2])
+            sequences = zero_where_masked(sequences, mask)
+        initial_state = self._for_every_example(initial_state, sequences)
         if self.unroll:
+            mask = None if mask is None else mask[..., 0]
             return super().inner_loop(sequences, initial_state, mask, training)
         sequences = moved(sequences, lambda x: ops.swapaxes(x, 0, 1))
-        if mask is not None:
-            mask = self._by_step(mask, *ops.shape(sequences)[:2])
+        mask = None if mask is None else ops.swapaxes(mask, 0, 1)
         if self.go_backwards:
             sequences = moved(sequences, lambda x: ops.flip(x, axis=0))
             mask = None if mask is None else ops.flip(mask, axis=0)
@@ -139,13 +148,40 @@ class Recurrent(keras.layers.RNN):
             training=bool(training),
         )
 
-    def _by_step(self, mask, steps, batch):
-        """`(steps, batch, 1)` from what Keras takes: numbers, a last axis, one row for all."""
+    def _by_example(self, mask, batch, steps):
+        """`(batch, steps, 1)` from what Keras takes: numbers, a last axis, one row for all."""
         mask = ops.cast(mask, "bool")
         if len(mask.shape) == 3:
             mask = mask[..., 0]
         mask = ops.broadcast_to(mask, (batch, ops.shape(mask)[1]))
-        return ops.reshape(ops.transpose(mask), (steps, batch, 1))
+        return ops.reshape(mask, (batch, steps, 1))
+
+    def _for_every_example(self, states, sequences):
+        """The initial states, `(batch, units)`; one row is for every example, as in Keras.
+
+        Raises:
+            ValueError: for states of another shape.
+        """
+        batch = sequences.shape[0]
+        if batch is None and self.stateful:
+            batch = self._expected_batch_size
+        for state in states:
+            known = batch is None or state.shape[0] in (None, 1, batch)
+            if len(state.shape) != 2 or state.shape[1] not in (None, self.units) or not known:
+                each = "one row for each example" if batch is None else f"{batch} rows"
+                raise ValueError(
+                    f"`initial_state`: expected {each}, or one row for all of them, of "
+                    f"{self.units} elements, got the shape {tuple(state.shape)}."
+                )
+        # Where the number of rows is not known either, it may be one when the program runs. Rows
+        # that are known to be several say what the batch size is.
+        shape = (ops.shape(sequences)[0] if batch is None else batch, self.units)
+        rows = [state.shape[0] for state in states]
+        fits = [n is not None and (n != 1 or n == batch) for n in rows]
+        return [
+            state if fits_already else ops.broadcast_to(state, shape)
+            for fits_already, state in zip(fits, states, strict=True)
+        ]
 
     def _as_keras_shows_masked_steps(self, outputs, mask):
         """Zeros where Keras has zeros: at masked steps if asked for, else before the first step.

@@ -22,6 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.eager.forwardprop_util import pack_tangents
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from layers.steps import Steps, start_of_sum
@@ -70,10 +71,11 @@ def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, t
 
     Raises:
         ValueError: if the cell's equations do not keep to what `Cell.equations` asks of them.
-        NotImplementedError: for a derivative of a derivative.
+        NotImplementedError: for a second derivative, or one in forward mode.
     """
     # Either may know a batch size that the other does not, and the loop keeps to both.
     batch = tf.TensorShape([inputs.shape[1]]).merge_with(states[0].shape[:1])[0]
+    _refuse_forward_mode([inputs, *states, *cell.weights])
     inputs = tf.ensure_shape(inputs, (inputs.shape[0], batch, *inputs.shape[2:]))
     loop = _Loop(cell, projection, mask, kept or {}, outputs)
     tensors = loop.tensors(inputs, states)
@@ -106,14 +108,27 @@ def _once(function, arguments):
     @tf.custom_gradient
     def guarded(*tensors):
         def refuse(*_):
-            raise NotImplementedError(
-                "Second derivatives do not go through the scan of `layers`; take them through "
-                "keras.layers.RNN(layer.cell), which is slower."
-            )
+            raise NotImplementedError(_FIRST_DERIVATIVES)
 
         return function(*_unrecorded(tensors[:arguments])), refuse
 
     return guarded
+
+
+_FIRST_DERIVATIVES = (
+    "The scan of `layers` has first derivatives in reverse mode, as tf.GradientTape takes them. "
+    "Second derivatives, and those in forward mode (tf.autodiff.ForwardAccumulator), do not go "
+    "through it; take them through keras.layers.RNN(layer.cell), which is slower."
+)
+
+
+def _refuse_forward_mode(tensors):
+    """Raise if a `tf.autodiff.ForwardAccumulator` watches any of the tensors.
+
+    It would call the gradient function where no tape records, and fail within.
+    """
+    if pack_tangents([tf.convert_to_tensor(tensor) for tensor in tensors]).tangents:
+        raise NotImplementedError(_FIRST_DERIVATIVES)
 
 
 def _unrecorded(tensors):

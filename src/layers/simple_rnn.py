@@ -31,6 +31,10 @@ class SimpleRNNCell(Cell):
     sites = ("a",)
     states = ("a",)
 
+    @property
+    def weights_as_in_keras(self):
+        return type(self) is SimpleRNNCell  # A unit derived from it may mean something else.
+
     def equations(self, recurrent, a):
         return (self.activation(recurrent("a", a)),)
 

@@ -53,7 +53,7 @@ class Steps:
         def once():
             nonlocal states, new
             # Two examples, so that what is the same for all can be told from what is not.
-            states = [tf.zeros((2, size), cell.compute_dtype) for size in cell.state_size]
+            states = [tf.zeros((2, cell.units), cell.compute_dtype) for _ in cell.states]
             new = cell.equations(recurrent, *states)
             found = _costly_so_far()
             self._steps_costly = len(found)
@@ -160,8 +160,9 @@ class Steps:
             if d_outputs is not None:
                 d_states = [d_states[0] + d_outputs.read(t), *d_states[1:]]
             before = [s.read(t) for s in states]
-            sites = _StoredSites(self, weights, kept, tf.split(z.read(t), self.widths, axis=-1))
             keep = None if mask is None else mask.read(t)
+            columns = tf.split(z.read(t), self.widths, axis=-1)
+            sites = _StoredSites(self, weights, kept, columns, keep)
             d_before, dz, d_weights, costly = self._pull_back(sites, before, keep, d_states)
             d_peepholes = [
                 d + tf.cast(w, d.dtype) for d, w in zip(d_peepholes, d_weights, strict=True)
@@ -186,17 +187,23 @@ class Steps:
         return list(new), costly
 
     def _pull_back(self, sites, before, keep, d_states):
-        """The vector-Jacobian product of one step, asked of the cell's own equations."""
+        """The vector-Jacobian product of one step, asked of the cell's own equations.
+
+        A masked step passes gradients on as it passes on states, and has none of its own. The zeros
+        sent through its equations would not do: zero times an infinite derivative is NaN.
+        """
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([*before, *sites.x, *sites.peepholes])
             new, costly = self._step(sites, before, keep)
-        gradients = tape.gradient(
+        d_before, *others = tape.gradient(
             new,
             (before, sites.x, sites.peepholes),
             output_gradients=d_states,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        return *gradients, costly
+        if keep is not None:  # Of the others, `_StoredSites` sees to it.
+            d_before = [tf.where(keep, d, p) for d, p in zip(d_before, d_states, strict=True)]
+        return d_before, *others, costly
 
     def _costly_results(self):
         """Results of this step that XLA shall compute once.
@@ -247,6 +254,16 @@ def _where(keep, new, old):
     return tf.where(keep, new, old), gradient
 
 
+def _without_gradient_unless(keep, z):
+    """z, whose gradient is zero at masked examples, whatever comes back there."""
+
+    @tf.custom_gradient
+    def passed(z):
+        return tf.identity(z), lambda d: tf.where(keep, d, tf.zeros_like(d))
+
+    return passed(z)
+
+
 def start_of_sum(weight):
     """Zeros; long sums would lose digits in half precision."""
     return tf.zeros(weight.shape, tf.float32 if weight.dtype.size < 4 else weight.dtype)
@@ -295,9 +312,14 @@ class _Sites:
 class _StoredSites(_Sites):
     """`recurrent` for one step back: z is known, and its gradient is what one wants to know."""
 
-    def __init__(self, steps, weights, kept, z):
+    def __init__(self, steps, weights, kept, z, keep):
         super().__init__(steps, weights, kept, z)
         self.v = [None] * len(self.kernels)
+        self.keep = keep
+
+    def __call__(self, site, v=None, peephole=None):
+        z = super().__call__(site, v, peephole)
+        return z if self.keep is None else _without_gradient_unless(self.keep, z)
 
     def meet(self, number, v):
         self.v[number] = v

@@ -295,3 +295,25 @@ def test_a_low_rank_adaptation_is_part_of_the_table():
     low_rank.lora_embeddings_b.assign(np.ones((2, VECTOR)))
     rows = np.array(low_rank.embeddings)
     np.testing.assert_allclose(layer(low_rank(MANY)), layer(rows[MANY]), atol=1e-6)
+
+
+def test_the_vector_of_the_masked_word_may_be_anything():
+    embed = embedding(mask_zero=True)
+    layer = layers.SimpleRNN(UNITS, return_sequences=True)
+    layer.build((None, None, VECTOR))
+    vectors = embed.embeddings.numpy()
+
+    def run(words):
+        return results_and_gradients(embed, layer, words)
+
+    for one_size in (run, tf.function(run, input_signature=[OF_ANY_SIZE])):
+        for words in (MANY, FEW):  # By look-up, and each by itself.
+            assert (words == 0).any()
+            found = []
+            for of_padding in (0.0, np.nan, np.inf):
+                vectors[0] = of_padding
+                embed.embeddings.assign(vectors)
+                found.append(one_size(tf.constant(words)))
+            for zeros, *others in zip(*found, strict=True):
+                for other in others:
+                    np.testing.assert_array_equal(other, zeros)

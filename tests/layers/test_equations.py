@@ -372,9 +372,10 @@ def test_the_irnn_starts_by_adding_up_what_it_sees():
 )
 def test_what_is_absent_has_no_weights(unit, options, sizes):
     layer = built(unit, UNITS, **options)
-    assert [w.shape[0 if w.name == "peephole" else -1] for w in layer.weights] == [
+    weights = layer.trainable_weights
+    assert [w.shape[0 if w.name == "peephole" else -1] for w in weights] == [
         size if w.name == "peephole" else size * UNITS
-        for size, w in zip(sizes, layer.weights, strict=True)
+        for size, w in zip(sizes, weights, strict=True)
     ]
 
 

@@ -30,10 +30,10 @@ def trained(unit, **options):
     return layer
 
 
-def outputs_and_gradients(layer, x, mask):
+def outputs_and_gradients(layer, x, mask, **call):
     with tf.GradientTape() as tape:
         tape.watch(x)
-        outputs = layer(x, mask=mask)
+        outputs = layer(x, mask=mask, **call)
         loss = tf.reduce_sum(tf.sin(tf.cast(outputs, "float32")))
     return [outputs, *tape.gradient(loss, [x, *layer.trainable_weights])]
 
@@ -138,6 +138,116 @@ def test_the_batch_size_may_be_known_of_the_states_alone(unit):
         input_signature=[tf.TensorSpec((None, None, 3))],
     )
     np.testing.assert_allclose(opened(x[:2]), layer(x[:2], initial_state=states), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "known", "options"),
+    [
+        ("GRU", 4, True, {}),
+        ("GRU", LONG, False, {}),
+        ("PeepholeLSTM", 4, False, {}),
+        ("MinGRU", 4, False, {}),
+        ("LSTM", 4, False, {"unroll": True}),
+    ],
+)
+def test_an_initial_state_of_one_row_is_for_every_example(name, steps, known, options):
+    layer = getattr(layers, name)(4, return_sequences=True, **options)
+    x, mask = sequences(3, steps)
+    rows = [tf.random.stateless_normal((1, 4), (n, 0)) for n in range(len(layer.cell.states))]
+    layer.build(x.shape)
+
+    def run(x, mask, *states):
+        with tf.GradientTape() as tape:
+            tape.watch([x, *states])
+            outputs = layer(x, mask=mask, initial_state=list(states))
+        return [outputs, *tape.gradient(outputs, [x, *states, *layer.trainable_weights])]
+
+    expected = run(x, mask, *[tf.repeat(row, 3, axis=0) for row in rows])
+    expected[2 : 2 + len(rows)] = [tf.reduce_sum(d, 0)[None] for d in expected[2 : 2 + len(rows)]]
+    shape = (None, steps, INPUTS), (None, steps), *[(None, 4) for _ in rows]
+    kinds = tf.float32, tf.bool, *[tf.float32 for _ in rows]
+    opened = None if known else [tf.TensorSpec(*spec) for spec in zip(shape, kinds, strict=True)]
+    found = tf.function(run, input_signature=opened)(x, mask, *rows)
+    assert_close(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 5), (1, 5), (4,)])
+def test_an_initial_state_of_another_shape_is_refused(shape):
+    message = r"`initial_state`: expected 3 rows, or one row.*of 4 elements, got the shape \("
+    with pytest.raises(ValueError, match=message):
+        layers.GRU(4)(np.zeros((3, 5, INPUTS)), initial_state=np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "steps"),
+    [
+        ("LSTM", {}, LONG),
+        ("PeepholeLSTM", {}, 4),
+        ("GRU", {"go_backwards": True}, 4),
+        ("GRU", {"unroll": True}, 4),
+        ("GRU", {"reset_after": True, "dropout": 0.3, "recurrent_dropout": 0.3}, 4),
+        ("MinLSTM", {}, 4),
+        ("MinGRU", {"dropout": 0.3}, 4),
+    ],
+)
+def test_what_is_masked_touches_neither_outputs_nor_gradients(name, options, steps):
+    if "dropout" in options:
+        options = {**options, "seed": 1}
+    run = tf.function(outputs_and_gradients) if steps == LONG else outputs_and_gradients
+    found = _by_what_is_masked(lambda: trained(getattr(layers, name), **options), steps, run)
+    for zeros, bad in zip(*found, strict=True):
+        np.testing.assert_array_equal(bad, zeros)
+
+
+@pytest.mark.parametrize("name", ["GRU", "MinGRU"])
+def test_what_is_masked_touches_no_layer_above_nor_beside(name):
+    """Every layer of a stack has the mask, those of both directions too."""
+
+    def stack():
+        lower = keras.layers.Bidirectional(getattr(layers, name)(4, return_sequences=True))
+        model = keras.Sequential([keras.Input((4, INPUTS)), lower, getattr(layers, name)(4)])
+        model.supports_masking = True
+        return model
+
+    def run(model, x, mask, training):
+        keras.src.backend.set_keras_mask(x, mask)
+        return outputs_and_gradients(model, x, None, training=training)
+
+    for zeros, bad in zip(*_by_what_is_masked(stack, 4, run), strict=True):
+        np.testing.assert_array_equal(bad, zeros)
+
+
+def _by_what_is_masked(make, steps, run):
+    """Outputs and gradients with zeros at masked steps, and with NaN and infinities there."""
+    x, mask = sequences(3, steps)
+    bad = tf.constant([[[np.nan]], [[np.inf]], [[-np.inf]]])
+    values = [tf.where(mask[..., None], x, value) for value in (0.0, bad)]
+    found = []
+    for value in values:
+        keras.utils.set_random_seed(1)
+        found.append(run(make(), value, mask, training=True))
+    return found
+
+
+@pytest.mark.parametrize("name", ["SimpleRNN", "PeepholeLSTM"])
+def test_a_masked_step_may_have_no_derivative(name):
+    """At 0, to which every sum comes there, that of the root is infinite."""
+
+    def root(z):
+        return tf.pow(tf.abs(z), 0.5)  # Of tf.sqrt, TensorFlow multiplies no zero with infinity.
+
+    options = {"kernel_initializer": "ones", "recurrent_initializer": "zeros", "use_bias": False}
+    if name == "PeepholeLSTM":
+        options["recurrent_activation"] = root
+    layer = getattr(layers, name)(2, activation=root, **options)
+    layer.build((1, 2, 1))
+    if layer.cell.peephole is not None:
+        layer.cell.peephole.assign(tf.zeros_like(layer.cell.peephole))
+    x, mask = tf.constant([[[4.0], [0.0]]]), tf.constant([[True, False]])
+    found = outputs_and_gradients(layer, x, mask)
+    expected = outputs_and_gradients(layer, x[:, :1], None)
+    assert_close(found[:1] + found[2:], expected[:1] + expected[2:])
+    assert_close([found[1]], [tf.concat([expected[1], [[[0.0]]]], 1)])
 
 
 def test_a_model_learns_under_the_policy_mixed_bfloat16(units):

@@ -31,8 +31,8 @@ def with_new_weights(layer, rng):
 def inputs_and_states(layer, rng):
     x = tf.constant(rng.normal(size=SHAPE), layer.compute_dtype)
     return x, [
-        tf.constant(rng.normal(size=(SHAPE[0], size)), layer.compute_dtype)
-        for size in layer.cell.state_size
+        tf.constant(rng.normal(size=(SHAPE[0], UNITS)), layer.compute_dtype)
+        for _ in layer.cell.states
     ]
 
 
@@ -225,6 +225,30 @@ def test_second_derivatives_are_refused_not_wrong():
 
         with pytest.raises(NotImplementedError, match=r"keras.layers.RNN\(layer.cell\)"):
             wrap(twice)()
+
+
+@pytest.mark.parametrize("of_weight", [True, False], ids=["weight", "input"])
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "function"])
+def test_forward_mode_is_refused_with_the_way_out(wrap, of_weight):
+    layer = layers.PeepholeLSTM(UNITS)
+    x = tf.random.normal(SHAPE)
+    layer.build(x.shape)
+    watched = layer.cell.peephole.value if of_weight else x
+
+    def forward(watched):
+        with tf.autodiff.ForwardAccumulator(watched, tf.ones_like(watched)) as accumulator:
+            outputs = layer(x if of_weight else watched)
+        return accumulator.jvp(outputs)
+
+    with pytest.raises(NotImplementedError, match=r"(?s)forward mode.*keras.layers.RNN\(layer"):
+        wrap(forward)(watched)
+
+
+def test_forward_mode_elsewhere_leaves_a_layer_alone():
+    x = tf.random.normal(SHAPE)
+    with tf.autodiff.ForwardAccumulator(tf.ones(()), tf.ones(())) as accumulator:
+        outputs = layers.LSTM(UNITS)(x)
+    assert accumulator.jvp(outputs) is None
 
 
 class Detached(layers.SimplifiedGRUCell):

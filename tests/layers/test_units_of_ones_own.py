@@ -163,11 +163,48 @@ def test_a_cell_takes_its_only_state_bare_and_refuses_another_number_of_them():
         layers.LSTMCell(4)(X[:, 0], ops.ones((2, 4)))
 
 
-def test_a_cell_starts_from_zeros():
-    for cell in (layers.LSTMCell(4), keras.layers.LSTMCell(4)):
-        states = cell.get_initial_state(3)
-        assert [tuple(state.shape) for state in states] == [(3, 4), (3, 4)]
-        assert not np.any(states)
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "SimpleRNNCell"])
+def test_a_cell_says_its_states_as_that_of_keras_does(kind):
+    ours, theirs = getattr(layers, kind)(4), getattr(keras.layers, kind)(4)
+    assert ours.state_size == theirs.state_size
+    assert ours.output_size == theirs.output_size
+    states, expected = ours.get_initial_state(3), theirs.get_initial_state(3)
+    assert [tuple(state.shape) for state in states] == [tuple(state.shape) for state in expected]
+    assert not np.any(states)
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        lambda: [layers.GRUCell(4), layers.GRUCell(6)],
+        lambda: [layers.LSTMCell(4), layers.SimpleRNNCell(6)],
+        lambda: [layers.GRUCell(4), keras.layers.LSTMCell(6), keras.layers.GRUCell(3)],
+        lambda: [layers.MinGRUCell(5)],
+    ],
+    ids=["one state each", "two and one", "with those of Keras", "alone"],
+)
+def test_stacked_cells_run_one_upon_the_other(stack, tmp_path):
+    cells = stack()
+    inputs = keras.Input((None, X.shape[-1]))
+    outputs = keras.layers.RNN(cells, return_sequences=True, return_state=True)(inputs)
+    model = keras.Model(inputs, outputs)
+    model.save(tmp_path / "stack.keras")
+    loaded = keras.saving.load_model(tmp_path / "stack.keras")
+    expected, last = X, []
+    for cell in cells:
+        layer = keras.layers.RNN(cell, return_sequences=True, return_state=True)
+        expected, *states = layer(expected)
+        last += states
+    for found in (model(X), loaded(X)):
+        sequences, *states = keras.tree.flatten(found)
+        np.testing.assert_allclose(sequences, expected, atol=1e-6)
+        for one, other in zip(states, last, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    # As of Keras's cells, the state of a unit with one is not in a list.
+    found = keras.tree.map_structure(lambda tensor: tensor.shape, list(outputs[1:]))
+    one = [(None, cell.units) for cell in cells]
+    kinds = [type(cell).__name__ for cell in cells]
+    assert found == [[s, s] if k == "LSTMCell" else s for s, k in zip(one, kinds, strict=True)]
 
 
 def test_an_activation_may_compute_in_another_precision():

@@ -1,0 +1,79 @@
+"""A mark on weights that Keras's layers must not take for their own, and the other way round.
+
+Keras checks the weights that it loads by their number and shapes. Those of
+`keras.layers.GRU(reset_after=False)` have the shapes of those of `layers.GRU`, and an update gate
+of opposite sign: each layer would load the other's and compute something else. So a unit whose
+weights mean something else to Keras has one variable more, `unlike_keras`, without elements. Then
+the numbers of variables differ, in files and in lists.
+"""
+
+NAME = "unlike_keras"
+
+
+class MarkedWeights:
+    """What a cell, and a layer over one, do with weights that lack the mark.
+
+    Attributes:
+        unlike_keras: the mark of a built cell, `(0,)`, not trainable; None for a unit whose weights
+            mean the same in Keras, or whose shapes no layer of Keras has.
+    """
+
+    unlike_keras = None
+    _saved_unmarked = False
+
+    def set_weights(self, weights):
+        """Set all weights from a list of arrays, in the order of `get_weights`.
+
+        Raises:
+            ValueError: for another number of arrays, or another shape. `layers.from_keras` converts
+                a layer of Keras together with its weights.
+        """
+        self._check_mark(len(weights), len(self.weights))
+        super().set_weights(weights)
+
+    def load_own_variables(self, store):
+        """Load the variables of this layer alone, of what Keras has read from a file.
+
+        Raises:
+            ValueError: for another number of variables, or another shape.
+        """
+        variables = self._trainable_variables + self._non_trainable_variables
+        if not self._saved_unmarked:
+            self._check_mark(len(store.keys()), len(variables))
+        elif len(store.keys()) == len(variables) - 1:
+            store = {**store, str(len(store.keys())): self.unlike_keras.numpy()}
+        self._saved_unmarked = False
+        super().load_own_variables(store)
+
+    def get_build_config(self):
+        """What `build_from_config` builds the layer from, and whether its weights have the mark."""
+        config, cell = super().get_build_config(), _cell_of(self)
+        if config and cell.unlike_keras is not None and not cell._saved_unmarked:
+            config[NAME] = True
+        return config
+
+    def build_from_config(self, config):
+        """Build the layer as it was when its model was saved as a `.keras` file.
+
+        A layer that was saved before there was a mark loads without it, once.
+        """
+        super().build_from_config(config)
+        cell = _cell_of(self)
+        cell._saved_unmarked = cell.unlike_keras is not None and NAME not in config
+
+    def _check_mark(self, given, expected):
+        if _cell_of(self).unlike_keras is not None and given == expected - 1:
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}): expected {expected} weights, the "
+                f"last of them {NAME!r}, which has no elements, got {given}. If they are from a "
+                "layer of Keras, they mean something else here even where the shapes agree; the "
+                "update gate of Keras's GRU has the opposite sign. Convert the layer with "
+                "layers.from_keras, and use its weights. If an earlier version of this project "
+                "saved them, load them with that version and save the whole model as .keras, which "
+                "loads here."
+            )
+
+
+def _cell_of(layer):
+    """The cell, which has the variables. Not an attribute: Keras saves what it finds in those."""
+    return getattr(layer, "cell", layer)
