@@ -1,7 +1,8 @@
 """The command line: `python -m experiments experiment=gru_vs_lstm seed=1,2`.
 
 Checks what is asked for, runs the sweep through Hydra, and compares its runs. Overrides are
-Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra as it is.
+Hydra's; anything that begins with a dash (`--help`, `--cfg job`) goes to Hydra as it is, but for
+`--resume`, `--compare` and `--ui`, which `make` uses.
 """
 
 import contextlib
