@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import sqlalchemy
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from mlflow.store.db import utils
@@ -126,8 +125,9 @@ def _make(path: Path, uri: str) -> None:
     draft = path.with_name(f"{path.name}.draft")
     for leftover in path.parent.glob(f"{draft.name}*"):  # of a process that was killed
         leftover.unlink()
-    address = sqlalchemy.make_url(uri).set(database=str(draft))
-    store = SqlAlchemyStore(address.render_as_string(hide_password=False), artifacts_of(path))
+    # Not through `sqlalchemy.make_url`, which escapes the path: MLflow makes a folder of that name.
+    file, mark, options = uri.partition("?")
+    store = SqlAlchemyStore(f"{file}.draft{mark}{options}", artifacts_of(path))
     store._dispose_engine()
     draft.replace(path)
 

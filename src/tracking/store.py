@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -207,7 +207,8 @@ def sqlite_file(uri: str) -> Path | None:
     """The file of a SQLite store; None for other stores, and for one in memory."""
     if not _SQLITE.match(uri):
         return None
-    name = uri.partition(":///")[2].partition("?")[0]
+    # With escapes such as %20 decoded, as SQLAlchemy does before it opens the file.
+    name = unquote(uri.partition(":///")[2].partition("?")[0])
     return Path(name).absolute() if name and name != ":memory:" else None
 
 

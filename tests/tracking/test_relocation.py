@@ -5,6 +5,7 @@ import sqlite3
 
 import mlflow
 import pytest
+import sqlalchemy
 
 import tracking
 from tracking import store
@@ -126,6 +127,12 @@ def test_an_error_changes_nothing_and_is_told(project, tmp_path, monkeypatch):
 def addresses(folder):
     with sqlite3.connect(folder / "runs.db") as database:
         return database.execute("SELECT artifact_location FROM experiments").fetchall()
+
+
+@pytest.mark.parametrize("path", ["/a/50%/x.db", "/a/50%41/x.db", "/a/it's #1/x.db", "/a/b%20c.db"])
+def test_the_file_of_a_store_is_the_one_that_is_opened(path):
+    uri = f"sqlite:///{path}"
+    assert str(store.sqlite_file(uri)) == sqlalchemy.make_url(uri).database
 
 
 @pytest.mark.parametrize("which", ["", "runs.db", "mlruns"])

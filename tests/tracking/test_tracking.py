@@ -25,12 +25,16 @@ def artifacts_of(run_id):
 
 
 def test_a_store_is_made_where_there_is_none(tmp_path):
-    tracking.connect(f"sqlite:///{tmp_path}/new.db")
+    folder = tmp_path / 'it\'s a "new" back\\slash (2) #1'
+    folder.mkdir()
+    before = set(tmp_path.iterdir())
+    tracking.connect(f"sqlite:///{folder}/new.db")
     assert tracking.latest_sweep() is None
     with tracking.start_sweep("sizes", "sizes today", {}) as parent:
         pass
     assert tracking.latest_sweep() == parent.run_id
-    assert (tmp_path / "new.db").exists()
+    assert {path.name for path in folder.iterdir()} == {"new.db", "mlruns"}
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_a_sweep_is_read_back_as_it_was_written():
