@@ -38,10 +38,10 @@ def check_paragraph(told, words):
     """One paragraph, of characters that a terminal only shows."""
     paragraph = told.strip("\n")
     assert "Traceback" not in paragraph
-    assert "\n\n" not in paragraph
+    assert "\n\n" not in paragraph, told
     assert paragraph.replace("\n", "").isprintable()
     for each in words:
-        assert each in paragraph
+        assert each in paragraph, told
 
 
 def outputs():

@@ -1,4 +1,4 @@
-"""Files of conf/ that are not what they should be, each refused in one paragraph that names them."""
+"""Files of conf/ that are not what they should be, each refused in one paragraph."""
 
 import shutil
 import subprocess
@@ -79,7 +79,7 @@ CELLS = {
     "latin1": ("# café\nname: mine\n".encode("latin1"), "conf/cell/mine.yaml: expected a text"),
     "empty": ("", "cell: expected a section with name and _target_"),
     "no target": ("name: mine\n", "cell: expected a section with name and _target_"),
-    "a list": ("- name\n", "Cannot merge", "cell/mine"),
+    "a list": ("- name\n", "cell: expected a section with name and _target_", "['name']"),
 }
 
 
@@ -104,9 +104,8 @@ def test_an_experiment_without_a_sweep_takes_one_from_the_command_line(project):
 
 def test_the_list_names_all_experiments_though_one_is_unreadable(project):
     write(project / "experiment" / "mine.yaml", b"# question: caf\xe9?\n")
-    script = shutil.copy(catalogue.__file__, project.parent)
-    script = shutil.move(script, (project.parent / "experiments").resolve() / "catalogue.py")
-    command = [sys.executable, "-S", "-I", str(script), "list"]
+    script = shutil.copy(catalogue.__file__, project.parent / "experiments")
+    command = [sys.executable, "-S", "-I", script, "list"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "make experiment name=mine" in done.stdout
