@@ -15,6 +15,7 @@ from experiments.printable import print_refusal
 
 FROM_MAKE = "--from-make"  # The arguments are in the variable MAKE_OVERRIDES, as make has them.
 REFUSED = 2
+_LONGEST_SHOWN = 60  # Characters of what was typed.
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,15 @@ def any_text(default: str | None = None) -> Option:
 
 
 def whole(least: int, default: int | None = None) -> Option:
-    return Option(int, lambda value: value >= least, f"a whole number of at least {least}", default)
+    expected = f"an integer of at least {least}"
+    return Option(_integer, lambda value: value >= least, expected, default)
+
+
+def _integer(typed: str) -> int:
+    """Of digits alone, and not more than a number of 64 bits can have: `int` takes others too."""
+    if not re.fullmatch("-?[0-9]{1,18}", typed):
+        raise ValueError
+    return int(typed)
 
 
 def options_of(arguments: list[str], known: Mapping[str, Option]) -> dict[str, Any]:
@@ -70,7 +79,8 @@ def _value(name, typed, option):
     except ValueError:
         value = None
     if value is None or not option.allowed(value):
-        raise RefusedError(f"{name}: expected {option.expected}, got {typed!r}.")
+        shown = typed if len(typed) <= _LONGEST_SHOWN else f"{typed[:_LONGEST_SHOWN]}..."
+        raise RefusedError(f"{name}: expected {option.expected}, got {shown!r}.")
     return value
 
 

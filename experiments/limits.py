@@ -158,7 +158,9 @@ def _check_merge(model: DictConfig) -> None:
 
 def _names_variants(value: Any) -> bool:
     names = baselines.names_of(value)
-    return (value is None or len(names) > 0) and all(isinstance(name, str) for name in names)
+    return (value is None or len(names) > 0) and all(
+        isinstance(name, str) and name for name in names
+    )
 
 
 _MOST_LAYERS = 100

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     port = int(typed) if re.fullmatch("[0-9]{1,9}", typed) else PORT if not typed else None
     if port is None or not 1 <= port <= _LAST_PORT:
         print(
-            f"port: expected a number from 1 to {_LAST_PORT}, such as {PORT}, got {typed!r}",
+            f"port: expected a number from 1 to {_LAST_PORT}, such as {PORT}, got {typed[:60]!r}",
             file=sys.stderr,
         )
         return 2

@@ -27,7 +27,7 @@ ASKING = [
     (score, ["text=a", "run=latest"], "run=latest: there is not a language model yet; train one"),
     (score, ["text=a", f"run={NO_RUN}"], f"run={NO_RUN}: There is no run"),
     (score, ["text=a", "run=../../etc"], "run=../../etc: There is no run"),
-    (score, ["text=a", "run="], "run: expected "),
+    (score, ["text=a", "run="], "run=: There is no run ''"),
     (score, ["text=a", "run=\x1b[2J"], r"run=\x1b[2J: There is no run"),
     (score, ["text=a", "run=a\x00b"], r"run=a\x00b: There is no run"),
     (tag, [], 'text: expected text="a sentence"'),
@@ -131,17 +131,10 @@ PORTS = [
 ]
 
 
-def shown(value):
-    """The name of a program, or its arguments, for the id of a row."""
-    return value.__name__ if hasattr(value, "__name__") else " ".join(map(str, value))[:40]
+@pytest.mark.parametrize("row", ASKING, ids=lambda row: f"{row[0].__name__} {row[1]}"[:60])
+def test_asking_a_model_for_what_cannot_be_is_refused(row, monkeypatch, refused_by):
+    program, arguments, *words = row
 
-
-@pytest.mark.parametrize(
-    ("program", "arguments", "words"), [(p, a, w) for p, a, *w in ASKING], ids=shown
-)
-def test_asking_a_model_for_what_cannot_be_is_refused(
-    program, arguments, words, monkeypatch, refused_by
-):
     def asked(*typed):
         monkeypatch.setattr(sys, "argv", [program.__name__, *typed])
         with pytest.raises(SystemExit) as ended:

@@ -101,22 +101,6 @@ def test_missing_data_are_told_before_any_run(main, tmp_path, monkeypatch, capsy
     assert tracking.latest_sweep() is None
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("+cell.gate=1", "has no option 'gate'"),
-        ("cell=gru,gru_mut1", "expected 4, got 32. Set `units` to 32"),
-        ("task.distance.max=0", "distance"),
-    ],
-)
-def test_what_a_unit_or_a_task_refuses_is_told_before_any_run(main, override, message, capsys):
-    assert main(*SMALL, override) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert "Traceback" not in told
-    assert tracking.latest_sweep() is None
-
-
 def wait_for_runs(count, process):
     """Until a sweep has so many runs that ended well, and one more that is running."""
     deadline = time.monotonic() + 200

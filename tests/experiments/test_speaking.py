@@ -175,29 +175,6 @@ def test_each_epoch_leaves_a_sample(ids):
     assert len(written.strip()) > 50
 
 
-@pytest.mark.parametrize(
-    ("program", "arguments", "message"),
-    [
-        (score, [], r"text: expected text=\"a sentence\""),
-        (score, ["text=a", "file=b"], "both text and file"),
-        (score, ["file=/nowhere"], "file: expected a text file"),
-        (score, ["txt=a"], r"no option 'txt'. Did you mean text\?"),
-        (sample, ["temperature=-1"], "temperature: expected a number of at least 0, got '-1'"),
-        (sample, ["temperature=warm"], "got 'warm'"),
-        (sample, ["temperature=inf"], "got 'inf'"),
-        (sample, ["prompt"], "prompt: expected prompt=<value>, got no value"),
-        (sample, ["top_k=0"], "top_k: expected a whole number of at least 1"),
-        (sample, ["top_p=0"], "top_p: expected more than 0 and at most 1"),
-        (sample, ["length=0"], "length"),
-        (sample, ["n=1.5"], "n: expected a whole number"),
-        (sample, ["seed=1", "seed=2"], "seed: is there twice"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_loaded(program, arguments, message):
-    with pytest.raises(RefusedError, match=message):
-        program.main(arguments)
-
-
 def test_of_a_sweep_the_best_in_validation_is_asked(ids):
     assert ids["good"] in load_speaker(ids["sweep"]).name
 

@@ -121,20 +121,6 @@ def test_a_run_that_is_no_tagger_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ([], r"text: expected text=\"a sentence\""),
-        (["text=a", "file=b"], "both text and file"),
-        (["file=/nowhere"], "file: expected a text file"),
-        (["words=a"], r"no option 'words'"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_loaded(arguments, told):
-    with pytest.raises(RefusedError, match=told):
-        tag.main(arguments)
-
-
-@pytest.mark.parametrize(
     ("overrides", "told"),
     [
         (["model.head=viterbi"], "model.head: expected one of softmax, crf"),

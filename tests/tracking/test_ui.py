@@ -11,7 +11,6 @@ import urllib.request
 import pytest
 
 import tracking
-from tracking import ui
 
 
 @pytest.fixture
@@ -55,26 +54,6 @@ def test_the_ui_answers_where_it_says(store):
         os.killpg(process.pid, signal.SIGKILL)
         _, err = process.communicate()
     assert b"MLflow" in page, err
-
-
-def test_a_taken_port_is_told_with_the_way_out(store, monkeypatch, capsys):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store["MLFLOW_TRACKING_URI"])
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert ui.main([str(port)]) == 2
-    err = capsys.readouterr().err
-    assert f"Port {port} of 127.0.0.1 is taken" in err
-    assert f"make ui port={port + 1}" in err
-
-
-def test_a_port_that_is_no_number_is_refused(store):
-    process = serve("abc", store)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "port: expected a number such as 5000, got 'abc'" in err
-    assert "Warning" not in err
 
 
 def test_pages_name_the_store_in_use(store, tmp_path, monkeypatch):
