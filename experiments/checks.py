@@ -36,8 +36,8 @@ def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:
     """The values of each key on the command line, in the order typed, several where it sweeps.
 
     Raises:
-        RefusedError: for what is no override, a key that is there twice, or a sweep over no value,
-            or over what has no end.
+        RefusedError: for what is no override, a key that is swept and there twice, or a sweep
+            over no value, or over what has no end.
     """
     typed = {}
     for argument in arguments:
@@ -51,12 +51,15 @@ def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:
         key = override.get_key_element()
         if not key:
             raise RefusedError(f"{argument!r} is no override; expected key=value, got no key.")
-        if key in typed:
-            raise RefusedError(f"{key}: is there twice; expected it once.")
-        if override.is_sweep_override():
-            typed[key] = _swept(argument, override)
-        else:
-            typed[key] = [override.get_value_element_as_str()]
+        values = (
+            _swept(argument, override)
+            if override.is_sweep_override()
+            else [override.get_value_element_as_str()]
+        )
+        # Of plain values the last counts, as Hydra has it; a sweep it would run once for each.
+        if max(len(values), len(typed.get(key, []))) > 1 and key in typed:
+            raise RefusedError(f"{key}: is there twice; expected all values to sweep at once.")
+        typed[key] = values
     return typed
 
 

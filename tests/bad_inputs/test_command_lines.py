@@ -97,7 +97,6 @@ BENCH = [
     (["repeats=99999999999"], "repeats: expected an integer of at most 4294967295"),
     (["repeats=${nothing}"], "repeats: expected a value, got a reference that leads to none"),
     (["repeats"], "'repeats' is no override; expected key=value"),
-    (["repeats=1", "repeats=2"], "repeats: is there twice"),
     (["~repeats"], "repeats: expected at least 1, got None"),
     (["--repeats=1"], "'--repeats=1' is no override"),
     (["tolerance=0"], "tolerance: expected more than 0"),

@@ -70,7 +70,7 @@ NOT_AS_TYPED = [
     (["cell=\x1b[2J"], r"'cell=\x1b[2J' is no override"),
     (["model.unit\x00s=5"], r"'model.unit\x00s=5' is no override"),
     (["cell='\x1b]0;gru\x07'"], r"\x1b]0;gru\x07"),
-    (["model.units=5", "model.units=6"], "model.units: is there twice; expected it once"),
+    (["seed=1,2", "seed=3"], "seed: is there twice; expected all values to sweep at once"),
 ]
 
 SWEEPS = [

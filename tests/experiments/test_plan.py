@@ -79,7 +79,8 @@ def test_a_comparison_takes_other_baselines(typed, names):
 
 def test_the_words_for_a_model_are_those_that_models_take():
     for key, known in (("direction", DIRECTIONS), ("merge", MERGES)):
-        plan = make_plan(["model.direction=bidirectional", f"model.{key}={','.join(known)}"])
+        typed = {"direction": "bidirectional", key: ",".join(known)}
+        plan = make_plan([f"model.{name}={values}" for name, values in typed.items()])
         assert {config.model[key] for config in plan.configurations} == set(known)
         with pytest.raises(RefusedError, match=f"expected one of {', '.join(known)}[, ]"):
             make_plan([f"model.{key}=none_of_them"])
