@@ -22,6 +22,7 @@ from experiments.checkpoint import Checkpoint
 from experiments.diagnosis import Diagnosis
 from experiments.figures import confusion_matrix, learning_curves
 from experiments.flow_figures import gate_histograms, gate_trace
+from experiments.memory import graphs_released
 from experiments.samples import EpochSamples
 from experiments.sweep import Outcome, Progress, Sweep
 from experiments.training import compile_model, fit, training_steps
@@ -79,6 +80,7 @@ def job(config: DictConfig) -> None:
     Progress(directory).finish(Outcome(name, time.perf_counter() - start, summary, error))
 
 
+@graphs_released()
 def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Result:
     """Load the task, build the model, train, evaluate, and track all of it.
 
