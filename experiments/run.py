@@ -30,6 +30,7 @@ from experiments.claim import claimed
 from experiments.diagnosis import Diagnosis
 from experiments.figures import confusion_matrix, learning_curves
 from experiments.flow_figures import gate_histograms, gate_trace
+from experiments.memory import graphs_released
 from experiments.progress import Begun, Identity, Outcome, Progress
 from experiments.samples import EpochSamples
 from experiments.state_files import StateError
@@ -118,6 +119,7 @@ def _identity(config: DictConfig, sweep: Sweep) -> Identity:
     return Identity(sweep.parent_run_id, json.loads(json.dumps(decisive)))
 
 
+@graphs_released()
 def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Result:
     """Load the task, build the model, train, evaluate, and track all of it.
 

@@ -25,6 +25,7 @@ import tensorflow as tf
 from tensorflow.python.eager.forwardprop_util import pack_tangents
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from layers import programs
 from layers.steps import Steps, start_of_sum
 
 STEPS_A_CHUNK = 40
@@ -77,7 +78,7 @@ def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, t
     batch = tf.TensorShape([inputs.shape[1]]).merge_with(states[0].shape[:1])[0]
     _refuse_forward_mode([inputs, *states, *cell.weights])
     inputs = tf.ensure_shape(inputs, (inputs.shape[0], batch, *inputs.shape[2:]))
-    loop = _Loop(cell, projection, mask, kept or {}, outputs)
+    loop = _Loop(cell, projection, mask, kept or {}, outputs, inputs)
     tensors = loop.tensors(inputs, states)
 
     @tf.custom_gradient
@@ -165,14 +166,22 @@ class _Memory(NamedTuple):
 class _Loop:
     """The loops over chunks, forward and back, of one call of a layer."""
 
-    def __init__(self, cell, projection, mask, kept, outputs):
+    def __init__(self, cell, projection, mask, kept, outputs, inputs):
         self.cell = cell
         self.steps = Steps(cell, apart=bool(kept))
         self.projection = projection
         self.mask = mask
         self.kept = kept
         self.outputs = outputs
-        self.compiled = COMPILED and _may_compile.get()
+        # Once for all chunks of both passes, which are to agree.
+        self.fits, self.fitted = COMPILED and _may_compile.get(), True
+        known, batch = inputs.shape[:2]
+        if self.fits and not _run_whole(known):
+            self.fitted = known is None or programs.lengths.allows(cell, known)
+            if batch is None:
+                self.fits = programs.batch_sizes.allows_in_graph(cell, tf.shape(inputs)[1])
+            else:
+                self.fits = programs.batch_sizes.allows(cell, batch)
 
     def tensors(self, inputs, states):
         cell, steps = self.cell, self.steps
@@ -188,8 +197,8 @@ class _Loop:
 
     def forward(self, tensors, saving):
         """The outputs, if wanted, with the last states; and, if `saving`, the `_Memory`."""
-        chunks = _Chunks(tensors.inputs)
-        run = self._run(partial(self.steps.forward, saving=saving, outputs=self.outputs))
+        chunks = _Chunks(tensors.inputs, self.fits, self.fitted)
+        run = partial(self.steps.forward, saving=saving, outputs=self.outputs)
         if saving or self.kept or chunks.whole:
             results, arrays = self._forward(chunks, run, tensors, self.mask, saving)
             return results, _Memory(chunks, arrays) if saving else None
@@ -224,7 +233,7 @@ class _Loop:
             inputs, states = tensors.inputs[:, rows], [state[rows] for state in tensors.states]
             tensors = tensors._replace(inputs=inputs, states=states)
         mask = None if self.mask is None else self.mask[:, rows]
-        chunks = _Chunks(tensors.inputs)
+        chunks = _Chunks(tensors.inputs, self.fits, self.fitted)
         return self._forward(chunks, run, tensors, mask, saving=False)[0]
 
     def _forward(self, chunks, run, tensors, mask, saving):
@@ -262,7 +271,7 @@ class _Loop:
         d_inputs = [chunks.array(x.dtype, x.shape[-1])] if x.dtype.is_floating else []
         weights = [*tensors.outer, *tensors.kernels, *tensors.peepholes]
         d_weights = [None if chunks.single else start_of_sum(weight) for weight in weights]
-        run = self._run(self.steps.back)
+        run = self.steps.back
         transposed = [tf.transpose(kernel) for kernel in tensors.kernels]
 
         def chunk(k, d_states, d_inputs, d_weights):
@@ -293,12 +302,6 @@ class _Loop:
         d_weights = [tf.cast(d, w.dtype) for d, w in zip(d_weights, weights, strict=True)]
         return d_inputs, d_states, d_weights
 
-    def _run(self, function):
-        """A function of one chunk, and the same compiled, for `_Chunks.call`."""
-        if not self.compiled:
-            return function, function
-        return function, tf.function(function, jit_compile=True, autograph=False)
-
     def _project(self, x, outer):
         return self.steps.arrange(self.projection(x, *outer), self.cell.sites)
 
@@ -319,15 +322,21 @@ class _Loop:
 
 
 class _Chunks:
-    """Cuts sequences into chunks, and runs them compiled where that pays and may be."""
+    """Cuts sequences into chunks, and runs them compiled where that pays and may be.
 
-    def __init__(self, inputs):
+    Args:
+        inputs: `(steps, batch, ...)`.
+        fits: whether chunks of this batch size are compiled, as a tensor where only the graph
+            knows.
+        fitted: whether chunks are cut to fit the number of steps, where it is known.
+    """
+
+    def __init__(self, inputs, fits, fitted):
         known, self.batch = inputs.shape[:2]
-        in_xla = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-        short = known is not None and known < FEWEST_STEPS_TO_COMPILE
+        self.fits = fits
+        self.whole = _run_whole(known)
+        self.long = known is not None and fitted and not self.whole
         self.steps = tf.shape(inputs)[0] if known is None else known
-        self.whole = tf.executing_eagerly() or in_xla or short
-        self.long = known is not None and not short
         if self.whole:
             self.count, self.size = 1, self.steps
         elif self.long:
@@ -370,17 +379,16 @@ class _Chunks:
         shape = (None, self.batch, width)
         return tf.TensorArray(dtype, self.count, infer_shape=False, element_shape=shape)
 
-    def call(self, run, *arguments):
+    def call(self, function, *arguments):
         """Call a function of one chunk, compiled where that pays."""
-        function, compiled = run
-        if self.whole or compiled is function:
+        if self.whole or self.fits is False:
             return function(*arguments)
-        if self.long:
-            return compiled(*arguments)
+        program = programs.Program(function, *arguments)
+        fits = self.fits if self.long else self.fits & (self.steps >= FEWEST_STEPS_TO_COMPILE)
+        if fits is True:
+            return program.compiled(*arguments)
         return tf.cond(
-            self.steps < FEWEST_STEPS_TO_COMPILE,
-            lambda: function(*arguments),
-            lambda: compiled(*arguments),
+            fits, lambda: program.compiled(*arguments), lambda: program.plain(*arguments)
         )
 
     def loop(self, chunk, *values, back=False):
@@ -392,6 +400,13 @@ class _Chunks:
             return n + 1, *chunk(self.count - 1 - n if back else n, *values)
 
         return tf.while_loop(lambda n, *_: n < self.count, body, [0, *values])[1:]
+
+
+def _run_whole(known):
+    """Whether sequences of a known length, or None, run here in one piece and uncompiled."""
+    in_xla = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    short = known is not None and known < FEWEST_STEPS_TO_COMPILE
+    return tf.executing_eagerly() or in_xla or short
 
 
 class _Single:
