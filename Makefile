@@ -21,6 +21,8 @@ define LINE_END
 
 
 endef
+# The value of a variable as one word for the shell, whatever is in it; nothing if it is empty.
+quoted = $(if $(value $(1)),'$(subst ','\'',$(value $(1)))')
 ASK = MAKE_OVERRIDES='$(subst $(LINE_END),\$(LINE_END),$(subst ','\'',$(MAKEOVERRIDES)))'
 HAND_OVER = MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))'
 
@@ -33,15 +35,15 @@ $(READY): requirements.txt
 	$(PYTHON) -m experiments.environment
 
 experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]
-	$(PYTHON) -m experiments.catalogue check "$(name)"
+	$(PYTHON) -m experiments.catalogue check $(or $(call quoted,name),"")
 	$(MAKE) --no-print-directory $(READY)
-	$(HAND_OVER) $(RUN) -m experiments --from-make experiment=$(name)
+	$(HAND_OVER) $(RUN) -m experiments --from-make experiment=$(call quoted,name)
 
 resume: $(READY)  ## Go on with a sweep that was interrupted: make resume [run=<id of its parent run>]
-	$(RUN) -m experiments --resume $(run)
+	$(RUN) -m experiments --resume $(call quoted,run)
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run> baseline=lstm]
-	$(HAND_OVER) $(RUN) -m experiments --compare --from-make $(run)
+	$(HAND_OVER) $(RUN) -m experiments --compare --from-make $(call quoted,run)
 
 score: $(READY)  ## log P of sentences: make score text="one|another" [run=<id or latest>]
 	$(ASK) $(RUN) -m experiments.score --from-make
@@ -59,7 +61,7 @@ bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' '
 	$(HAND_OVER) $(RUN) -m benchmarks --from-make
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
-	$(RUN) -m experiments --ui $(port)
+	$(RUN) -m experiments --ui $(call quoted,port)
 
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)

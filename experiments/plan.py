@@ -196,6 +196,11 @@ def _typed(value: Any) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
+def _untyped(text: str) -> str:
+    """A text that a command line has, perhaps in quotes, as it is meant."""
+    return str(OverridesParser.create().parse_override(f"value={text}").value())
+
+
 def _judged_together(values: dict[str, list[str]]) -> list[dict[str, str]]:
     """The combinations of values that can be wrong though each of them is right."""
     keys = ("model.direction", "model.merge")
@@ -229,7 +234,7 @@ def quoted(value: str) -> str:
 def _directory(typed: dict[str, list[str]]) -> Path | None:
     if "hydra.sweep.dir" not in typed:
         return None
-    directory = Path(typed["hydra.sweep.dir"][0]).absolute()
+    directory = Path(_untyped(typed["hydra.sweep.dir"][0])).absolute()
     check_is_new(directory)
     return directory
 
@@ -269,7 +274,7 @@ def _check_hydra(values: dict[str, list[str]]) -> None:
             "on each core, got 0."
         )
     if "hydra.sweep.dir" in values:
-        _check_can_be_made(values["hydra.sweep.dir"][0])
+        _check_can_be_made(_untyped(values["hydra.sweep.dir"][0]))
 
 
 _FIXED = {

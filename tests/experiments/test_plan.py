@@ -167,6 +167,11 @@ def test_quotes_keep_any_folder_whole(folder):
     assert override.value() == folder
 
 
+def test_a_folder_in_quotes_is_the_folder_without_them(tmp_path):
+    planned = make_plan(["seed=1,2", f"hydra.sweep.dir={quoted(str(tmp_path / 'a b'))}"])
+    assert planned.directory == tmp_path / "a b"
+
+
 def test_refusing_imports_nothing_slow():
     program = (
         "import sys\n"
