@@ -127,9 +127,11 @@ class _Left:
             RefusedError: if it has ended, or nothing of it is left on this machine.
             tracking.UnreadableRecordError: if its command line is not in its record.
         """
-        there = [run for run in sweep.runs if run.status == "FINISHED"]
+        from experiments.search import is_search
+
+        there = {run.name for run in sweep.runs if run.status == "FINISHED" and not is_search(run)}
         if sweep.status == "FINISHED" and len(there) >= sweep.record.get("runs", 0):
-            raise RefusedError(f"{sweep.name}: has ended; all its runs are there (make compare).")
+            raise RefusedError(f"{sweep.name}: is complete; there is nothing to resume.")
         if sweep.status == "RUNNING":
             raise RefusedError(f"{sweep.name}: is still running.")
         # What was recorded relative to the project still holds once the project was moved.
@@ -179,7 +181,7 @@ def _sweep(plan: Plan, arguments: list[str], left: _Left | None = None) -> int:
             reason = _why_not_compared(parent, reason is None) or reason
     if reason is not None:
         say.print(f"The sweep is not complete: {reason}.", soft_wrap=True, markup=False)
-        say.print(f"Go on where it was left: make resume run={parent.run_id}", soft_wrap=True)
+        say.print(f"Resume it with: make resume run={parent.run_id}", soft_wrap=True)
     return {None: 0, _STOPPED: INTERRUPTED}.get(reason, FAILED)
 
 
@@ -227,7 +229,7 @@ def _fail(parent, reason: str) -> None:
     try:
         parent.fail(reason)
     except TrackingError as error:
-        say.print(f"That the sweep stopped could not be recorded: {error}", markup=False)
+        say.print(f"Could not record that the sweep stopped: {error}", markup=False)
 
 
 def _try_out(plan: Plan) -> None:
@@ -266,7 +268,7 @@ def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: _Left 
 
     first = plan.configurations[0]
     title = left.name if left else f"{plan.name} {first.task.name} {folder.started:%d %b %H:%M}"
-    again = ", gone on with" if left else ""
+    again = " (resumed)" if left else ""
     say.print(f"{title}: {plan.runs} runs of {first.budget.epochs} epochs{again}")
     if first.budget.name == "quick":
         say.print(QUICK)
@@ -277,7 +279,7 @@ def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: _Left 
         "git_commit": git_commit(),
         "overrides": " ".join(arguments),
     }
-    record = {"arguments": arguments, "runs": plan.runs + plan.search_runs}
+    record = {"arguments": arguments, "runs": plan.runs}
     if first.baseline is not None:
         tags["baseline"] = baselines.as_tag(baselines.names_of(first.baseline))
     if plan.search is not None:

@@ -67,16 +67,16 @@ class Checkpoint:
             )
         if saved["data"] != self.data:
             raise StateError(
-                f"{path}: the data of its task have changed since (their fingerprint was "
-                f"{saved['data']}, is {self.data}). Put them back, or start a new sweep: "
-                "make experiment name=..."
+                f"{path}: the task's data changed after this checkpoint was saved (their "
+                f"fingerprint was {saved['data']}, is {self.data}). Restore them, or start a new "
+                "sweep: make experiment name=..."
             )
         weights = self.directory / saved["weights"]
         if not weights.exists() or _digest(weights) != saved["sha256"]:
-            state = "changed since it was saved" if weights.exists() else "gone"
+            state = "has changed since it was saved" if weights.exists() else "is missing"
             raise StateError(
-                f"{path} tells of weights in {weights.name}, and that file is {state}. Delete "
-                f"{path}, so that the run starts from its first epoch."
+                f"{path} refers to {weights.name}, which {state}. Delete {path}, so that the run "
+                "starts from its first epoch."
             )
         model.optimizer.build(model.trainable_variables)
         model.load_weights(weights)

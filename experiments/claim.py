@@ -46,7 +46,7 @@ def _lock(file, directory, deadline):
             if time.monotonic() >= deadline:
                 file.seek(0)
                 raise InUseError(
-                    f"{directory}: process {file.read()} works in this folder. Wait until it has "
-                    "ended, or stop it."
+                    f"{directory}: is in use by process {file.read()}. Wait for it to finish, "
+                    "or stop it."
                 ) from error
         time.sleep(_SECONDS_BETWEEN_TRIES)

@@ -4,7 +4,7 @@ python -m experiments --compare [RUN_ID] [baseline=[lstm,gru]]    (without an id
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -79,14 +79,14 @@ def compare(run_id: str, baselines: list[str] | None = None) -> None:
         tracking.UnreadableRecordError: if the sweep's record cannot be read.
         RefusedError: for names that cannot be its baselines.
     """
-    everything = tracking.read_sweep(run_id)
+    everything, repeated = _each_once(tracking.read_sweep(run_id))
     if baselines is not None:
         everything = with_baselines(everything, baselines)
         tracking.RunWriter(run_id).set_tags({"baseline": everything.tags["baseline"]})
     searched, sweep = Searched(everything), main_stage(everything)
     searched.report(tracking.RunWriter(run_id))
     variants, exploded = _variants(sweep), diverged(sweep)
-    left_out = _left_out(sweep)
+    left_out = repeated + _left_out(sweep)
     if variants or exploded:
         heading = _heading(sweep)
         columns = _columns(variants, exploded)
@@ -119,11 +119,24 @@ def _variants(sweep: tracking.SweepRecord) -> list[Variant]:
 def _left_out(sweep: tracking.SweepRecord) -> list[tuple[tracking.RunRecord, str]]:
     """The runs that cannot be compared, each with the reason.
 
-    Not those that were killed so early that the sweep, once resumed, ran them anew.
+    Not those that were killed so early that the sweep, once resumed, ran them again.
     """
     reasons = [(run, _why_left_out(run)) for run in sweep.runs]
     compared = {run.name for run, why in reasons if not why}
     return [(run, why) for run, why in reasons if why and run.name not in compared]
+
+
+def _each_once(sweep: tracking.SweepRecord) -> tuple[tracking.SweepRecord, list]:
+    """The sweep with one finished run of each name, the latest; and the others, with the reason.
+
+    There are two if one was deleted, run again and restored. Both would count as a seed each.
+    """
+    finished = [run for run in sweep.runs if run.status == "FINISHED"]
+    latest = {run.name: run for run in finished}  # In the order in which they started.
+    others = [run for run in finished if run is not latest[run.name]]
+    runs = [run for run in sweep.runs if all(run is not other for other in others)]
+    why = "was run again later; only the later run is compared."
+    return replace(sweep, runs=runs), [(run, why) for run in others]
 
 
 def _why_left_out(run: tracking.RunRecord) -> str:

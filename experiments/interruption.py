@@ -8,6 +8,7 @@ error, or not at all; so the signal is remembered as well as raised.
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -48,25 +49,39 @@ def kept() -> Iterator[None]:
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
-def end_with(parent: int | None) -> None:
-    """End this process soon after its parent, however that one ends.
+def end_with(sweep: int | None, host: str | None) -> None:
+    """End this process, a worker of a sweep, soon after the sweep's own process, for any reason.
 
     A worker whose sweep was killed would train on, and write to folders in which the sweep, once
     resumed, lets another work.
 
     Args:
-        parent: the id of the process that started this one; any other is not watched, such as that
-            of a launcher on another machine.
+        sweep: the id of the sweep's process.
+        host: its machine; on any other, where a launcher may have put this one, it is not watched.
     """
-    if parent == os.getppid() and parent not in _watched:
-        _watched.add(parent)
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    if host != socket.gethostname() or sweep in (None, os.getpid(), *_watched):
+        return
+    if _is_gone(sweep):  # The sweep may have been killed while this process started.
+        os._exit(1)
+    _watched.add(sweep)
+    threading.Thread(target=_end_after, args=(sweep,), daemon=True).start()
 
 
 _watched = set()
 
 
-def _end_after(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_after(sweep: int) -> None:
+    was_parent = os.getppid() == sweep
+    while not _is_gone(sweep) and not (was_parent and os.getppid() != sweep):
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # It runs, and belongs to somebody else.
+        pass
+    return False

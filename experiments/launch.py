@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 from experiments import interruption
 from experiments.catalogue import CONFIGURATION
 from experiments.claim import claimed
+from experiments.entry import RefusedError
 from experiments.plan import Plan, Search, check_is_new, forced, quoted
-from experiments.progress import Progress
+from experiments.progress import Outcome, Progress
 from experiments.sweep import STAGE, Sweep
 from experiments.terminal import SweepBar
 
@@ -27,8 +29,8 @@ _PATIENCE = 10.0  # Seconds; workers of a sweep that was killed end sooner.
 class Folder:
     """Where the runs of a sweep keep their files, in a folder that no other sweep has.
 
-    It is the one that an interrupted sweep has had, or that the command line names; else a new one
-    named by the time and the parent run.
+    It is the folder of the interrupted sweep, or the one that the command line names; otherwise a
+    new one, named after the time and the parent run.
 
     Args:
         plan: of the sweep.
@@ -54,7 +56,8 @@ class Folder:
 
         Raises:
             InUseError: if another process works in it.
-            RefusedError: if the command line names a folder that has files in it.
+            RefusedError: if the command line names a folder that has files in it, or an earlier
+                version of this project began the sweep.
             OSError: if it cannot be written to.
         """
         if self._named is None:
@@ -66,6 +69,12 @@ class Folder:
         if self._left is None:
             check_is_new(self._named)
         for folder in folders(self._plan, self._named):
+            if Progress(folder).is_of_an_earlier_version:
+                raise RefusedError(
+                    f"{folder}: an earlier version of this project began this run, and this version "
+                    "cannot continue it. Compare the runs that ended (make compare), or start the "
+                    "sweep again: make experiment name=..."
+                )
             if folder.exists():  # Workers of the sweep that was killed may not have ended yet.
                 with claimed(folder, _PATIENCE):
                     pass
@@ -98,7 +107,8 @@ def folders(plan: Plan, directory: Path) -> list[Path]:
 def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: str) -> str | None:
     """Launch the runs; returns why the sweep is not whole, None if it is.
 
-    A run that fails in the search for a key's values is part of what the search finds.
+    A run that diverges in the search for a key's values is part of what the search finds; after any
+    other failure there the values are not chosen.
 
     Args:
         plan: of the sweep.
@@ -111,7 +121,9 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
         concurrent.futures.BrokenExecutor: if one of its worker processes is killed.
         OSError: if its files cannot be written.
     """
-    sweep = Sweep(plan.name, parent_run_id, list(plan.axes), process=os.getpid())
+    sweep = Sweep(
+        plan.name, parent_run_id, list(plan.axes), process=os.getpid(), host=socket.gethostname()
+    )
     all_folders = folders(plan, directory)
     for folder in all_folders:
         Progress(folder).forget_outcome()
@@ -120,11 +132,24 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
             sweep = replace(sweep, searched=plan.search.key)
             overrides = [*arguments, *plan.search.overrides]
             _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE)
+            bar.look()
+            others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
+            if others:
+                return f"{others} of the runs that choose {plan.search.key} did not end"
             sweep = replace(sweep, chosen=_chosen(plan.search, parent_run_id))
         _launch(sweep, arguments, directory)
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(all_folders))]
     good = sum(outcome is not None and outcome.error is None for outcome in ended)
     return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
+
+
+def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
+    """How many runs did not end well for a reason that says nothing of their unit."""
+    from experiments.statistics import is_its_own
+
+    return sum(
+        each is None or (each.error is not None and not is_its_own(each.error)) for each in outcomes
+    )
 
 
 def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:

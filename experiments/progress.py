@@ -71,6 +71,11 @@ class Progress:
         except (FileNotFoundError, ValueError):
             return 0.0
 
+    @property
+    def is_of_an_earlier_version(self) -> bool:
+        """Whether a version of this project that had no `run.json` has left something here."""
+        return (self._directory / "run_id").exists()
+
     def begin(self, identity: Identity, run_id: str) -> None:
         """Record as which MLflow run this one has begun."""
         self._write(identity, Begun(run_id, None))

@@ -78,7 +78,7 @@ def job(config: DictConfig) -> None:
     name = directory.name
     try:
         sweep = Sweep.handed_over(directory.parent)
-        interruption.end_with(sweep.process)
+        interruption.end_with(sweep.process, sweep.host)
         tuned = sweep.tuned(config)
         if tuned is not config:  # Hydra has kept the one from before.
             OmegaConf.save(tuned, directory / HydraConfig.get().output_subdir / "config.yaml")

@@ -36,7 +36,7 @@ def read_state(path: Path, keys: set[str]) -> dict[str, Any] | None:
     except ValueError as error:  # UnicodeDecodeError is one too.
         raise StateError(_told(path, f"it is not JSON: {error}")) from error
     if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
-        raise StateError(_told(path, f"it is not of format {_FORMAT}, which this version writes"))
+        raise StateError(_told(path, f"its format is not supported (expected {_FORMAT})"))
     if values.keys() != keys:
         raise StateError(_told(path, f"its keys are {sorted(values)}, expected {sorted(keys)}"))
     return values
@@ -44,8 +44,8 @@ def read_state(path: Path, keys: set[str]) -> dict[str, Any] | None:
 
 def _told(path, problem):
     return (
-        f"{path} cannot be read back: {problem}. Delete the folder {path.parent}, so that what it "
-        "holds is computed again, or start a new sweep."
+        f"{path} cannot be read back: {problem}. Delete the folder {path.parent} to compute its "
+        "run again, or start a new sweep."
     )
 
 

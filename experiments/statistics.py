@@ -154,12 +154,20 @@ def on_scale(metric: Metric, values: Sequence[float]) -> np.ndarray:
         return np.log10(values)
 
 
-_NOT_ITS_OWN = ("KeyboardInterrupt", "its process ended")
+_ITS_OWN = ("DivergedError", "FloatingPointError")
 
 
 def failed_by_itself(run: RunRecord) -> bool:
-    """Whether a run failed, other than by being stopped or killed, which says nothing of a unit."""
-    return run.status == "FAILED" and not run.tags.get("error", "").startswith(_NOT_ITS_OWN)
+    """Whether a run failed because its unit did not train.
+
+    That it was stopped or killed, or that the disk was full, says nothing of a unit.
+    """
+    return run.status == "FAILED" and is_its_own(run.tags.get("error", ""))
+
+
+def is_its_own(error: str) -> bool:
+    """Whether an error, its kind first, is the failure of a unit to train."""
+    return error.startswith(_ITS_OWN)
 
 
 def metric_of(runs: Sequence[RunRecord]) -> Metric:

@@ -27,6 +27,7 @@ class Sweep:
         stage: STAGE for the runs that find it.
         chosen: for the runs after them its value by variant.
         process: the id of the sweep's own process, on whose end its workers end too.
+        host: the machine on which that is.
     """
 
     experiment: str = SINGLE
@@ -36,6 +37,7 @@ class Sweep:
     stage: str | None = None
     chosen: dict[str, Any] = field(default_factory=dict)
     process: int | None = None
+    host: str | None = None
 
     def hand_over(self, directory: Path) -> None:
         """Leave it to the processes of the runs that keep their files in folders in `directory`.

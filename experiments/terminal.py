@@ -152,14 +152,15 @@ class SweepBar:
     def __exit__(self, *_) -> None:
         self._stop.set()
         self._watcher.join()
-        self._look()
+        self.look()
         self._bar.stop()
 
     def _watch(self) -> None:
         while not self._stop.wait(_SECONDS_BETWEEN_LOOKS):
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Read how far the runs are, and print a line for each that has ended since."""
         for number, run in enumerate(self._runs):
             if number not in self.outcomes and (outcome := run.outcome) is not None:
                 self.outcomes[number] = outcome

@@ -51,7 +51,7 @@ def test_two_sweeps_of_one_second_have_two_folders(tmp_path, monkeypatch, claims
 
 def test_a_folder_that_two_command_lines_name_goes_to_one_of_them(tmp_path, claims):
     Folder(plan(tmp_path / "mine"), None).claim(claims)
-    with pytest.raises(InUseError, match=r"mine: process .* works in this folder"):
+    with pytest.raises(InUseError, match=r"mine: is in use by process"):
         Folder(plan(tmp_path / "mine"), None).claim(claims)
 
 
@@ -66,8 +66,15 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_made(
 ):
     monkeypatch.setattr(launch, "_OUTPUTS", tmp_path / "file" / "outputs")
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(OSError, match=f"{tmp_path}/file"):
         Folder(plan(), None).claim(claims)
+
+
+def test_what_an_earlier_version_began_is_not_continued(tmp_path, claims):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "run_id").write_text("abc")
+    with pytest.raises(RefusedError, match=r"1: an earlier version .* cannot continue it"):
+        Folder(plan(), tmp_path).claim(claims)
 
 
 SWEPT = [

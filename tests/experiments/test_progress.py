@@ -50,9 +50,9 @@ def test_what_another_has_left_is_refused_and_stays(tmp_path, other, message):
         (b"", "is not JSON"),
         (b'{"format": 2, "run_id', "is not JSON"),
         (b"\xff\xfe{\x00", "is not JSON"),
-        (b"[1]", "is not of format 2"),
-        (b'{"run_id": "run"}', "is not of format 2"),
-        (b'{"format": 1, "run_id": "run"}', "is not of format 2"),
+        (b"[1]", "its format is not supported"),
+        (b'{"run_id": "run"}', "its format is not supported"),
+        (b'{"format": 1, "run_id": "run"}', "its format is not supported"),
         (b'{"format": 2, "run_id": "run"}', r"its keys are \['run_id'\], expected \["),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, model):
 def test_a_checkpoint_of_other_data_is_refused(tmp_path, model):
     Checkpoint(tmp_path, "one", "abc").save(model, 3, [])
     assert Checkpoint(tmp_path, "one", "abc").restore(model) == (3, [])
-    with pytest.raises(StateError, match=r"have changed since .* was abc, is def"):
+    with pytest.raises(StateError, match=r"data changed after .* was abc, is def"):
         Checkpoint(tmp_path, "one", "def").restore(model)
 
 
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path, model):
             lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"),
             "changed since it was saved",
         ),
-        (lambda path: path.unlink(), "is gone"),
+        (lambda path: path.unlink(), "is missing"),
     ],
 )
 def test_weights_that_are_not_those_saved_are_refused(tmp_path, model, harm, message):
@@ -122,7 +122,7 @@ def test_a_folder_is_one_process_s_until_that_ends(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE)
     other.stdout.readline()
     with (
-        pytest.raises(InUseError, match=f"process {other.pid} works in this folder"),
+        pytest.raises(InUseError, match=f"is in use by process {other.pid}"),
         claimed(tmp_path),
     ):
         pass
@@ -131,15 +131,24 @@ def test_a_folder_is_one_process_s_until_that_ends(tmp_path):
         pass
 
 
-def test_a_worker_ends_with_its_sweep():
-    worker = (
-        "import os, time; from experiments import interruption\n"
-        "interruption.end_with(os.getppid()); print(os.getpid(), flush=True); time.sleep(60)"
+WORKER = (
+    "import os, socket, sys, time; from experiments import interruption\n"
+    "print(os.getpid(), flush=True); time.sleep(float(sys.argv[2]))\n"
+    "interruption.end_with(int(sys.argv[1]), socket.gethostname()); time.sleep(60)"
+)
+
+
+@pytest.mark.parametrize("seconds", [0, 1], ids=["while it works", "while it starts"])
+def test_a_worker_ends_with_its_sweep(seconds):
+    sweep = (
+        "import os, subprocess, sys\n"
+        f"worker = [sys.executable, '-c', {WORKER!r}, str(os.getpid()), '{seconds}']\n"
+        "subprocess.run(worker)"
     )
-    sweep = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}])"
     process = subprocess.Popen([sys.executable, "-c", sweep], stdout=subprocess.PIPE)
     pid = int(process.stdout.readline())
     process.kill()
+    process.wait()
     end = time.monotonic() + 30
     while _is_there(pid):
         assert time.monotonic() < end, "the worker went on"
