@@ -71,7 +71,7 @@ class Folder:
         for folder in folders(self._plan, self._named):
             if Progress(folder).is_of_an_earlier_version:
                 raise RefusedError(
-                    f"{folder}: an earlier version of this project began this run, and this version "
+                    f"{folder}: an earlier version of this project began this run, and this one "
                     "cannot continue it. Compare the runs that ended (make compare), or start the "
                     "sweep again: make experiment name=..."
                 )

@@ -377,19 +377,34 @@ def _checked_as_swept(overrides: dict[str, str], swept: set[str]) -> DictConfig:
 def forced(arguments: list[str]) -> list[str]:
     """A command line that Hydra takes though keys on it are of choices that are swept.
 
-    Hydra composes a configuration of the defaults for a sweep, and applies to it what is not swept:
-    it refuses `task=adding,copying task.T=20` if the default task has no T. `make_plan` has checked
-    every key with every choice, so keys are set here whether they are there or not.
+    Hydra first composes a configuration of the default choices and applies what is not swept to it:
+    it refuses `task=adding,copying task.T=20` if the default task has no T. A sweep over one value
+    says the same, and is applied to each run alone. `make_plan` has checked the keys with every
+    choice.
     """
-    return [_forced(argument) for argument in arguments]
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        return _forced(arguments)
 
 
-def _forced(argument: str) -> str:
+def _forced(arguments: list[str]) -> list[str]:
+    typed = parse_overrides(arguments)
+    fixed = {key: values[0] for key, values in typed.items() if len(values) == 1}
+    composed = _composed({key: value for key, value in fixed.items() if _is_choice(key)})
+    known = dotted_keys(composed)
+    return [_forced_if_unknown(argument, known) for argument in arguments]
+
+
+def _forced_if_unknown(argument: str, known: list[str]) -> str:
     override = OverridesParser.create().parse_override(argument)
-    key = override.get_key_element().lstrip("+")
-    if override.is_sweep_override() or _is_choice(key) or key.startswith(("~", "hydra")):
+    key, value = override.get_key_element(), argument.partition("=")[2]
+    is_known = any(each == key or each.startswith(f"{key}.") for each in known)
+    if is_known or override.is_sweep_override() or _is_choice(key):
         return argument
-    return f"++{key}={argument.partition('=')[2]}"
+    if key.startswith(("~", "++", "hydra")):
+        return argument
+    if value.lstrip()[:1] in ("'", '"', ""):  # Of these Hydra would sweep what is in the quotes.
+        return f"++{key.lstrip('+')}={value}"
+    return f"{key}=choice({value})"
 
 
 def _check_launchable(arguments: list[str], values: dict[str, list[str]]) -> None:
@@ -400,7 +415,7 @@ def _check_launchable(arguments: list[str], values: dict[str, list[str]]) -> Non
         return
     parser = OverridesParser.create()
     fixed = [
-        each for each in forced(arguments) if not parser.parse_override(each).is_sweep_override()
+        each for each in _forced(arguments) if not parser.parse_override(each).is_sweep_override()
     ]
     try:
         compose("config", fixed)

@@ -97,6 +97,9 @@ def test_hydra_takes_what_the_plan_accepts(arguments):
     parser = OverridesParser.create()
     parsed = [parser.parse_override(argument) for argument in launched]
     fixed = [each.input_line for each in parsed if not each.is_sweep_override()]
+    keys = [each.get_key_element().lstrip("+") for each in parsed]
+    typed = [parser.parse_override(each).get_key_element().lstrip("+") for each in arguments]
+    assert keys == typed
     swept = [
         [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
         for each in parsed

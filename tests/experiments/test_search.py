@@ -134,6 +134,8 @@ def test_a_run_that_failed_counts_as_worst():
         tried("lstm", 0.001, [], status="FAILED"),
         tried("lstm", 0.01, [], status="FAILED"),
     ]
+    for run in runs[3:]:
+        run.tags["error"] = "DivergedError: at step 3"
     gru, lstm = search.choices(runs, KEY, [0.001, 0.01])
     assert gru.value == 0.001
     assert lstm.value is None
@@ -143,9 +145,12 @@ def test_a_run_that_failed_counts_as_worst():
     assert columns["kept"] == ["0.001", "its own: all failed"]
 
 
-def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_cut():
+@pytest.mark.parametrize(
+    "error", ["KeyboardInterrupt: ", "its process ended", "StoreError: full", "OSError: [Errno 28]"]
+)
+def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_cut(error):
     stopped = tried("gru", 0.01, [], status="FAILED")
-    stopped.tags["error"] = "KeyboardInterrupt: "
+    stopped.tags["error"] = error
     runs = [tried("gru", 0.001, [0.16]), tried("gru", 0.01, [0.1]), tried("gru", 0.001, [0.16])]
     (choice,) = search.choices([*runs, stopped], KEY, [0.001, 0.01])
     assert [(trial.runs, trial.failed) for trial in choice.trials] == [(2, 0), (1, 0)]
