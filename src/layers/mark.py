@@ -97,6 +97,12 @@ class MarkedWeights:
                     return getattr(self, own)
         return super()._lookup_dependency(name, cached_dependencies)
 
+    def _handle_deferred_dependencies(self, name, trackable):
+        """Restore a variable that was made after its checkpoint was read."""
+        if self.unlike_keras is not None:
+            name = _NAMES_IN_CHECKPOINTS.get(name, name)
+        super()._handle_deferred_dependencies(name, trackable)
+
     def _check_mark(self, given, expected):
         # Keras tries a layer that failed once more, with nothing to load, and shows what it said
         # last.

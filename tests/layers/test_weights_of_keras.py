@@ -152,6 +152,17 @@ def test_checkpoints_of_tensorflow_load_ours_from_ours(around, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_checkpoint_that_is_read_before_the_layer_is_built_counts_as_well(tmp_path):
+    ours, theirs = (partial(make, bias_initializer="ones") for make in CONFUSABLE["GRU"])
+    for source, make in ((built(theirs), ours), (built(ours), theirs), (built(ours), ours)):
+        target = make(UNITS, bias_initializer="zeros")
+        through_a_checkpoint(source, target, tmp_path)
+        target.build((None, None, INPUTS))
+        of_one_kind = type(source) is type(target)
+        for one, other in zip(target.trainable_weights, source.trainable_weights, strict=True):
+            assert np.array_equal(one, other) == of_one_kind
+
+
 class WithLayersOfItsOwn(keras.Model):
     def __init__(self, make):
         super().__init__()
