@@ -18,7 +18,8 @@ def graphs_released() -> Iterator[None]:
     of them would ever be collected. TensorFlow and Keras do the same: with any optimiser, the graph
     of the training step would stay. There is no public way to remove an entry.
 
-    No function that was traced within may be differentiated afterwards.
+    No function that was traced within, by any thread, may be differentiated afterwards. So there
+    may be one run at a time in a process.
     """
     before = set(gradient_registry.list())
     try:
@@ -26,5 +27,5 @@ def graphs_released() -> Iterator[None]:
     finally:
         for name in set(gradient_registry.list()) - before:
             if name.startswith(_REGISTERED_BY_CUSTOM_GRADIENT):
-                del gradient_registry._registry[name]
+                gradient_registry._registry.pop(name, None)
         gc.collect()  # Graphs and their operations refer to each other.

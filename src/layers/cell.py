@@ -170,6 +170,12 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
                 f"as units; expected {self.units}, got {input_dim}. Set `units` to {input_dim}, or "
                 f"make what comes before, such as the embedding, of size {self.units}."
             )
+        # First: it decides under which names a checkpoint has the others. Among `weights` it comes
+        # last, as those that are not trained do.
+        if not self.weights_as_in_keras and not self.peephole_sites:
+            self.unlike_keras = self.add_weight(
+                name=NAME, shape=(0,), initializer="zeros", trainable=False
+            )
         self._kernel_sites = self._without(self.state_only, self.input_itself)
         self._bias_sites = self._without(self.unbiased)
         self.kernel = self._weight("kernel", (input_dim, len(self._kernel_sites) * self.units))
@@ -181,10 +187,6 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
             self.bias = self._weight("bias", (width,), self._initial_bias)
         rows = len(self.peephole_sites)
         self.peephole = self._weight("peephole", (rows, self.units), "glorot_uniform")
-        if not self.weights_as_in_keras and self.peephole is None:
-            self.unlike_keras = self.add_weight(
-                name=NAME, shape=(0,), initializer="zeros", trainable=False
-            )
 
     def _without(self, *absent):
         return [site for site in self.sites if not any(site in sites for sites in absent)]

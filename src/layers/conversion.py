@@ -1,7 +1,8 @@
 """Keras's recurrent layers to ours and back, with their configuration, weights and states.
 
 `layers.LSTM` and `layers.SimpleRNN` also load the weights of Keras's layers, and Keras's load
-theirs. Weights of all other units are refused there, see `layers.mark`.
+theirs. Weights of all other units are refused there, see `layers.mark`; not where variables are
+assigned by hand, in pairs.
 """
 
 import keras
@@ -18,6 +19,9 @@ IN_PLACE_OF = {ours.in_place_of: ours for ours in (LSTM, GRU, SimpleRNN)}
 
 def from_keras(layer):
     """Our layer that computes what a layer of Keras does.
+
+    Do not assign the variables of Keras's GRU to those of ours in pairs by hand: the shapes agree,
+    the update gate has the opposite sign, and nothing can raise an error.
 
     Args:
         layer: a built `keras.layers.LSTM`, `GRU` or `SimpleRNN`.

@@ -6,6 +6,7 @@ from keras.ops import log_sigmoid, sigmoid
 from layers.embedding import by_word
 from layers.gated import GatedCell, GatedRecurrent
 from layers.parallel_scan import parallel_scan
+from layers.steps import without_gradient_unless
 
 _NO_RECURRENT_WEIGHTS = dict.fromkeys(
     ("recurrent_dropout", "recurrent_initializer", "recurrent_regularizer", "recurrent_constraint"),
@@ -145,6 +146,8 @@ class _InParallel(GatedRecurrent):
             projected = by_word(self.cell.project, sequences)
         else:
             projected = self.cell.project(sequences, dropped)
+        if mask is not None:  # Zero times an infinite derivative is NaN.
+            projected = without_gradient_unless(mask, projected)
         keep, new = self.cell.coefficients(self.cell.by_site(projected).__getitem__)
         c = parallel_scan(keep, new, states[0], mask)
         return c, [c[-1]]

@@ -19,10 +19,14 @@ from google.protobuf.text_format import MessageToString
 MOST_SIZES = 8
 """A layer compiles its loops for so many batch sizes; batches of any other size run uncompiled.
 
+The limit is that of one layer in one graph: `fit`, `evaluate` and `predict` count anew.
+
 Each size costs an LSTM half a second and 3 MiB. Training and evaluation have two each: whole
 batches, and the smaller one at the end."""
-MOST_PROGRAMS = 32
-"""So many functions are remembered for layers that come later, those that were used last."""
+MOST_PROGRAMS = 256
+"""So many functions are remembered for layers that come later, those that were used last.
+
+Dropping one releases its graph only. What XLA has compiled of it stays until the process ends."""
 
 
 class Program:
@@ -34,7 +38,7 @@ class Program:
     """
 
     def __init__(self, function, *arguments):
-        self.plain, self.compiled = _programs.of(_traced(function, arguments), arguments)
+        self.plain, self.compiled = _programs.of(function, arguments)
 
 
 class _Programs:
@@ -44,14 +48,19 @@ class _Programs:
         self._known = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, traced, arguments):
-        """A function that computes the same as `traced`, and that function compiled."""
+    def of(self, function, arguments):
+        """A traced function that computes the same as `function`, and the same compiled.
+
+        Each has a graph of its own. Freezing a model rewrites, in place, the loops of the functions
+        that run uncompiled, into operations that XLA cannot compile.
+        """
+        traced = _traced(function, arguments)
         if traced.captured_inputs:  # Of this layer alone.
-            return traced, _traced(traced, arguments, jit_compile=True)
+            return traced, _traced(function, arguments, jit_compile=True)
         key = _content(traced)
         with self._lock:
             if key not in self._known:
-                self._known[key] = traced, _traced(traced, arguments, jit_compile=True)
+                self._known[key] = traced, _traced(function, arguments, jit_compile=True)
             self._known.move_to_end(key)
             while len(self._known) > MOST_PROGRAMS:
                 self._known.popitem(last=False)

@@ -35,7 +35,8 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
 
     A masked step changes neither outputs nor gradients, whatever values are there, NaN and infinity
     included. (`keras.layers.RNN` over a cell computes the step and discards it, so that such
-    values turn gradients into NaN.) An initial state of one row is the state of every example.
+    values turn gradients into NaN.) With `unroll` an activation must have a finite derivative at
+    masked steps, whose input is 0 there. An initial state of one row is the state of every example.
 
     Input: `(batch, steps, input_dim)`.
     Output: `(batch, units)`, or `(batch, steps, units)` with `return_sequences`.
@@ -197,7 +198,3 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
         config = super().get_config()
         cell = config.pop("cell")["config"]
         return {**{k: v for k, v in cell.items() if k not in _OF_BOTH}, **config}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

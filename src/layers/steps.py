@@ -254,7 +254,7 @@ def _where(keep, new, old):
     return tf.where(keep, new, old), gradient
 
 
-def _without_gradient_unless(keep, z):
+def without_gradient_unless(keep, z):
     """z, whose gradient is zero at masked examples, whatever comes back there."""
 
     @tf.custom_gradient
@@ -319,7 +319,7 @@ class _StoredSites(_Sites):
 
     def __call__(self, site, v=None, peephole=None):
         z = super().__call__(site, v, peephole)
-        return z if self.keep is None else _without_gradient_unless(self.keep, z)
+        return z if self.keep is None else without_gradient_unless(self.keep, z)
 
     def meet(self, number, v):
         self.v[number] = v

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 import layers
 from experiments.memory import graphs_released
@@ -161,6 +162,19 @@ def test_a_model_with_any_batch_size_is_exported_and_compiled_from_outside(tmp_p
         np.testing.assert_allclose(call(x), layer(x), atol=1e-6)
 
 
+def test_a_model_runs_frozen_and_spoils_no_other_that_shares_its_programs(tmp_path):
+    layer, other = built(GRU(2)), built(GRU(2))
+    x = sequences(2)
+    (frozen,) = convert_variables_to_constants_v2(predicting(layer))(x)
+    np.testing.assert_allclose(frozen, layer(x), atol=1e-6)
+    module = tf.Module()
+    module.layer, module.call = other, tf.function(other)
+    module.call.get_concrete_function(tf.TensorSpec(x.shape))
+    tf.saved_model.save(module, tmp_path)
+    loaded = tf.saved_model.load(tmp_path)
+    np.testing.assert_allclose(loaded.call(x), other(x), atol=1e-6)
+
+
 class Own(SimplifiedGRUCell):
     """A cell whose equations read what is no option."""
 
@@ -225,6 +239,22 @@ def test_programs_outlive_a_layer_but_do_not_keep_it():
     function = traced(again)
     assert compiled_in(function) == shared
     assert_learns_as_eagerly(function, again, 2)
+
+
+def test_a_known_program_is_not_traced_to_be_compiled_again(monkeypatch):
+    predicting(built(GRU(2)))
+    compiled = []
+    traced_before = programs._traced
+
+    def recorded(*arguments, **options):
+        compiled.extend(options)
+        return traced_before(*arguments, **options)
+
+    monkeypatch.setattr(programs, "_traced", recorded)
+    predicting(built(GRU(2)))
+    assert not compiled
+    predicting(built(GRU(2, activation="softsign")))
+    assert compiled
 
 
 def test_so_many_programs_are_remembered(monkeypatch):

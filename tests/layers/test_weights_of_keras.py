@@ -9,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import layers
 
@@ -124,6 +125,62 @@ def test_no_route_takes_the_gru_of_keras_for_ours(route, around, tmp_path):
             assert "layers.from_keras" in str(refusal.value)
 
 
+def through_a_checkpoint(source, target, folder):
+    path = tf.train.Checkpoint(model=source).save(folder / "checkpoint")
+    return tf.train.Checkpoint(model=target).restore(path)
+
+
+def test_checkpoints_of_tensorflow_exchange_no_gru_with_keras(tmp_path):
+    ours, theirs = map(model_of, CONFUSABLE["GRU"])
+    for source, target in ((theirs, ours), (ours, theirs)):
+        before = target.get_weights()
+        status = through_a_checkpoint(source, target, tmp_path)
+        with pytest.raises(AssertionError, match="not bound"):
+            status.assert_existing_objects_matched()
+        for one, other in zip(target.trainable_weights, before, strict=False):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_checkpoints_of_tensorflow_load_ours_from_ours(around, tmp_path):
+    source, target = (model_of(layers.GRU, around) for _ in range(2))
+    for weight in source.weights:
+        weight.assign(np.random.default_rng(1).normal(size=weight.shape))
+    status = through_a_checkpoint(source, target, tmp_path)
+    status.assert_existing_objects_matched().assert_consumed()
+    for one, other in zip(target.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_checkpoint_that_is_read_before_the_layer_is_built_counts_as_well(tmp_path):
+    ours, theirs = (partial(make, bias_initializer="ones") for make in CONFUSABLE["GRU"])
+    for source, make in ((built(theirs), ours), (built(ours), theirs), (built(ours), ours)):
+        target = make(UNITS, bias_initializer="zeros")
+        through_a_checkpoint(source, target, tmp_path)
+        target.build((None, None, INPUTS))
+        of_one_kind = type(source) is type(target)
+        for one, other in zip(target.trainable_weights, source.trainable_weights, strict=True):
+            assert np.array_equal(one, other) == of_one_kind
+
+
+class WithLayersOfItsOwn(keras.Model):
+    def __init__(self, make):
+        super().__init__()
+        self.unit = make(UNITS, name="unit")
+        self.unit.build((None, None, INPUTS))
+
+    def call(self, inputs):
+        return self.unit(inputs)
+
+
+def test_a_model_of_ones_own_says_why_it_refuses_the_weights(tmp_path):
+    ours, theirs = map(WithLayersOfItsOwn, CONFUSABLE["GRU"])
+    for model in (ours, theirs):
+        model(np.zeros((1, 1, INPUTS)))
+    with pytest.raises(ValueError, match=r"layers\.from_keras"):
+        ROUTES["weights.h5"](theirs, ours, tmp_path)
+
+
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("unit", SAME)
 def test_weights_that_mean_the_same_are_exchanged(unit, route, tmp_path):
@@ -196,3 +253,24 @@ def test_a_model_saved_before_there_was_a_mark_loads_once(around, tmp_path):
         loaded.load_weights(path)
     loaded.save(tmp_path / "again.keras")
     loaded.load_weights(tmp_path / "again.keras")
+
+
+@pytest.mark.parametrize("around", ["layer", "Bidirectional"])
+def test_a_gru_of_keras_saved_under_the_name_of_ours_is_refused(around, tmp_path):
+    named = keras.saving.register_keras_serializable("tests")
+    theirs = named(type("Migrated", (keras.layers.GRU,), {}))
+    path = tmp_path / "model.keras"
+    model_of(partial(theirs, reset_after=False), around).save(path)
+    named(type("Migrated", (layers.GRU,), {}))
+    with pytest.raises(ValueError, match=r"layers\.from_keras"):
+        keras.saving.load_model(path)
+
+
+def test_weights_without_a_mark_that_do_not_fit_leave_the_cell_ready_for_those_that_do():
+    cell = cell_of(layers.GRU)
+    cell.build_from_config({"input_shape": (None, INPUTS)})
+    fitting = {str(n): np.ones(w.shape) for n, w in enumerate(cell.trainable_weights)}
+    with pytest.raises(ValueError, match="shape"):
+        cell.load_own_variables({**fitting, "0": np.ones(1)})
+    cell.load_own_variables(fitting)
+    np.testing.assert_array_equal(cell.kernel, fitting["0"])
