@@ -5,6 +5,8 @@ import pytest
 
 import tracking
 from experiments.catalogue import CONFIGURATION
+from experiments.entry import REFUSED, RefusedError
+from experiments.printable import print_refusal
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,11 @@ def refused_by(empty_store, capsys):
 
     def check(program, arguments, words):
         made = outputs()
-        code = program(*arguments)
+        try:
+            code = program(*arguments)
+        except RefusedError as refused:  # As `entry.run` has it, which needs streams of a process.
+            print_refusal(refused)
+            code = REFUSED
         told = capsys.readouterr()
         assert code == 2, told
         check_paragraph(told.out + told.err, words)

@@ -1,13 +1,11 @@
 """Arguments of all programs but the runs of experiments that cannot be, each refused."""
 
 import socket
-import sys
 
 import pytest
 
 from benchmarks import __main__ as bench
 from experiments import compare, sample, score, tag
-from experiments.asking import refusing
 from tests.bad_inputs import refusals
 from tracking import ui
 
@@ -131,16 +129,9 @@ PORTS = [
 
 
 @pytest.mark.parametrize("row", ASKING, ids=lambda row: f"{row[0].__name__} {row[1]}"[:60])
-def test_asking_a_model_for_what_cannot_be_is_refused(row, monkeypatch, refused_by):
+def test_asking_a_model_for_what_cannot_be_is_refused(row, refused_by):
     program, arguments, *words = row
-
-    def asked(*typed):
-        monkeypatch.setattr(sys, "argv", [program.__name__, *typed])
-        with pytest.raises(SystemExit) as ended:
-            refusing(program.main)
-        return ended.value.code
-
-    refused_by(asked, arguments, words)
+    refused_by(lambda *typed: program.main(list(typed)), arguments, words)
 
 
 @pytest.mark.parametrize("row", SWEEPS, ids=lambda row: " ".join(row[1])[:40])

@@ -1,12 +1,13 @@
 """Files of conf/ that are not what they should be, each refused in one paragraph."""
 
+import os
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from experiments import catalogue, checks, experiment_file, plan
+from experiments import catalogue, checks, entry, experiment_file, plan, printable
 from experiments.catalogue import CONFIGURATION
 from tests.bad_inputs import refusals
 
@@ -104,9 +105,15 @@ def test_an_experiment_without_a_sweep_takes_one_from_the_command_line(project):
 
 def test_the_list_names_all_experiments_though_one_is_unreadable(project):
     write(project / "experiment" / "mine.yaml", b"# question: caf\xe9?\n")
-    script = shutil.copy(catalogue.__file__, project.parent / "experiments")
-    command = [sys.executable, "-S", "-I", script, "list"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    for module in (catalogue, entry, printable):
+        shutil.copy(module.__file__, project.parent / "experiments")
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "experiments.catalogue", "list"],
+        cwd=project.parent,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "make experiment name=mine" in done.stdout
     assert "make experiment name=gru_vs_lstm" in done.stdout
