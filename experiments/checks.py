@@ -48,6 +48,7 @@ def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:
         key = override.get_key_element()
         if not key:
             raise RefusedError(f"{argument!r} is no override; expected key=value, got no key.")
+        _check_order(key, argument)
         values = (
             _swept(argument, override)
             if override.is_sweep_override()
@@ -77,10 +78,24 @@ def refuse_secrets(arguments: list[str]) -> None:
                 raise RefusedError(str(error)) from None
 
 
+def _check_order(key: str, argument: str) -> None:
+    """A sweep that is resumed must find each of its values where it was."""
+    value = _IN_QUOTES.sub("''", argument.partition("=")[2])
+    if re.search(r"\bshuffle\s*\(", value):
+        raise RefusedError(
+            f"{argument!r}: expected values in an order that stays the same when the sweep is "
+            f"resumed, got shuffle. Write {key}=1,2,3 or {key}=range(1,4)."
+        )
+
+
+_IN_QUOTES = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+
+
 def _swept(argument: str, override: Override) -> list[str]:
     try:
         values = list(islice(override.sweep_string_iterator(), _MOST_VALUES + 1))
-    except HydraException as error:  # interval(...) and glob(...)
+    except (HydraException, ValueError, ArithmeticError) as error:
+        # interval(...) and glob(...); the others for a range with a step of 0, or with nan.
         raise RefusedError(
             f"{argument!r} names no values; expected some, as in seed=1,2,3 or seed=range(1,4)."
         ) from error
@@ -119,13 +134,13 @@ def refusing_unreadable() -> Iterator[None]:
         where = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}" if mark else "conf"
         where = where.removeprefix(f"{CONFIGURATION.parent}/")
         raise RefusedError(
-            f"{where}: expected YAML, got what does not parse: {error.problem}. Indent with "
+            f"{where}: expected YAML, got a syntax error: {error.problem}. Indent with "
             "spaces, not tabs, close brackets and quotes, and put a space behind each colon."
         ) from error
     except (UnicodeDecodeError, ReaderError) as error:
         raise RefusedError(
             f"{_unreadable()}: expected a text file in UTF-8 without control characters, "
-            f"got bytes that are none ({first_line(error)}). Save it as UTF-8."
+            f"got invalid bytes ({first_line(error)}). Save it as UTF-8."
         ) from error
     except RecursionError as error:
         raise RefusedError("conf: expected YAML without a value that contains itself.") from error
@@ -152,7 +167,8 @@ def _quoted(argument):
     if "=" not in value or '"' in value:
         return ""
     return (
-        f". A value with = in it stands in quotes, which the shell shall leave: '{key}=\"{value}\"'"
+        ". A value with = in it must be quoted, and the shell must pass the quotes on: "
+        f"'{key}=\"{value}\"'"
     )
 
 
@@ -163,9 +179,14 @@ def check_key(key: str, defaults: DictConfig) -> None:
         RefusedError: if it is not; the message has the nearest that is.
     """
     known = dotted_keys(defaults)
-    if key.startswith("hydra") or key in known or any(k.startswith(f"{key}.") for k in known):
+    if is_of_hydra(key) or key in known or any(k.startswith(f"{key}.") for k in known):
         return
     raise RefusedError(unknown("value", key, near(key, known)))
+
+
+def is_of_hydra(key: str) -> bool:
+    """Whether a key, without what stands before it, is in Hydra's own section or a group there."""
+    return re.match(r"hydra($|[./@])", key) is not None
 
 
 def near(key: str, known: list[str]) -> list[str]:
@@ -200,6 +221,10 @@ def check_settable(key: str, groups: Collection[str]) -> None:
         raise RefusedError(
             f"{plain}: says which file of conf/{group} was chosen, and is not set by itself; "
             f"expected {group}=<name of a file>."
+        )
+    if key.startswith("+") and plain in groups:
+        raise RefusedError(
+            f"{key}: expected {plain}=<name of a file>, without +, as there is one already."
         )
     if key.startswith("~") and (group != "cell" or rest in ("", "_target_")):
         raise RefusedError(
@@ -281,7 +306,14 @@ def check_limits(config: DictConfig, limits: Mapping[str, Limit]) -> None:
     for key, (allowed, expected) in limits.items():
         value = OmegaConf.select(config, key)
         if not _allows(allowed, value):
-            raise RefusedError(f"{key}: expected {expected}, got {value!r}.")
+            raise RefusedError(f"{key}: expected {expected}, got {shown(value)}.")
+
+
+def shown(value: Any) -> str:
+    """A value for a message, as YAML has it; texts are in quotes."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value) if OmegaConf.is_config(value) else repr(value)
 
 
 def _allows(allowed: Callable[[Any], bool], value: Any) -> bool:
@@ -292,7 +324,7 @@ def _allows(allowed: Callable[[Any], bool], value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number; true and false are none."""
+    """Whether it is an integer; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -316,7 +348,7 @@ def between(least: int, most: int) -> Limit:
 
 
 def at_least(least: int) -> Limit:
-    return (lambda value: is_whole(value) and value >= least), f"at least {least}"
+    return (lambda value: is_whole(value) and value >= least), f"an integer of at least {least}"
 
 
 def at_least_or_null(least: int) -> Limit:

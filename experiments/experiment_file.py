@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from experiments.catalogue import CONFIGURATION
-from experiments.checks import RefusedError, refusing_unreadable
+from experiments.checks import RefusedError, refusing_unreadable, shown
 
 _HEADER = re.compile(r"\A(\s*(#.*)?\n)*\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
 _MARK = "\ufeff"
@@ -61,10 +61,10 @@ def _check_sweep(path: Path, hydra: Any) -> None:
         )
     for key, values in hydra.items():
         if values is None or isinstance(values, dict | list):
-            shown = ",".join(map(str, values)) if isinstance(values, list) else "a,b"
+            example = ",".join(map(str, values)) if isinstance(values, list) else "a,b"
             raise RefusedError(
                 f"{path}: hydra.sweeper.params.{key}: expected values to sweep without brackets, "
-                f"such as `{key}: {shown}`, got {values!r}."
+                f"such as `{key}: {example}`, got {shown(values)}."
             )
 
 

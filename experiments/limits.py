@@ -20,6 +20,7 @@ from experiments.checks import (
     number,
     one_of,
     or_null,
+    shown,
 )
 
 
@@ -58,8 +59,8 @@ def check_references(config: DictConfig) -> None:
                 f"the task, or say {key}=<value>."
             ) from error
         raise RefusedError(
-            f"{key}: expected a value, got a reference that leads to none ({first_line(error)}). "
-            f"Correct it, or say {key}=<value>."
+            f"{key}: expected a value, got a reference that cannot be resolved "
+            f"({first_line(error)}). Correct it, or say {key}=<value>."
         ) from error
 
 
@@ -84,16 +85,18 @@ def check_type(key: str, config: DictConfig, defaults: DictConfig) -> None:
     if below:
         if not OmegaConf.is_dict(value):
             raise RefusedError(
-                f"{key}: got {value!r}, but it has values below it; set one of {', '.join(below)}."
+                f"{key}: got {shown(value)}, but it has values below it; set one of "
+                f"{', '.join(below)}."
             )
         return
     # Whether it may be null its limits say.
     if value is None and (key in _LIMITS or key in _limits_of_model(config)):
         return
     if default is not None and not _is_like(value, default):
+        usual = shown(default) if isinstance(default, bool) else default
         kind = "a list" if OmegaConf.is_list(default) else _NAMES[type(default)]
         raise RefusedError(
-            f"{key}: expected {kind}, such as {default}; got {_shown(value)}.{_sweep(key, value)}"
+            f"{key}: expected {kind}, such as {usual}; got {shown(value)}.{_sweep(key, value)}"
         )
 
 
@@ -103,10 +106,6 @@ def _is_like(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     return isinstance(value, int | float if isinstance(default, float) else type(default))
-
-
-def _shown(value: Any) -> str:
-    return str(value) if OmegaConf.is_config(value) else repr(value)
 
 
 def _sweep(key: str, value: Any) -> str:
@@ -144,7 +143,7 @@ def _check_schedule(training: DictConfig) -> None:
     if training.schedule != "constant" and training.decay is not None:
         raise RefusedError(
             f"training.decay: got {training.decay}, with training.schedule={training.schedule}. "
-            "One of them rules the learning rate; set decay to null or the schedule to constant."
+            "One of them sets the learning rate; set decay to null or the schedule to constant."
         )
 
 
@@ -175,7 +174,7 @@ _RISING = (
         and all(is_whole(value) and value > 0 for value in values)
         and list(values) == sorted(set(values))
     ),
-    "a list of integers that rise, such as [1000,4000]",
+    "a list of increasing integers, such as [1000,4000]",
 )
 _LIMITS = {
     "baseline": (
@@ -201,7 +200,7 @@ _LIMITS = {
     "training.gain": _FRACTION,
     "diagnostics.measurements": (
         (lambda value: is_whole(value) and (value == 0 or 2 <= value <= _MOST_MEASUREMENTS)),
-        f"0, or at least 2, before and after training, and at most {_MOST_MEASUREMENTS}",
+        f"0, or an integer from 2 to {_MOST_MEASUREMENTS}",
     ),
     "diagnostics.examples": at_least(1),
     "diagnostics.losses": (

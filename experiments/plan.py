@@ -26,15 +26,18 @@ from experiments.checks import (
     check_key,
     check_settable,
     dotted_keys,
+    is_of_hydra,
     is_whole,
     near,
     one_line,
     parse_overrides,
     refusing_unreadable,
+    shown,
 )
 from experiments.claim import LOCK
 from experiments.experiment_file import check_experiment_file
 from experiments.limits import check_references, check_sections, check_type, check_values
+from experiments.printable import printable
 from experiments.sweep import SINGLE, Sweep
 
 
@@ -162,7 +165,7 @@ def _search_of(configurations: list[DictConfig], values: dict[str, list[str]]) -
         )
     seeds = search.seeds
     if not _are_different(seeds) or not seeds or not all(is_whole(s) and s >= 0 for s in seeds):
-        raise RefusedError(f"search.seeds: expected whole numbers, such as [101]; got {seeds!r}.")
+        raise RefusedError(f"search.seeds: expected integers, such as [101]; got {seeds!r}.")
     shared = set(seeds) & {int(seed) for seed in values.get("seed", [config.seed])}
     if shared:
         raise RefusedError(
@@ -179,12 +182,19 @@ def _check_searched(key: Any, config: DictConfig, values: dict[str, list[str]]) 
         )
     if key not in (known := dotted_keys(config)):
         raise RefusedError(f"search.key: {unknown('value', key, near(key, known))}")
-    if key.partition(".")[0] in ("seed", "search", "baseline", "by_budget", "tracking"):
-        raise RefusedError(f"search.key: {key} is nothing that a variant could be best at.")
+    parts = key.split(".")
+    if parts[0] in _NOT_SEARCHED or parts[-1] == "name" or any(p.startswith("_") for p in parts):
+        raise RefusedError(
+            "search.key: expected a value with which a variant learns better or worse, such as "
+            f"training.learning_rate, got {key!r}."
+        )
     if key in (each.lstrip("+") for each in values):
         raise RefusedError(
             f"search.key: {key} is set or swept as well; leave that out, or say search=null."
         )
+
+
+_NOT_SEARCHED = ("seed", "search", "baseline", "budgets", "by_budget", "tracking")
 
 
 def _are_different(values: Any) -> bool:
@@ -196,9 +206,9 @@ def _typed(value: Any) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
-def _untyped(text: str) -> str:
-    """A text that a command line has, perhaps in quotes, as it is meant."""
-    return str(OverridesParser.create().parse_override(f"value={text}").value())
+def _untyped(text: str) -> Any:
+    """What a command line has, perhaps a text in quotes, as it is meant."""
+    return OverridesParser.create().parse_override(f"value={text}").value()
 
 
 def _judged_together(values: dict[str, list[str]]) -> list[dict[str, str]]:
@@ -255,26 +265,48 @@ def check_is_new(directory: Path) -> None:
 def _check_hydra(values: dict[str, list[str]]) -> None:
     if len(values.get("baseline", [])) > 1:
         raise RefusedError(
-            "baseline: expected one name, that of whom the others are compared with, or a list "
-            "of such as [lstm,gru]."
+            "baseline: expected one variant to compare the others with, or a list such as "
+            f"[lstm,gru]; got {','.join(values['baseline'])}."
         )
     for key, options in values.items():
-        if key.partition(".")[0] == "search" and len(options) > 1:
-            raise RefusedError(f"{key}: expected one search; several values of a key are [a,b].")
-        if key in _FIXED or key.startswith("hydra.sweeper."):
-            raise RefusedError(f"{key}: {_FIXED.get(key, _FIXED['hydra.sweeper'])}")
-        if key.startswith("hydra/"):
-            known = GlobalHydra.instance().config_loader().get_group_options(key)
-            for name in options if known else ():
-                if name not in known:
-                    raise RefusedError(unknown(key, name, known))
-    if values.get("hydra.launcher.n_jobs") == ["0"]:
+        section = re.split("[./@]", key.lstrip("+~"))[0]
+        if section in _ONE_VALUE and len(options) > 1:
+            raise RefusedError(f"{key}: {_ONE_VALUE[section]}")
+        if is_of_hydra(key.lstrip("+~")):
+            _check_hydras(key, options[0])
+
+
+_ONE_VALUE = {
+    "search": "expected one search; several values of a key are [a,b].",
+    "tracking": "expected one value, as a sweep and all its runs are in one store.",
+    "hydra": "expected one value, as it holds for the whole sweep.",
+}
+
+
+def _check_hydras(key: str, typed: str) -> None:
+    """A key of Hydra's own must leave the sweep where, and made as, the programs here expect."""
+    plain = key.lstrip("+~")
+    if plain in _FIXED or plain.startswith("hydra.sweeper."):
+        raise RefusedError(f"{key}: {_FIXED.get(plain, _FIXED['hydra.sweeper'])}")
+    option = plain.removeprefix("hydra.launcher.")
+    is_option = option != plain and not option.startswith("_")
+    # With + or ~ a key would get past those who look for it by its name.
+    if key not in ("hydra.sweep.dir", "hydra/launcher") and not (is_option and key == plain):
+        raise RefusedError(
+            f"{key}: expected one of the keys of Hydra that can be set here: hydra.sweep.dir=<a "
+            "new folder>, hydra/launcher=joblib, or hydra.launcher.<option>=<value>."
+        )
+    if key == "hydra/launcher":
+        known = GlobalHydra.instance().config_loader().get_group_options(key)
+        if typed not in known:
+            raise RefusedError(unknown(key, typed, known))
+    if key == "hydra.launcher.n_jobs" and typed == "0":
         raise RefusedError(
             "hydra.launcher.n_jobs: expected how many runs train at once, 1 or more, or -1 for one "
             "on each core, got 0."
         )
-    if "hydra.sweep.dir" in values:
-        _check_can_be_made(_untyped(values["hydra.sweep.dir"][0]))
+    if key == "hydra.sweep.dir":
+        _check_can_be_made(_untyped(typed))
 
 
 _FIXED = {
@@ -286,7 +318,18 @@ _FIXED = {
 }
 
 
-def _check_can_be_made(folder: str) -> None:
+def _check_can_be_made(folder: Any) -> None:
+    if not isinstance(folder, str):
+        raise RefusedError(
+            f"hydra.sweep.dir: expected the path of a folder, got {shown(folder)}; a folder of "
+            "that name is ./<name>."
+        )
+    # A reference would be resolved at another time for each run, to another folder.
+    if "${" in folder or printable(folder) != folder or {"\n", "\t"} & set(folder):
+        raise RefusedError(
+            "hydra.sweep.dir: expected a folder without ${...} and without control characters, "
+            f"got {folder!r}."
+        )
     there = Path(folder).absolute()
     while not there.exists():
         there = there.parent

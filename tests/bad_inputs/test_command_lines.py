@@ -1,13 +1,11 @@
 """Arguments of all programs but the runs of experiments that cannot be, each refused."""
 
 import socket
-import sys
 
 import pytest
 
 from benchmarks import __main__ as bench
 from experiments import compare, sample, score, tag
-from experiments.asking import refusing
 from tests.bad_inputs import refusals
 from tracking import ui
 
@@ -66,7 +64,7 @@ SWEEPS = [
     (compare, [NO_RUN, NO_RUN], "run: expected the id of one sweep"),
     (compare, ["baseline="], "baseline: expected "),
     (compare, ["baseline=null"], "baseline: expected a name, or a list"),
-    (compare, ["baseline=lstm,gru"], "baseline: expected one name", "or a list"),
+    (compare, ["baseline=lstm,gru"], "baseline: expected one variant", "or a list"),
     (compare, ["baseline=[lstm"], "is no override"),
     (compare, ["baseline=5"], "baseline: expected the name of a variant"),
     (compare, ["baseline=lstm", "seed=1"], "seed: a comparison takes run=... and baseline=..."),
@@ -81,39 +79,23 @@ RESUME = [
 
 BENCH = [
     (["repeat=3"], "no value 'repeat'. Did you mean repeats? There are: "),
-    (["imdb.seed=[1]"], "no value 'imdb.seed'. Did you mean imdb.seeds?"),
     (["units=[ltsm]"], "no name in units: 'ltsm'. Did you mean lstm? There are: "),
-    (["parts=[step]"], "no name in parts: 'step'. Did you mean steps?"),
-    (["imdb.batches=[sorted]"], "no name in imdb.batches: 'sorted'"),
     (["units=lstm"], "units: expected a list such as [gru], got 'lstm'"),
-    (["units=[]"], "units: expected a list such as"),
     (["units=lstm,gru"], "units: expected a list in brackets, units=[lstm,gru]"),
     (["units=[lstm,lstm]"], "units: expected each name once"),
     (["units=[keras_lstm]"], "There is no ", "'keras_lstm'"),
     (["parts=[limit]"], "parts: limit is a share of what steps measures; add steps"),
-    (["repeats=0"], "repeats: expected at least 1, got 0"),
-    (["repeats=true"], "repeats: expected at least 1, got True"),
-    (["repeats=many"], "repeats: expected at least 1, got 'many'"),
+    (["repeats=0"], "repeats: expected an integer of at least 1, got 0"),
+    (["repeats=true"], "repeats: expected an integer of at least 1, got true"),
     (["repeats=99999999999"], "repeats: expected an integer of at most 4294967295"),
-    (["repeats=${nothing}"], "repeats: expected a value, got a reference that leads to none"),
-    (["repeats"], "'repeats' is no override; expected key=value"),
-    (["~repeats"], "repeats: expected at least 1, got None"),
-    (["--repeats=1"], "'--repeats=1' is no override"),
+    (["repeats=${nothing}"], "repeats: expected a value, got a reference that cannot be resolved"),
     (["tolerance=0"], "tolerance: expected more than 0"),
     (["tolerance=nan"], "tolerance: expected a finite number"),
-    (["tolerance=inf"], "tolerance: expected a finite number"),
-    (["tolerance=true"], "tolerance: expected more than 0, got True"),
     (["masks=[1]"], "masks: expected a list of different values of true and false"),
-    (["shapes=[]"], "shapes: expected a list of different shapes, each {batch: .., steps: .."),
-    (["shapes=[{batch: 2,steps: 3,inputs: 4}]"], "shapes: expected"),
     (["shapes=[{batch: 2,steps: 3,inputs: 4,units: 0}]"], "shapes: expected"),
     ([f"shapes=[{SHAPE},{SHAPE}]"], "shapes: expected a list of different shapes"),
-    (["imdb.seeds=[-1]"], "imdb.seeds: expected a list of different whole numbers"),
     (["imdb.jit_compile=1"], "imdb.jit_compile: expected true or false"),
-    (["imdb.schedule=linear"], "imdb.schedule: expected one of constant, cosine"),
-    (["imdb.train_examples=0"], "imdb.train_examples: expected at least 1, or null"),
     (["hydra.run.dir=x"], "hydra.run.dir: the benchmark is one run"),
-    (["+more=1"], "no value 'more'"),
     (["units=\x1b[31m"], r"'units=\x1b[31m' is no override"),
 ]
 
@@ -131,16 +113,9 @@ PORTS = [
 
 
 @pytest.mark.parametrize("row", ASKING, ids=lambda row: f"{row[0].__name__} {row[1]}"[:60])
-def test_asking_a_model_for_what_cannot_be_is_refused(row, monkeypatch, refused_by):
+def test_asking_a_model_for_what_cannot_be_is_refused(row, refused_by):
     program, arguments, *words = row
-
-    def asked(*typed):
-        monkeypatch.setattr(sys, "argv", [program.__name__, *typed])
-        with pytest.raises(SystemExit) as ended:
-            refusing(program.main)
-        return ended.value.code
-
-    refused_by(asked, arguments, words)
+    refused_by(lambda *typed: program.main(list(typed)), arguments, words)
 
 
 @pytest.mark.parametrize("row", SWEEPS, ids=lambda row: " ".join(row[1])[:40])

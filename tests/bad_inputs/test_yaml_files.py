@@ -1,12 +1,13 @@
 """Files of conf/ that are not what they should be, each refused in one paragraph."""
 
+import os
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from experiments import catalogue, checks, experiment_file, plan
+from experiments import catalogue, checks, entry, experiment_file, plan, printable
 from experiments.catalogue import CONFIGURATION
 from tests.bad_inputs import refusals
 
@@ -18,17 +19,13 @@ AS_MINE = "conf/experiment/mine.yaml: "
 
 EXPERIMENTS = {
     "an open bracket": (HEAD + "model: {units: 3\n", "mine.yaml, line 3, column 1: expected YAML"),
-    "an open quote": (HEAD + "model: 'abc\n", "mine.yaml, line 3, column 1: expected YAML"),
     "a tab": (HEAD + "model:\n\tunits: 3\n", "line 3, column 1", "Indent with spaces, not tabs"),
-    "ragged": (HEAD + "model:\n  units: 3\n layers: 2\n", "mine.yaml, line 4, column 2"),
     "a key twice": (HEAD + "seed: 1\nseed: 2\n", "line 3, column 1", "duplicate key seed"),
     "a python object": (HEAD + "seed: !!python/object/apply:os.system [id]\n", "line 2, column 7"),
     "empty": ("", AS_MINE, "expected keys and values", "got none"),
-    "comments alone": (HEAD, AS_MINE, "expected keys and values", "got none"),
     "a list": (HEAD + "- a\n- b\n", AS_MINE, "expected keys and values", "got a list"),
     "a word": (HEAD + "hello\n", AS_MINE, "expected keys and values", "only the text 'hello'"),
     "latin1": ((HEAD + "# café\n" + SWEEP).encode("latin1"), "a text file in UTF-8", "0xe9"),
-    "UTF-16": ((HEAD + SWEEP).encode("utf-16"), "mine.yaml: expected a text file in UTF-8"),
     "a byte order mark": ("\ufeff" + HEAD + SWEEP, AS_MINE, "without a byte order mark, got one"),
     "NUL": (HEAD + SWEEP + "\x00", "mine.yaml: expected a text file in UTF-8", "#x0000"),
     "a raw escape": (HEAD + "se\x1b[31med: 1\n" + SWEEP, "mine.yaml: expected a text file"),
@@ -38,9 +35,6 @@ EXPERIMENTS = {
     "a number for a key": (HEAD + "1: 2\n" + SWEEP, AS_MINE, "expected words for keys, got 1"),
     "itself": (HEAD + "seed: &a [*a]\n" + SWEEP, "a value that contains itself"),
     "an unknown word": (HEAD + "model: {unit: 3}\n" + SWEEP, AS_MINE, "Did you mean model.units?"),
-    "an unknown section": (HEAD + "models: {units: 3}\n" + SWEEP, AS_MINE, "mean model.units?"),
-    "an unknown budget": (HEAD + "budgets: {quik: {epochs: 3}}\n" + SWEEP, AS_MINE, "quick"),
-    "a text for a number": (HEAD + "task: {held_out: x}\n" + SWEEP, AS_MINE, "expected a number"),
     "a number for a section": (HEAD + "task: {depth: 5}\n" + SWEEP, AS_MINE, "values below it"),
     "nan": (HEAD + "training: {learning_rate: .nan}\n" + SWEEP, "expected a finite number"),
     "a section of null": (HEAD + "model: null\n" + SWEEP, "model: expected a section with name"),
@@ -53,7 +47,7 @@ EXPERIMENTS = {
         AS_MINE,
         "without brackets, such as `cell: gru,lstm`",
     ),
-    "nothing to sweep": (HEAD + "hydra: {sweeper: {params: {cell: null}}}\n", AS_MINE, "got None"),
+    "nothing to sweep": (HEAD + "hydra: {sweeper: {params: {cell: null}}}\n", AS_MINE, "got null"),
     "a sweep in a word": (HEAD + "hydra: {sweeper: {params: cell}}\n", AS_MINE, "got 'cell'"),
     "an unknown choice to sweep": (
         HEAD + "hydra: {sweeper: {params: {cell: 'gru,lstn'}}}\n",
@@ -104,9 +98,15 @@ def test_an_experiment_without_a_sweep_takes_one_from_the_command_line(project):
 
 def test_the_list_names_all_experiments_though_one_is_unreadable(project):
     write(project / "experiment" / "mine.yaml", b"# question: caf\xe9?\n")
-    script = shutil.copy(catalogue.__file__, project.parent / "experiments")
-    command = [sys.executable, "-S", "-I", script, "list"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    for module in (catalogue, entry, printable):
+        shutil.copy(module.__file__, project.parent / "experiments")
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "experiments.catalogue", "list"],
+        cwd=project.parent,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "make experiment name=mine" in done.stdout
     assert "make experiment name=gru_vs_lstm" in done.stdout
