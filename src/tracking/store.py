@@ -110,7 +110,10 @@ def _mask_logs() -> None:
 
 
 def refuse_secrets(uri: str | None) -> None:
-    """A URI of the configuration or the command line, which each run stores, has no password.
+    """A URI of the configuration, or the command line, which each run stores, has no password.
+
+    Args:
+        uri: it, or an argument of the command line that may contain one.
 
     Raises:
         StoreError: if it has one.
@@ -118,8 +121,8 @@ def refuse_secrets(uri: str | None) -> None:
     if uri is not None and has_secret(uri):
         raise StoreError(
             f"tracking.uri: expected a URI without a password or token, got {masked(uri)}; the "
-            "configuration is stored with every run. Put the URI into the environment variable "
-            "MLFLOW_TRACKING_URI, or a password into MLFLOW_TRACKING_PASSWORD."
+            "configuration is stored with every run. Put the URI in the environment variable "
+            "MLFLOW_TRACKING_URI, or a password in MLFLOW_TRACKING_PASSWORD."
         )
 
 

@@ -29,6 +29,7 @@ from tracking.store import experiment_id
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG, _LONGEST_NOTE = 5000, 7500  # MLflow takes 8,000, other servers may take less.
 _DESCRIPTION = "description.md"
+_MASKED = ("error", "overrides", "tracking.uri")  # See `tracking.secrets`.
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 REPORT = "report.json"
 
@@ -61,7 +62,7 @@ class RunWriter:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Add parameters."""
-        parts = [Param(key, masked(str(value))) for key, value in params.items()]
+        parts = [Param(key, value) for key, value in _texts(params).items()]
         for start in range(0, len(parts), _PARAMS_A_CALL):
             self._client.log_batch(self.run_id, params=parts[start : start + _PARAMS_A_CALL])
 
@@ -107,8 +108,8 @@ class RunWriter:
         self._client.log_artifact(self.run_id, str(path), folder)
 
     def log_text(self, text: str, name: str) -> None:
-        """Keep a text as the artifact `name`."""
-        self._client.log_text(self.run_id, masked(text), name)
+        """Save a text, as it is, as the artifact `name`."""
+        self._client.log_text(self.run_id, text, name)
 
     def log_report(self, report: Mapping[str, Any]) -> None:
         """Keep plain values as what this run found, to be read back with it."""
@@ -127,11 +128,12 @@ class RunWriter:
 
     def describe(self, markdown: str) -> None:
         """The text at the top of the run's page; a longer one than fits is an artifact, too."""
+        markdown = masked(markdown)
         if len(markdown) > _LONGEST_NOTE:
             self.log_text(markdown, _DESCRIPTION)
             cut = markdown[:_LONGEST_NOTE].rpartition("\n")[0]
             markdown = f"{cut}\n\nCut here; the whole text is the artifact {_DESCRIPTION}."
-        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, masked(markdown))
+        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
 
 
 def _name(metric: str) -> str:
@@ -142,7 +144,14 @@ def _name(metric: str) -> str:
 
 def _cut(tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags as texts of a length that MLflow stores."""
-    return {key: masked(str(value))[:_LONGEST_TAG] for key, value in tags.items()}
+    return {key: value[:_LONGEST_TAG] for key, value in _texts(tags).items()}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values of tags or parameters as texts, without secrets where those can get in."""
+    return {
+        key: masked(str(value)) if key in _MASKED else str(value) for key, value in values.items()
+    }
 
 
 class TrackedRun(RunWriter):
