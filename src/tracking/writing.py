@@ -7,11 +7,13 @@ import os
 import re
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
@@ -21,7 +23,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from tracking.errors import StoreError
-from tracking.patience import PatientClient
+from tracking.patience import PatientClient, patience
 from tracking.record import RECORD
 from tracking.secrets import masked
 from tracking.store import experiment_id
@@ -30,6 +32,7 @@ _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG, _LONGEST_NOTE = 5000, 7500  # MLflow takes 8,000, other servers may take less.
 _DESCRIPTION = "description.md"
 _MASKED = ("error", "overrides", "tracking.uri")  # See `tracking.secrets`.
+_CREATION = "creation"  # The tag by which a run is found whose creation was not confirmed.
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 REPORT = "report.json"
 
@@ -154,6 +157,22 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _created(experiment_id: str, name: str, tags: dict[str, str]):
+    """A new run, and only one, also if the answer of the store that created it is lost."""
+    creation = uuid.uuid4().hex
+    client, earlier = mlflow.MlflowClient(), []
+
+    def create():
+        found = []
+        if earlier:  # A call that failed may have created it.
+            found = client.search_runs([experiment_id], f"tags.{_CREATION} = '{creation}'")
+        earlier.append(creation)
+        return found[0] if found else client.create_run(experiment_id, None, tags, name)
+
+    tags = {**tags, _CREATION: creation}
+    return patience.call(create)
+
+
 class TrackedRun(RunWriter):
     """One MLflow run, as a context: FINISHED at its end, FAILED with its reason on an error.
 
@@ -191,9 +210,7 @@ class TrackedRun(RunWriter):
         if run_id is None:
             # With its tags, in one call: a run without the tag `process` would stay RUNNING for
             # ever if this process was killed before the next call.
-            run = PatientClient().create_run(
-                experiment_id(experiment), run_name=name, tags=_cut(all_tags)
-            )
+            run = _created(experiment_id(experiment), name, _cut(all_tags))
         else:
             run = PatientClient().get_run(run_id)
         super().__init__(run.info.run_id)

@@ -9,10 +9,12 @@ import sys
 
 import mlflow
 import pytest
+import requests
 from matplotlib.figure import Figure
 
 import tracking
 from tracking import abandoned
+from tracking.patience import patience
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -154,6 +156,23 @@ def test_a_run_can_be_told_to_be_abandoned_from_its_first_moment(monkeypatch):
         tracking.TrackedRun("e", "n")
     [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert run.data.tags["process"].endswith(f":{os.getpid()}")
+
+
+def test_a_run_whose_creation_was_not_confirmed_is_created_once(monkeypatch):
+    create, calls = mlflow.MlflowClient.create_run, []
+
+    def losing_the_first_answer(*args, **kwargs):
+        calls.append(create(*args, **kwargs))
+        if len(calls) == 1:
+            raise requests.ConnectionError("Connection aborted")
+        return calls[-1]
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_run", losing_the_first_answer)
+    monkeypatch.setattr("tracking.patience.time.sleep", lambda _: None)
+    patience.begin(600)
+    run = tracking.TrackedRun("e", "n")
+    assert run.run_id == calls[0].info.run_id
+    assert len(mlflow.MlflowClient().search_runs([run.experiment_id])) == 1
 
 
 def test_a_run_that_cannot_be_begun_is_failed(monkeypatch):
