@@ -15,6 +15,7 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NAME,
@@ -167,10 +168,26 @@ def _created(experiment_id: str, name: str, tags: dict[str, str]):
         if earlier:  # A call that failed may have created it.
             found = client.search_runs([experiment_id], f"tags.{_CREATION} = '{creation}'")
         earlier.append(creation)
-        return found[0] if found else client.create_run(experiment_id, None, tags, name)
+        if found:
+            return found[0]
+        with _without_retries():
+            return client.create_run(experiment_id, None, tags, name)
 
     tags = {**tags, _CREATION: creation}
     return patience.call(create)
+
+
+@contextlib.contextmanager
+def _without_retries() -> Iterator[None]:
+    """A context in which MLflow does not repeat a request by itself, unseen by `patience`."""
+    before = MLFLOW_HTTP_REQUEST_MAX_RETRIES.get_raw()
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)
+    try:
+        yield
+    finally:
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.unset()
+        if before is not None:
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(before)
 
 
 class TrackedRun(RunWriter):

@@ -162,15 +162,18 @@ def test_a_run_whose_creation_was_not_confirmed_is_created_once(monkeypatch):
     create, calls = mlflow.MlflowClient.create_run, []
 
     def losing_the_first_answer(*args, **kwargs):
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"  # MLflow's own do not search.
         calls.append(create(*args, **kwargs))
         if len(calls) == 1:
             raise requests.ConnectionError("Connection aborted")
         return calls[-1]
 
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     monkeypatch.setattr(mlflow.MlflowClient, "create_run", losing_the_first_answer)
     monkeypatch.setattr("tracking.patience.time.sleep", lambda _: None)
     patience.begin(600)
     run = tracking.TrackedRun("e", "n")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
     assert run.run_id == calls[0].info.run_id
     assert len(mlflow.MlflowClient().search_runs([run.experiment_id])) == 1
 
