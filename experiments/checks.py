@@ -65,15 +65,14 @@ def refuse_secrets(arguments: list[str]) -> None:
     """A command line is stored with every run and quoted in errors, so it holds no password.
 
     Raises:
-        RefusedError: if it names a store with one.
+        RefusedError: if a URI in it, such as that of a store, contains one.
     """
     for argument in arguments:
-        key, _, uri = argument.partition("=")
-        if key.lstrip("+").endswith("tracking.uri"):
+        if "://" in argument:
             import tracking  # Slow to import, and seldom needed here.
 
             try:
-                tracking.refuse_secrets(uri)
+                tracking.refuse_secrets(argument)
             except tracking.StoreError as error:
                 raise RefusedError(str(error)) from None
 

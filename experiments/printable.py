@@ -9,6 +9,8 @@ _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _LONGEST_REASON = 500
+# Here rather than by `tracking.masked`, which takes seconds to import.
+_PASSWORD = re.compile(r"(://[^\s/:@]*:)(?!\d+/)[^\s@]+(?=@)")
 
 
 def printable(text: str) -> str:
@@ -35,5 +37,5 @@ def reason_of(error: BaseException) -> str:
 
 
 def print_refusal(problem: BaseException | str) -> None:
-    """Write to standard error why a command was not run."""
-    print(printable(str(problem)), file=sys.stderr)
+    """Write to standard error why a command was not run, without the passwords of URIs."""
+    print(printable(_PASSWORD.sub(r"\1***", str(problem))), file=sys.stderr)

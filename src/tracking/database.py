@@ -26,7 +26,7 @@ def make_once(path: Path, uri: str) -> None:
     MLflow makes its tables in the file itself, in many steps. Another process that opens it
     meanwhile fails, and one that is killed leaves a file that can never be used. Here they are made
     under a lock in a draft, which then takes the file's place. What such a process has left is
-    set aside and made anew.
+    set aside, and the database is created again.
 
     Raises:
         StoreError: for a file that is no database of this version of MLflow, or cannot be made.
@@ -137,7 +137,7 @@ def _set_aside(path: Path) -> None:
     path.replace(aside)
     print(
         f"{path} was incomplete and without any run: the command that made it was interrupted. It "
-        f"is made anew; the old file is now {aside.name}.",
+        f"is created again; the old file is now {aside.name}.",
         file=sys.stderr,
     )
 

@@ -77,8 +77,8 @@ class Patience:
 
 
 _FULL = (
-    "{} cannot be written to: the disk is full. Make room; a sweep that it has ended goes on with "
-    "`make resume` then."
+    "{} cannot be written to: the disk is full. Make room, then continue the sweep "
+    "with `make resume`."
 )
 
 patience = Patience()
@@ -129,7 +129,7 @@ def _gone(waited: float, reason: str) -> str:
     return (
         f"{_store()} does not answer{after} ({reason}). Start it, or name another with "
         "MLFLOW_TRACKING_URI or tracking.uri; without either, runs go to mlflow.db in the "
-        "project's folder. A sweep that it has ended goes on with `make resume` when it is back."
+        "project's folder. When it is back, continue the sweep with `make resume`."
     )
 
 

@@ -14,6 +14,29 @@ from tracking.errors import UnreadableRecordError
 from tracking.patience import patience
 
 RECORD = "sweep.json"
+_AGAIN = "Start the sweep again: make experiment name=..."
+
+
+class _Record(dict):
+    """The entries of the artifact, whose types were checked.
+
+    Args:
+        name: of the sweep.
+        entries: what the artifact holds.
+
+    Raises:
+        UnreadableRecordError: on access to an entry that is missing.
+    """
+
+    def __init__(self, name: str, entries: Mapping[str, Any]):
+        super().__init__(entries)
+        self._name = name
+
+    def __missing__(self, key: str) -> Any:
+        raise UnreadableRecordError(
+            f"{self._name}: expected `{key}` in the artifact {RECORD} of its parent run, and found "
+            f"none. The sweep stopped before its runs began. {_AGAIN}"
+        )
 
 
 class OldRecord(Mapping[str, Any]):
@@ -39,20 +62,22 @@ class OldRecord(Mapping[str, Any]):
             raise UnreadableRecordError(
                 f"{self._name}: expected its command line in the artifact {RECORD} of its parent "
                 "run, and found none. The sweep was interrupted before it had begun, or its "
-                "artifacts were deleted. Start it anew: make experiment name=..."
+                "artifacts were deleted. Start it again: make experiment name=..."
             )
         entry = self._entries[key]
         if key not in self._IN_JSON:
             return entry
         try:
-            return json.loads(entry)
+            value = json.loads(entry)
         except json.JSONDecodeError as error:
             raise UnreadableRecordError(
                 f"{self._name}: its tag `{key}` is incomplete: expected JSON, got "
                 f"{len(entry)} characters that end in {entry[-20:]!r}. An earlier version of this "
-                "project cut long command lines there. Start the sweep anew: "
+                "project cut long command lines there. Start the sweep again: "
                 "make experiment name=..."
             ) from error
+        _check(self._name, f"tag `{key}`", key, value)
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -75,14 +100,39 @@ def read_record(client, run) -> Mapping[str, Any]:
         return OldRecord(run.info.run_name, run.data.tags)
     try:
         record = patience.call(mlflow.artifacts.load_dict, f"runs:/{run.info.run_id}/{RECORD}")
-    except MlflowException as error:
+    except (MlflowException, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRecordError(
             f"{run.info.run_name}: the artifact {RECORD} of its parent run cannot be read: "
-            f"expected a JSON object ({error}). Start the sweep anew: make experiment name=..."
+            f"expected a JSON object ({error}). {_AGAIN}"
         ) from error
+    name, artifact = run.info.run_name, f"artifact {RECORD} of its parent run"
     if not isinstance(record, dict):
         raise UnreadableRecordError(
-            f"{run.info.run_name}: the artifact {RECORD} of its parent run: expected a JSON "
-            f"object, got {type(record).__name__}. Start the sweep anew: make experiment name=..."
+            f"{name}: the {artifact}: expected a JSON object, got {type(record).__name__}. {_AGAIN}"
         )
-    return record
+    for key, value in record.items():
+        _check(name, artifact, key, value)
+    return _Record(name, record)
+
+
+def _check(name: str, where: str, key: str, value: Any) -> None:
+    """Refuse an entry of a type that no sweep writes; keys that are not known may be anything.
+
+    Raises:
+        UnreadableRecordError: if it is of another type.
+    """
+    good, expected = {
+        "arguments": (_is_texts(value), "a list of strings"),
+        "directory": (isinstance(value, str), "a string"),
+        "runs": (type(value) is int, "an integer"),
+        "search": (value is None or isinstance(value, dict), "an object or null"),
+    }.get(key, (True, ""))
+    if not good:
+        got = json.dumps(value)[:60]
+        raise UnreadableRecordError(
+            f"{name}: `{key}` in the {where}: expected {expected}, got {got}. {_AGAIN}"
+        )
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)

@@ -110,7 +110,10 @@ def _mask_logs() -> None:
 
 
 def refuse_secrets(uri: str | None) -> None:
-    """A URI of the configuration or the command line, which each run stores, has no password.
+    """A URI of the configuration, or the command line, which each run stores, has no password.
+
+    Args:
+        uri: it, or an argument of the command line that may contain one.
 
     Raises:
         StoreError: if it has one.
@@ -118,8 +121,8 @@ def refuse_secrets(uri: str | None) -> None:
     if uri is not None and has_secret(uri):
         raise StoreError(
             f"tracking.uri: expected a URI without a password or token, got {masked(uri)}; the "
-            "configuration is stored with every run. Put the URI into the environment variable "
-            "MLFLOW_TRACKING_URI, or a password into MLFLOW_TRACKING_PASSWORD."
+            "configuration is stored with every run. Put the URI in the environment variable "
+            "MLFLOW_TRACKING_URI, or a password in MLFLOW_TRACKING_PASSWORD."
         )
 
 
@@ -136,8 +139,8 @@ def check(uri: str) -> None:
         _check_server(uri)
     elif uri == "databricks" or scheme.startswith("databricks") or scheme == "uc":
         raise StoreError(
-            f"The MLflow store {masked(uri)} is Databricks', where experiments are named by paths, "
-            f"as those of this project are not. {_EXPECTED}"
+            f"The MLflow store {masked(uri)} is on Databricks, which is not supported: it names "
+            f"experiments by path. {_EXPECTED}"
         )
     elif scheme in ("", "file"):
         _check_folder(uri)
@@ -182,9 +185,9 @@ def _check_server(uri: str) -> None:
         raise StoreError(f"The MLflow store {masked(uri)} names no server. {_EXPECTED}")
     if parts.query or parts.fragment:
         raise StoreError(
-            f"The MLflow store {masked(uri)} has words after its path (? or #), which MLflow would "
-            "put into the middle of its addresses. A token belongs into the environment variable "
-            f"MLFLOW_TRACKING_TOKEN. {_EXPECTED}"
+            f"The MLflow store {masked(uri)} contains a query or fragment, which MLflow does not "
+            "support. Put a token in the environment variable MLFLOW_TRACKING_TOKEN. "
+            f"{_EXPECTED}"
         )
 
 
@@ -192,14 +195,13 @@ def _check_folder(uri: str) -> None:
     path = Path(re.sub("^file:(//)?", "", uri)).absolute()
     if path.suffix in (".db", ".sqlite", ".sqlite3") or path.is_file():
         raise StoreError(
-            f"The MLflow store {uri} is a file without the kind of store before it. Use "
-            f"sqlite:///{path}"
+            f"The MLflow store {uri} is a file, and the URI has no scheme. Use sqlite:///{path}"
         )
     if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
         raise StoreError(
-            f"The MLflow store {uri} is a folder, {path}: a file store, which MLflow has given up "
-            f"in favour of databases. Use sqlite:///{path.parent / 'mlflow.db'}; runs that the "
-            "folder holds are moved by `mlflow migrate-filestore`."
+            f"The MLflow store {uri} is a folder, {path}: a file store, which MLflow has "
+            f"deprecated in favour of databases. Use sqlite:///{path.parent / 'mlflow.db'}; runs "
+            "that the folder holds are moved by `mlflow migrate-filestore`."
         )
 
 

@@ -67,7 +67,7 @@ def _why_not(port: int) -> str | None:
         try:
             probe.bind((HOST, port))
         except PermissionError:
-            return f"Port {port} of {HOST} is for the administrator alone, as all below 1024 are."
+            return f"Port {port} of {HOST} requires administrator rights."
         except OSError:
             return f"Port {port} of {HOST} is taken, by another MLflow perhaps."
     return None

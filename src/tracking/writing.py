@@ -7,12 +7,15 @@ import os
 import re
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import mlflow
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NAME,
@@ -21,7 +24,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from tracking.errors import StoreError
-from tracking.patience import PatientClient
+from tracking.patience import PatientClient, patience
 from tracking.record import RECORD
 from tracking.secrets import masked
 from tracking.store import experiment_id
@@ -29,6 +32,8 @@ from tracking.store import experiment_id
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG, _LONGEST_NOTE = 5000, 7500  # MLflow takes 8,000, other servers may take less.
 _DESCRIPTION = "description.md"
+_MASKED = ("error", "overrides", "tracking.uri")  # See `tracking.secrets`.
+_CREATION = "creation"  # The tag by which a run is found whose creation was not confirmed.
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 REPORT = "report.json"
 
@@ -61,7 +66,7 @@ class RunWriter:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Add parameters."""
-        parts = [Param(key, masked(str(value))) for key, value in params.items()]
+        parts = [Param(key, value) for key, value in _texts(params).items()]
         for start in range(0, len(parts), _PARAMS_A_CALL):
             self._client.log_batch(self.run_id, params=parts[start : start + _PARAMS_A_CALL])
 
@@ -107,8 +112,8 @@ class RunWriter:
         self._client.log_artifact(self.run_id, str(path), folder)
 
     def log_text(self, text: str, name: str) -> None:
-        """Keep a text as the artifact `name`."""
-        self._client.log_text(self.run_id, masked(text), name)
+        """Save a text, as it is, as the artifact `name`."""
+        self._client.log_text(self.run_id, text, name)
 
     def log_report(self, report: Mapping[str, Any]) -> None:
         """Keep plain values as what this run found, to be read back with it."""
@@ -127,11 +132,12 @@ class RunWriter:
 
     def describe(self, markdown: str) -> None:
         """The text at the top of the run's page; a longer one than fits is an artifact, too."""
+        markdown = masked(markdown)
         if len(markdown) > _LONGEST_NOTE:
             self.log_text(markdown, _DESCRIPTION)
             cut = markdown[:_LONGEST_NOTE].rpartition("\n")[0]
             markdown = f"{cut}\n\nCut here; the whole text is the artifact {_DESCRIPTION}."
-        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, masked(markdown))
+        self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
 
 
 def _name(metric: str) -> str:
@@ -142,7 +148,46 @@ def _name(metric: str) -> str:
 
 def _cut(tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags as texts of a length that MLflow stores."""
-    return {key: masked(str(value))[:_LONGEST_TAG] for key, value in tags.items()}
+    return {key: value[:_LONGEST_TAG] for key, value in _texts(tags).items()}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values of tags or parameters as texts, without secrets where those can get in."""
+    return {
+        key: masked(str(value)) if key in _MASKED else str(value) for key, value in values.items()
+    }
+
+
+def _created(experiment_id: str, name: str, tags: dict[str, str]):
+    """A new run, and only one, also if the answer of the store that created it is lost."""
+    creation = uuid.uuid4().hex
+    client, earlier = mlflow.MlflowClient(), []
+
+    def create():
+        found = []
+        if earlier:  # A call that failed may have created it.
+            found = client.search_runs([experiment_id], f"tags.{_CREATION} = '{creation}'")
+        earlier.append(creation)
+        if found:
+            return found[0]
+        with _without_retries():
+            return client.create_run(experiment_id, None, tags, name)
+
+    tags = {**tags, _CREATION: creation}
+    return patience.call(create)
+
+
+@contextlib.contextmanager
+def _without_retries() -> Iterator[None]:
+    """A context in which MLflow does not repeat a request by itself, unseen by `patience`."""
+    before = MLFLOW_HTTP_REQUEST_MAX_RETRIES.get_raw()
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)
+    try:
+        yield
+    finally:
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.unset()
+        if before is not None:
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(before)
 
 
 class TrackedRun(RunWriter):
@@ -182,9 +227,7 @@ class TrackedRun(RunWriter):
         if run_id is None:
             # With its tags, in one call: a run without the tag `process` would stay RUNNING for
             # ever if this process was killed before the next call.
-            run = PatientClient().create_run(
-                experiment_id(experiment), run_name=name, tags=_cut(all_tags)
-            )
+            run = _created(experiment_id(experiment), name, _cut(all_tags))
         else:
             run = PatientClient().get_run(run_id)
         super().__init__(run.info.run_id)

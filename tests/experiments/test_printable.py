@@ -49,6 +49,11 @@ def test_text_is_no_markup(capsys):
     assert capsys.readouterr().out == "FAILED: expected [/b] of [bold], got :cat:\n"
 
 
+def test_a_refusal_does_not_repeat_a_password(capsys):
+    print_refusal("got {uri: 'http://u:hunter/22@h'} of http://h:5000/a@b")
+    assert capsys.readouterr().err == "got {uri: 'http://u:***@h'} of http://h:5000/a@b\n"
+
+
 def test_a_refusal_and_the_reason_of_a_library_are_harmless(capsys):
     print_refusal(ValueError(f"file: {STEERING}"))
     assert capsys.readouterr().err == f"file: {SHOWN}\n"

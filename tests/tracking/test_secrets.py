@@ -5,6 +5,7 @@ import os
 import sqlite3
 from contextlib import closing
 
+import mlflow
 import pytest
 
 import tracking
@@ -29,6 +30,15 @@ URI = "postgresql://ann:p%40ss-w0rd@db.example.org:5432/runs?sslpassword=qu3ry-p
         ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
         ("http://127.0.0.1:5000/#/experiments/1", "http://127.0.0.1:5000/#/experiments/1"),
         ("seed=1 task.T=20 text=a:b@c", "seed=1 task.T=20 text=a:b@c"),
+        ("mysql+pymysql://user:geh/eim42@host/db", "mysql+pymysql://user:***@host/db"),
+        ("mysql://user:12/34@host/db, a@b", "mysql://user:***@host/db, a@b"),
+        ("mysql://ann@corp:two words@host/db", "mysql://ann@corp:***@host/db"),
+        ("from http://ann:x@h, http://bob:y@h", "from http://ann:***@h, http://bob:***@h"),
+        ("http://0123abcd@host:5000/a", "http://***@host:5000/a"),
+        ("http://host/?pass=abc&b=1", "http://host/?pass=***&b=1"),
+        ("mysql://host/db?passphrase=abc", "mysql://host/db?passphrase=***"),
+        ("http://h:5000/a@b and http://h:5000 c@d", "http://h:5000/a@b and http://h:5000 c@d"),
+        ("postgresql://ann@host/db", "postgresql://ann@host/db"),
     ],
 )
 def test_what_is_masked(text, shown, monkeypatch):
@@ -37,27 +47,46 @@ def test_what_is_masked(text, shown, monkeypatch):
     assert tracking.masked(text) == shown
 
 
-def test_nothing_that_a_run_stores_holds_a_secret(store, tmp_path, monkeypatch):
+def test_no_text_for_people_that_a_run_stores_contains_a_secret(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret-word")
     leaks = "http://ann:s3cret-word@host and s3cret-word"
     with tracking.TrackedRun("e", "n", {"overrides": leaks}, {"tracking.uri": leaks}) as run:
-        run.log_text(leaks, "configuration.yaml")
-        run.describe(leaks)
-        run.set_tags({"more": leaks})
+        run.describe(f"{leaks}\n" * 500)  # Too long for a tag: also an artifact.
     with pytest.raises(OSError, match="s3cret"), tracking.TrackedRun("e", "fails") as failed:
         raise OSError(leaks)
     assert tracking.read_run(failed.run_id).tags["error"] == (
         "OSError: http://ann:***@host and ***"
     )
-    parent = tracking.start_sweep("e", "sweep", {"overrides": leaks}, {"arguments": [leaks]})
-    assert tracking.read_sweep(parent.run_id).record == {
-        "arguments": ["http://ann:***@host and ***"]
-    }
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) >= 3
+    assert len(files) >= 2
     assert not [path for path in files if b"s3cret" in path.read_bytes()]
     with closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as database:
         assert "s3cret" not in "".join(database.iterdump())
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("password", ["1234", "lstm", "51234567"])
+def test_what_is_read_back_is_stored_as_it_is(password, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+    report = {"loss": 0.51234567, "n": 1234}
+    record = {"arguments": ["seed=1234", "cell=lstm"], "directory": "/latest/test"}
+    tags = {"cell": "lstm", "variant": "lstm T=1234", "data_fingerprint": "a-1234-b"}
+    parent = tracking.start_sweep("e", "sweep", {}, record)
+    with tracking.TrackedRun("e", "n", tags, {"task.T": 1234}, parent.run_id) as run:
+        run.log_report(report)
+        run.log_table({"lstm": [1234, 0.51234567]}, "table.json")
+    (found,) = tracking.read_sweep(parent.run_id).runs
+    assert tracking.read_sweep(parent.run_id).record == record
+    assert found.report == report
+    assert tags.items() <= found.tags.items()
+    assert found.params == {"task.T": "1234"}
+    table = mlflow.artifacts.load_dict(f"runs:/{run.run_id}/table.json")
+    assert table == {"columns": ["lstm"], "data": [[1234], [0.51234567]]}
+
+
+def test_a_short_password_is_masked_as_a_whole_word_only(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "test")
+    assert tracking.masked("'test' in /latest/tests") == "'***' in /latest/tests"
 
 
 def test_a_server_that_is_not_there_is_named_without_the_password(monkeypatch, capsys):
@@ -89,9 +118,12 @@ def test_a_password_in_the_configuration_is_refused():
 
 
 @pytest.mark.parametrize("program", [experiments, benchmarks], ids=lambda each: each.__name__)
-@pytest.mark.parametrize("given", ["tracking.uri=", "+tracking.uri="])
+@pytest.mark.parametrize(
+    "given",
+    ["tracking.uri={}", "+tracking.uri={}", "tracking={{uri: {}}}", "tracking={{uri: '{}'}}"],
+)
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(program, given, capfd):
-    assert program.main(["--cfg", "job", f"{given}http://ann:s3cret@127.0.0.1:9"]) == 2
+    assert program.main(["--cfg", "job", given.format("http://ann:s3cret@127.0.0.1:9")]) == 2
     said = capfd.readouterr()
     assert "MLFLOW_TRACKING_PASSWORD" in said.err
     assert "s3cret" not in said.err + said.out

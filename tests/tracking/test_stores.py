@@ -17,7 +17,7 @@ import tracking
 TOLD = [
     ("./mlruns", r"is a folder, {here}/mlruns: a file store.*Use sqlite:///{here}/mlflow.db"),
     ("file:///tmp/runs", r"is a folder, /tmp/runs: a file store.*Use sqlite:////tmp/mlflow.db"),
-    ("mlflow.db", r"without the kind of store before it. Use sqlite:///{here}/mlflow.db"),
+    ("mlflow.db", r"has no scheme. Use sqlite:///{here}/mlflow.db"),
     ("sqlite://", r"names no file.*Expected sqlite:////absolute/path/mlflow.db"),
     ("sqlite:///{here}", r"is a folder, {here}. Name a file in it: sqlite:///{here}/mlflow.db"),
     ("sqlite:///{here}/none/a.db", r"in the folder {here}/none, which does not exist\. Make it"),
@@ -25,9 +25,9 @@ TOLD = [
     ("http://", r"http:// names no server. Expected"),
     ("http:///runs", r"names no server. Expected"),
     ("http://localhost:99999", r"names no server. Expected"),
-    ("http://localhost:5000?user=1", r"has words after its path.*MLFLOW_TRACKING_TOKEN"),
-    ("databricks", r"is Databricks'.*Expected sqlite"),
-    ("databricks://profile", r"is Databricks'.*Expected sqlite"),
+    ("http://localhost:5000?user=1", r"contains a query or fragment.*MLFLOW_TRACKING_TOKEN"),
+    ("databricks", r"is on Databricks.*Expected sqlite"),
+    ("databricks://profile", r"is on Databricks.*Expected sqlite"),
     ("htp://localhost:5000", r"begins with 'htp'. Expected sqlite.*http://localhost:5000"),
     ("mongodb://localhost/runs", r"begins with 'mongodb'. Expected sqlite"),
 ]

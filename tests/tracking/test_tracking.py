@@ -9,9 +9,12 @@ import sys
 
 import mlflow
 import pytest
+import requests
 from matplotlib.figure import Figure
 
 import tracking
+from tracking import abandoned
+from tracking.patience import patience
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -95,8 +98,8 @@ CUT = {"arguments": json.dumps(["seed=1"] * 1000), "directory": "/a/b"}
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        (CUT, r"old: its tag `arguments` is incomplete: .*5000 characters.* Start the sweep anew"),
-        ({}, r"old: expected its command line in the artifact sweep.json .* Start it anew"),
+        (CUT, r"old: its tag `arguments` is incomplete: .*5000 characters.* Start the sweep again"),
+        ({}, r"old: expected its command line in the artifact sweep.json .* Start it again"),
     ],
     ids=["cut", "absent"],
 )
@@ -117,6 +120,31 @@ def test_a_garbled_record_says_so(text):
         tracking.read_sweep(parent.run_id)
 
 
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"directory": 5}, "a string, got 5"),
+        ({"arguments": [1]}, r"a list of strings, got \[1\]"),
+        ({"arguments": "seed=1"}, 'a list of strings, got "seed=1"'),
+        ({"runs": None}, "an integer, got null"),
+        ({"search": [2]}, r"an object or null, got \[2\]"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_record_of_other_types_says_so(entry, expected):
+    parent = tracking.start_sweep("e", "garbled", {}, entry)
+    with pytest.raises(tracking.UnreadableRecordError, match=f"garbled: .*expected {expected}"):
+        tracking.read_sweep(parent.run_id)
+
+
+@pytest.mark.parametrize("key", ["arguments", "directory"])
+def test_a_record_without_a_command_line_is_of_a_sweep_that_stopped_before_its_runs(key):
+    record = tracking.read_sweep(tracking.start_sweep("e", "early").run_id).record
+    assert record.get("search") is None
+    with pytest.raises(tracking.UnreadableRecordError, match="stopped before its runs began"):
+        record[key]
+
+
 def test_a_run_can_be_told_to_be_abandoned_from_its_first_moment(monkeypatch):
     def killed(*_, **__):
         raise SystemExit  # What follows does not happen, as after kill -9.
@@ -128,6 +156,26 @@ def test_a_run_can_be_told_to_be_abandoned_from_its_first_moment(monkeypatch):
         tracking.TrackedRun("e", "n")
     [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert run.data.tags["process"].endswith(f":{os.getpid()}")
+
+
+def test_a_run_whose_creation_was_not_confirmed_is_created_once(monkeypatch):
+    create, calls = mlflow.MlflowClient.create_run, []
+
+    def losing_the_first_answer(*args, **kwargs):
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"  # MLflow's own do not search.
+        calls.append(create(*args, **kwargs))
+        if len(calls) == 1:
+            raise requests.ConnectionError("Connection aborted")
+        return calls[-1]
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    monkeypatch.setattr(mlflow.MlflowClient, "create_run", losing_the_first_answer)
+    monkeypatch.setattr("tracking.patience.time.sleep", lambda _: None)
+    patience.begin(600)
+    run = tracking.TrackedRun("e", "n")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
+    assert run.run_id == calls[0].info.run_id
+    assert len(mlflow.MlflowClient().search_runs([run.experiment_id])) == 1
 
 
 def test_a_run_that_cannot_be_begun_is_failed(monkeypatch):
@@ -181,6 +229,28 @@ def test_a_run_whose_process_was_killed_is_failed_later(store):
         assert run_of(alive.run_id).info.status == "RUNNING"
     assert run_of(run_id).info.status == "FAILED"
     assert "killed" in run_of(run_id).data.tags["error"]
+
+
+def test_a_run_that_ends_during_the_search_for_abandoned_ones_stays_finished(monkeypatch):
+    run = tracking.TrackedRun("e", "n")
+
+    def is_gone(process):
+        run.finish()
+        return process is not None
+
+    monkeypatch.setattr(abandoned, "_is_gone", is_gone)
+    assert tracking.fail_abandoned_runs() == 0
+    assert run_of(run.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_a_process_that_has_ended_is_gone_before_its_parent_has_read_its_exit_code():
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        run = tracking.TrackedRun("e", "n")
+        run.set_tags({"process": f"{socket.gethostname()}:{ended.pid}"})
+        assert tracking.fail_abandoned_runs() == 1
+    assert run_of(run.run_id).data.tags["error"].startswith("its process ended")
 
 
 def test_an_epoch_that_a_resumed_run_logs_again_counts_once(monkeypatch):
