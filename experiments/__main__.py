@@ -139,7 +139,7 @@ class _Left:
         if not directory.is_dir():
             raise RefusedError(
                 f"{sweep.name}: expected the files of its runs in {str(directory)!r}, and found no "
-                "such folder. Start it anew: make experiment name=..."
+                "such folder. Start it again: make experiment name=..."
             )
         arguments = without_directory(sweep.record["arguments"])
         return cls(sweep.run_id, sweep.name, arguments, directory)
