@@ -78,7 +78,7 @@ def scan(cell, projection, inputs, states, mask=None, kept=None, outputs=True, t
     batch = tf.TensorShape([inputs.shape[1]]).merge_with(states[0].shape[:1])[0]
     _refuse_forward_mode([inputs, *states, *cell.weights])
     inputs = tf.ensure_shape(inputs, (inputs.shape[0], batch, *inputs.shape[2:]))
-    loop = _Loop(cell, projection, mask, kept or {}, outputs, inputs)
+    loop = _Loop(cell, projection, mask, kept or {}, outputs, inputs, states)
     tensors = loop.tensors(inputs, states)
 
     @tf.custom_gradient
@@ -166,7 +166,7 @@ class _Memory(NamedTuple):
 class _Loop:
     """The loops over chunks, forward and back, of one call of a layer."""
 
-    def __init__(self, cell, projection, mask, kept, outputs, inputs):
+    def __init__(self, cell, projection, mask, kept, outputs, inputs, states):
         self.cell = cell
         self.steps = Steps(cell, apart=bool(kept))
         self.projection = projection
@@ -179,7 +179,10 @@ class _Loop:
         if self.fits and not _run_whole(known):
             self.fitted = known is None or programs.lengths.allows(cell, known)
             if batch is None:
-                self.fits = programs.batch_sizes.allows_in_graph(cell, tf.shape(inputs)[1])
+                # Of a state, which waits for no weights: inputs may be products by word, and what
+                # counts the sizes runs in order, so that one direction would wait for the other.
+                size = tf.shape(states[0])[0]
+                self.fits = programs.batch_sizes.allows_in_graph(cell, size)
             else:
                 self.fits = programs.batch_sizes.allows(cell, batch)
 

@@ -31,14 +31,14 @@ def small_disk(tmp_path):
 
 
 def test_a_sweep_ends_clearly_and_is_resumed_once_there_is_room(
-    small_disk, main, monkeypatch, new_store, capfd
+    small_disk, main, monkeypatch, new_store, capsys
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(small_disk))
     ballast = small_disk / "ballast"
     with open(ballast, "wb") as file:
         file.write(bytes(shutil.disk_usage(small_disk).free - ROOM))
     assert main(*SWEEP, f"hydra.sweep.dir={small_disk}/runs") == 1
-    told = capfd.readouterr()
+    told = capsys.readouterr()
     assert "Traceback" not in told.out + told.err
     assert "No space left on device" in told.out or "disk is full" in told.out
     assert "make resume" in told.out

@@ -18,6 +18,7 @@ from experiments.catalogue import CONFIGURATION
 from experiments.progress import Progress
 from experiments.run import build, load_task, run
 from experiments.sweep import Sweep
+from experiments.training import compile_model
 from tests.experiments.conftest import composed
 
 SMALL = [
@@ -132,6 +133,7 @@ def test_the_best_epoch_on_validation_is_the_one_kept(tmp_path):
     assert result.best_epoch == ranked[0] + 1
     model = keras.saving.load_model(result.model_file)
     task = load_task(config)
+    compile_model(model, task, config.training)
     found = model.evaluate(
         task.validation.inputs,
         task.validation.targets,
@@ -173,6 +175,7 @@ def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, tm
     assert result.summary == f"test {metric.name} {metric.text(result.metrics[key])}"
     model = keras.saving.load_model(result.model_file)
     assert load_task(config).evaluate(model).metrics == result.metrics
+    compile_model(model, load_task(config), config.training)
     validation = load_task(config).validation
     batch = validation.batch(np.arange(len(validation)))
     found = model.test_on_batch(*batch, return_dict=True)

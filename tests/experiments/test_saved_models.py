@@ -9,7 +9,7 @@ import pytest
 
 from experiments.catalogue import CONFIGURATION
 from experiments.run import build, load_task
-from experiments.training import _KeepBest, compile_model
+from experiments.training import _KeepBest, best_model, compile_model
 from tasks.prepared import PreparedSet
 from tasks.task import MissingDataError
 from tests.experiments.conftest import composed
@@ -63,12 +63,14 @@ def saved(name, folder, own_files):
     task = load_task(config)
     model = build(config, task)
     compile_model(model, task, config.training, 10)
-    path = folder / f"{name}.keras"
-    keep = _KeepBest(path, task.metric)
+    (folder / f"{name} saved").mkdir()
+    keep = _KeepBest(folder / f"{name} saved", task.metric)
     keep.set_model(model)
     keep.on_epoch_end(0, {f"val_{task.metric.key}": 0.0, "val_loss": 1.0})
     assert model.compiled
-    return str(path), [float(abs(each).sum()) for each in model.get_weights()]
+    return str(best_model(folder / f"{name} saved", 1)), [
+        float(abs(each).sum()) for each in model.get_weights()
+    ]
 
 
 def assert_they_load(weights):
