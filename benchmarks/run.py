@@ -20,7 +20,7 @@ from benchmarks.peers import Shape
 from benchmarks.plan import PARTS
 from benchmarks.results import Results
 from benchmarks.timing import Two
-from experiments.checks import RefusedError
+from experiments.entry import RefusedError
 from experiments.run import flat, git_commit
 from experiments.terminal import progress_bar, say, show_table
 from tasks.imdb import Imdb

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.catalogue import unknown
-from experiments.checks import RefusedError
+from experiments.entry import RefusedError
 from experiments.plan import overrides_of_make
 from tasks.text_files import read_text
 

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 
 from experiments.catalogue import unknown
-from experiments.checks import RefusedError
+from experiments.entry import RefusedError
 from experiments.sweep import parts
 
 Units = Mapping[str, str]

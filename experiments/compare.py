@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import tracking
 from experiments import figures, flow_comparison
-from experiments.checks import RefusedError
+from experiments.entry import RefusedError
 from experiments.findings import Findings, Searched, diverged, main_stage, with_baselines
 from experiments.plan import as_typed, baselines_of
 from experiments.printable import print_refusal

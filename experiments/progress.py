@@ -1,7 +1,7 @@
 """How far each run of a sweep is, in small files in the run's own folder."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,6 @@ class Outcome:
     seconds: float
     summary: str
     error: str | None = None
-
-
-_OUTCOME_KEYS = {"name", "seconds", "summary", "error"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,9 @@ class Progress:
     def outcome(self) -> Outcome | None:
         """How the last attempt ended, None before it did."""
         try:
-            left = read_state(self._directory / self._OUTCOME, _OUTCOME_KEYS)
+            left = read_state(
+                self._directory / self._OUTCOME, {each.name for each in fields(Outcome)}
+            )
         except StateError as error:
             return Outcome(str(self._directory), 0.0, "", str(error))
         return None if left is None else Outcome(**left)

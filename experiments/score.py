@@ -8,8 +8,7 @@ import math
 from rich.text import Text
 
 from experiments.asking import any_text, options_of, texts_of
-from experiments.checks import RefusedError
-from experiments.entry import run
+from experiments.entry import RefusedError, run
 from experiments.printable import printable
 from experiments.speaking import load_speaker
 from experiments.terminal import say, show_table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.checks import RefusedError
+from experiments.entry import RefusedError
 from experiments.printable import reason_of
 from experiments.terminal import quiet_start, say
 
