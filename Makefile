@@ -40,10 +40,10 @@ experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb s
 	$(HAND_OVER) $(RUN) -m experiments --from-make experiment=$(call quoted,name)
 
 resume: $(READY)  ## Go on with a sweep that was interrupted: make resume [run=<id of its parent run>]
-	$(RUN) -m experiments --resume $(call quoted,run)
+	$(RUN) -m experiments.resume $(call quoted,run)
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run> baseline=lstm]
-	$(HAND_OVER) $(RUN) -m experiments --compare --from-make $(call quoted,run)
+	$(HAND_OVER) $(RUN) -m experiments.compare --from-make $(call quoted,run)
 
 score: $(READY)  ## log P of sentences: make score text="one|another" [run=<id or latest>]
 	$(ASK) $(RUN) -m experiments.score --from-make
@@ -61,7 +61,7 @@ bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' '
 	$(HAND_OVER) $(RUN) -m benchmarks --from-make
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
-	$(RUN) -m experiments --ui $(call quoted,port)
+	$(RUN) -m experiments.ui $(call quoted,port)
 
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)

@@ -6,11 +6,11 @@ Measures every unit against its peer in Keras. Overrides are Hydra's, of conf/be
 import signal
 
 from benchmarks.plan import make_plan
-from experiments.checks import refuse_secrets
-from experiments.entry import FAILED, INTERRUPTED, REFUSED, RefusedError, run
-from experiments.plan import as_typed
-from experiments.printable import print_refusal
-from experiments.terminal import quiet_start, say
+from unrolled.console.make_arguments import as_typed
+from unrolled.console.program import FAILED, INTERRUPTED, REFUSED, run
+from unrolled.console.refusals import RefusedError, print_refusal
+from unrolled.console.terminal import quiet_start, say
+from unrolled.sweeps.checks import refuse_secrets
 
 
 def main(arguments: list[str]) -> int:
@@ -23,9 +23,9 @@ def main(arguments: list[str]) -> int:
         print_refusal(refused)
         return REFUSED
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
-        import tracking
         from benchmarks.run import run as measure
-        from tasks.task import MissingDataError
+        from unrolled import tracking
+        from unrolled.tasks.base.task import MissingDataError
     try:
         outcome = measure(config)
     except (tracking.TrackingError, MissingDataError, RefusedError) as problem:

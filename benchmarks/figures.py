@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.figures import COLOURS
+from unrolled.comparison.figures import COLOURS
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 
 from benchmarks.peers import name_of_peer, peer_of, unit_named
 from benchmarks.timing import Two
-from experiments.training import compile_model
-from models import build_model
-from tasks.examples import Examples, training_batches
-from tasks.imdb import Imdb
+from unrolled.models import build_model
+from unrolled.sweeps.training import compile_model
+from unrolled.tasks.base.examples import Examples, training_batches
+from unrolled.tasks.sentiment.imdb import Imdb
 
 
 class OneBucket(Examples):

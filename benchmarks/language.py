@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from benchmarks.peers import is_generic, name_of_peer, peer_of, unit_named
 from benchmarks.timing import Timing, Two, first_calls, in_turn
-from models import build_language_model
+from unrolled.models import build_language_model
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import memray
 from benchmarks.peers import Shape, make_pair, name_of_peer, training_step
 from benchmarks.steps import MASKS, warm_up
 from benchmarks.timing import Two
-from experiments.catalogue import CONFIGURATION
+from unrolled.project import CONFIGURATION
 
 _MIB = 2**20
 _WARM_UP = 2

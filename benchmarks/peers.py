@@ -9,8 +9,8 @@ import tensorflow as tf
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import layers
-from experiments.catalogue import CONFIGURATION
+from unrolled import layers
+from unrolled.project import CONFIGURATION
 
 
 class DifferentFunctionsError(ValueError):

@@ -5,9 +5,9 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.catalogue import CONFIGURATION, unknown
-from experiments.checks import (
-    RefusedError,
+from unrolled.console.refusals import RefusedError, unknown
+from unrolled.project import CONFIGURATION
+from unrolled.sweeps.checks import (
     at_least,
     at_least_or_null,
     check_key,
@@ -20,7 +20,7 @@ from experiments.checks import (
     parse_overrides,
     refusing_unreadable,
 )
-from experiments.limits import check_references
+from unrolled.sweeps.limits import check_references
 
 PARTS = ("limit", "steps", "memory", "imdb", "language")  # in the order in which they are measured
 BATCHES = ("padded", "bucketed")

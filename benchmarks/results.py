@@ -11,8 +11,8 @@ from benchmarks.language import LanguageSteps
 from benchmarks.limit import Limit
 from benchmarks.memory import Memory
 from benchmarks.steps import Steps
-from experiments.tables import as_markdown
-from tracking import RunWriter
+from unrolled.console.tables import as_markdown
+from unrolled.tracking import RunWriter
 
 
 @dataclass

@@ -10,7 +10,6 @@ from itertools import product
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
-import tracking
 from benchmarks import imdb, steps
 from benchmarks.language import measure_language
 from benchmarks.limit import measure_limit
@@ -20,11 +19,12 @@ from benchmarks.peers import Shape
 from benchmarks.plan import PARTS
 from benchmarks.results import Results
 from benchmarks.timing import Two
-from experiments.entry import RefusedError
-from experiments.run import flat, git_commit
-from experiments.terminal import progress_bar, say, show_table
-from tasks.imdb import Imdb
-from tasks.task import MissingDataError
+from unrolled import tracking
+from unrolled.console.refusals import RefusedError
+from unrolled.console.terminal import progress_bar, say, show_table
+from unrolled.sweeps.run import flat, git_commit
+from unrolled.tasks.base.task import MissingDataError
+from unrolled.tasks.sentiment.imdb import Imdb
 
 EXPERIMENT = "bench"
 _STOPPED = "stopped by the user"

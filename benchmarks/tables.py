@@ -10,7 +10,7 @@ from benchmarks.limit import Limit
 from benchmarks.memory import Memory
 from benchmarks.steps import MASKS, Steps
 from benchmarks.timing import Two
-from experiments.tables import Columns
+from unrolled.console.tables import Columns
 
 _OURS_AND_PEER = "ours : peer"
 

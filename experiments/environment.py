@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from experiments.entry import FAILED, RefusedError, run
+from unrolled.console.program import FAILED, run
+from unrolled.console.refusals import RefusedError
 
 _REQUIREMENTS = "requirements.txt"
 _UNUSABLE = {
@@ -147,21 +148,23 @@ class Environment:
 
     def _lead_to_sources(self) -> None:
         packages = next(self._folder.glob("lib/python*/site-packages"))
-        paths = list(packages.glob("__editable__.unrolled-*.pth"))
-        if not paths:
+        finders = list(packages.glob("__editable___unrolled_*_finder.py"))
+        if not any(_MAPPING.search(finder.read_text()) for finder in finders):
             raise RefusedError(
                 f"{packages}: expected this project in it, and found none. Delete .venv, then run "
                 "make setup."
             )
-        for path in paths:
-            # Python takes it relative to the folder that the file is in.
-            sources = os.path.relpath(self._project / "src", packages)
-            _replace(path, f"{sources}\n".encode())
+        sources = os.path.relpath(self._project / "src", packages)
+        mapping = f"MAPPING = {{'unrolled': str((Path(__file__).parent / {sources!r}).resolve())}}"
+        for finder in finders:
+            _replace(finder, _MAPPING.sub(lambda _: mapping, finder.read_text()).encode())
         for path in packages.glob("unrolled-*.dist-info/direct_url.json"):
             said = json.loads(path.read_text()) | {"url": self._project.as_uri()}
             _replace(path, json.dumps(said).encode())
 
 
+_MAPPING = re.compile(r"^MAPPING\b.*=.*'unrolled'.*$", re.MULTILINE)
+"""The line with which setuptools says where the package is."""
 _THROUGH_SHELL = rb"""/bin/sh\n'''exec' [^\n]*python[^\n]* "\$0" "\$@"\n' '''"""
 _INTERPRETER = re.compile(rb"#!(?:%s|[^\n]*/python[\d.]*)\n" % _THROUGH_SHELL)
 _RELATIVE = b"""#!/bin/sh

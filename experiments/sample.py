@@ -10,12 +10,12 @@ import time
 import numpy as np
 from rich.text import Text
 
-from experiments.asking import Option, any_text, options_of, whole
-from experiments.entry import run
-from experiments.printable import printable
-from experiments.speaking import load_speaker, text_pieces
-from experiments.terminal import say
-from experiments.trained import LATEST
+from unrolled.console.printable import printable
+from unrolled.console.program import run
+from unrolled.console.terminal import say
+from unrolled.inference.generation import load_speaker, text_pieces
+from unrolled.inference.loading import LATEST
+from unrolled.inference.options import Option, any_text, options_of, whole
 
 _OPTIONS = {
     "run": any_text(LATEST),
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     """Write `n` texts of at most `length` tokens as they are drawn."""
     options = options_of(arguments, _OPTIONS)
     speaker = load_speaker(options["run"])
-    from tasks.vocabulary import UNKNOWN
+    from unrolled.tasks.data.vocabulary import UNKNOWN
 
     tokenizer = speaker.tokenizer
     prompt = tokenizer.encode_prompt(options["prompt"])

@@ -7,12 +7,13 @@ import math
 
 from rich.text import Text
 
-from experiments.asking import any_text, options_of, texts_of
-from experiments.entry import RefusedError, run
-from experiments.printable import printable
-from experiments.speaking import load_speaker
-from experiments.terminal import say, show_table
-from experiments.trained import LATEST
+from unrolled.console.printable import printable
+from unrolled.console.program import run
+from unrolled.console.refusals import RefusedError
+from unrolled.console.terminal import say, show_table
+from unrolled.inference.generation import load_speaker
+from unrolled.inference.loading import LATEST
+from unrolled.inference.options import any_text, options_of, texts_of
 
 BETWEEN = "|"
 """Separates the texts of one command line."""
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
     options = options_of(arguments, _OPTIONS)
     texts = _texts(options)
     speaker = load_speaker(options["run"])
-    from models.scoring import score
+    from unrolled.models.scoring import score
 
     tokenizer = speaker.tokenizer
     scored = []

@@ -6,10 +6,10 @@ python -m experiments.tag text="Teddy Roosevelt was a great President" [run=<id>
 import numpy as np
 from rich.text import Text
 
-from experiments.asking import any_text, options_of, texts_of
-from experiments.entry import run
-from experiments.terminal import say
-from experiments.trained import LATEST, Kind, load_trained, require_same
+from unrolled.console.program import run
+from unrolled.console.terminal import say
+from unrolled.inference.loading import LATEST, Kind, load_trained, require_same
+from unrolled.inference.options import any_text, options_of, texts_of
 
 _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
 _SENTENCES = 64  # Tagged at once.
@@ -22,9 +22,9 @@ def _speller_and_tags(kept: dict, model):
     Raises:
         ValueError: if they do not fit the model, or it is of another kind.
     """
-    from models import Tagger
-    from tasks.entities import Tags
-    from tasks.spelling import Speller
+    from unrolled.models import Tagger
+    from unrolled.tasks.tagging.entities import Tags
+    from unrolled.tasks.tagging.word_features import Speller
 
     if not isinstance(model, Tagger):
         raise ValueError(f"expected a Tagger, got a {type(model).__name__}")
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     options = options_of(arguments, _OPTIONS)
     lines = texts_of(options, '"a sentence"')
     trained = load_trained(options["run"], KIND)
-    from tasks.spelling import words_of
+    from unrolled.tasks.tagging.word_features import words_of
 
     speller, tags = trained.reads
     if say.is_terminal:
@@ -71,8 +71,8 @@ def main(arguments: list[str]) -> int:
 
 def _tagged(model, speller, tags, sentences) -> list[list]:
     """The entities of each sentence; one without words has none."""
-    from tasks.entities import entities
-    from tasks.tagging import spelled
+    from unrolled.tasks.tagging.entities import entities
+    from unrolled.tasks.tagging.task import spelled
 
     there = [words for words in sentences if words]
     if not there:
@@ -84,7 +84,7 @@ def _tagged(model, speller, tags, sentences) -> list[list]:
 
 def _shown(words, found, types) -> Text:
     """A line for people: coloured on a terminal, with brackets elsewhere."""
-    from tasks.tagging import marked
+    from unrolled.tasks.tagging.task import marked
 
     if not say.is_terminal:
         return Text(marked(words, found))

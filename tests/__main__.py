@@ -2,6 +2,6 @@
 
 import pytest
 
-from experiments.entry import run
+from unrolled.console.program import run
 
 run(pytest.main, goes_on=True)

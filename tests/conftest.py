@@ -1,6 +1,10 @@
-"""What all tests share."""
+"""What all tests share. Slow imports are in the fixtures: tests of a unit do not need them."""
 
+import logging
 import shutil
+import signal
+import sys
+from contextlib import contextmanager
 
 import keras
 import pytest
@@ -19,7 +23,7 @@ def new_store(tmp_path_factory):
     MLflow takes seconds to make one, through all the versions of its tables; so it makes one, and
     the others are copies. Tests of `tracking` have MLflow make theirs.
     """
-    import tracking
+    from unrolled import tracking
 
     first = tmp_path_factory.mktemp("store") / "runs.db"
     tracking.connect(f"sqlite:///{first}")
@@ -29,3 +33,59 @@ def new_store(tmp_path_factory):
         return f"sqlite:///{folder}/runs.db"
 
     return put
+
+
+@pytest.fixture
+def store(new_store, tmp_path, monkeypatch):
+    """A store of runs in the test's own folder, and this to work in."""
+    from tests.whole_runs import connect
+
+    connect(new_store(tmp_path), monkeypatch)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_store(new_store, tmp_path_factory):
+    """Makes a context in which runs go to a store that several tests read: its folder and URI."""
+
+    from tests.whole_runs import connect
+
+    @contextmanager
+    def shared():
+        folder = tmp_path_factory.mktemp("shared")
+        uri = new_store(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            connect(uri, patch)
+            yield folder, uri
+
+    return shared
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Leaves signals as they were, whatever watches for them in the test."""
+    from unrolled.sweeps import interruption
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(interruption, "_stopped", False)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def main(watched, monkeypatch):  # noqa: ARG001
+    """A program, `experiments` or another, in this process: takes arguments, gives its exit code."""
+    from experiments import __main__ as experiments
+
+    log = logging.getLogger()
+    handlers, level = log.handlers[:], log.level
+    # Hydra's log would close those there are, and absl's takes pytest's stderr with it.
+    monkeypatch.setattr(logging, "shutdown", lambda *_: None)
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    yield lambda *arguments, of=experiments: of.main(list(arguments))
+    for added in set(log.handlers) - set(handlers):
+        added.close()
+    log.handlers[:] = handlers
+    log.setLevel(level)

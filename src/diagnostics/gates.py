@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from diagnostics.curves import LEVELS
-from diagnostics.exact_copy import (
+from unrolled.diagnostics.decay import LEVELS
+from unrolled.diagnostics.float64_copy import (
     ExactCopy,
     call_cell,
     finite_tensors,
@@ -17,8 +17,8 @@ from diagnostics.exact_copy import (
     real_steps,
     steps_through,
 )
-from layers import from_keras
-from layers.gated import GatedCell
+from unrolled.layers import from_keras
+from unrolled.layers.gated import GatedCell
 
 SHUT, OPEN = 0.1, 0.9
 """Below the one a gate counts as nearly shut, above the other as nearly open."""
@@ -138,7 +138,8 @@ class GateMeter:
             found = sorted({type(cell).__name__ for cell in cells.values()})
             raise NoGatesError(
                 "`model`: expected units with gates, that is Keras's LSTM or GRU or a cell that is "
-                f"a layers.gated.GatedCell; those of {model.name!r} are {', '.join(found)}."
+                f"an unrolled.layers.gated.GatedCell; those of {model.name!r} are "
+                f"{', '.join(found)}."
             )
         self._names = []
         self._values = tf.function(self._read, autograph=False, reduce_retracing=True)

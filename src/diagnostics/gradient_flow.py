@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from diagnostics.curves import LEVELS, Curve, curve
-from diagnostics.exact_copy import ExactCopy, finite_tensors
-from diagnostics.probes import probed_loop, total_gradients
+from unrolled.diagnostics.decay import LEVELS, Curve, curve
+from unrolled.diagnostics.float64_copy import ExactCopy, finite_tensors
+from unrolled.diagnostics.probes import probed_loop, total_gradients
 
 LOSSES = ("own", "late")
 
@@ -69,7 +69,7 @@ class FlowMeter:
     output at t and the layers above, through all later steps and, for the LSTM's c<t>, through
     a<t>. A copy of the model, made here, computes it in float64 and in inference, that is without
     dropout; it takes the weights anew for every measurement. No gradient is too small or too large
-    for it: see `diagnostics.probes`.
+    for it: see `unrolled.diagnostics.probes`.
 
     Args:
         model: a built `keras.Sequential`, or `keras.Model` made of inputs and outputs, with
@@ -167,7 +167,7 @@ class FlowMeter:
         return flows
 
     def _probe(self, inputs, targets, sample_weight, late, scale, injected):
-        """One measurement, see `diagnostics.probes.total_gradients`, and the late steps."""
+        """One measurement, see `probes.total_gradients`, and the late steps."""
         calls = []
         with _float64(), tf.GradientTape() as tape:
             loop_of = partial(probed_loop, calls=calls, tape=tape, injected=injected)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from diagnostics.weight_gradients import gradient_norms
+from unrolled.diagnostics.weight_gradients import gradient_norms
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from diagnostics.exact_copy import Direction, call_cell, real_steps, steps_through
-from layers import Cell
+from unrolled.diagnostics.float64_copy import Direction, call_cell, real_steps, steps_through
+from unrolled.layers import Cell
 
 BAND = 400
 """Gradients are handed over to the next band where they leave 2^-BAND to 2^BAND."""

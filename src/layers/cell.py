@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-from layers.mark import NAME, MarkedWeights
+from unrolled.layers.mark import NAME, MarkedWeights
 
 _WRITTEN_BY = {
     "activation": keras.activations,

@@ -1,17 +1,17 @@
 """Keras's recurrent layers to ours and back, with their configuration, weights and states.
 
 `layers.LSTM` and `layers.SimpleRNN` also load the weights of Keras's layers, and Keras's load
-theirs. Weights of all other units are refused there, see `layers.mark`; not where variables are
-assigned by hand, in pairs.
+theirs. Weights of all other units are refused there, see `unrolled.layers.mark`; not where
+variables are assigned by hand, in pairs.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
-from layers.gru import GRU
-from layers.lstm import LSTM
-from layers.simple_rnn import SimpleRNN
+from unrolled.layers.gru import GRU
+from unrolled.layers.lstm import LSTM
+from unrolled.layers.simple_rnn import SimpleRNN
 
 IN_PLACE_OF = {ours.in_place_of: ours for ours in (LSTM, GRU, SimpleRNN)}
 """By layer of Keras's the one of ours that computes the same."""

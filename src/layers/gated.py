@@ -6,8 +6,8 @@ from numbers import Real
 import keras
 from keras import ops
 
-from layers.cell import Cell
-from layers.recurrent import Recurrent
+from unrolled.layers.cell import Cell
+from unrolled.layers.recurrent import Recurrent
 
 _GATES = ("u", "f", "o", "r")
 

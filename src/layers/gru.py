@@ -5,7 +5,7 @@ from typing import ClassVar
 import keras
 from keras.activations import linear
 
-from layers.gated import GatedCell, GatedRecurrent
+from unrolled.layers.gated import GatedCell, GatedRecurrent
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -22,7 +22,7 @@ class GRUCell(GatedCell):
     with kernel, recurrent kernel and bias of its update gate negated; Keras's r is Γ_r. Keras's
     default is `reset_after=True`. `layers.from_keras` converts both, `layers.to_keras` converts
     back. Neither layer loads the weights of the other, which would be taken for its own: see
-    `layers.mark`.
+    `unrolled.layers.mark`.
 
     Source: the lecture; Cho et al. 2014, "Learning Phrase Representations using RNN
     Encoder-Decoder for Statistical Machine Translation".
@@ -41,7 +41,7 @@ class GRUCell(GatedCell):
         unweighted_input: where x<t> comes in without weights, which takes as many inputs as units.
             "candidate" takes c̃<t> = tanh(W_c (Γ_r * c<t-1>) + tanh(x<t>) + b_c), "relevance" takes
             Γ_r = σ(W_r c<t-1> + x<t> + b_r).
-        **kwargs: see `layers.gated.GatedCell` and `layers.Cell`.
+        **kwargs: see `unrolled.layers.gated.GatedCell` and `layers.Cell`.
 
     The last two options make up the units that Jozefowicz et al. 2015, "An Empirical Exploration of
     Recurrent Network Architectures", found best among mutations of the GRU. Their z, r and h are

@@ -6,7 +6,7 @@ from typing import ClassVar
 import keras
 from keras.activations import linear
 
-from layers.gated import GatedCell, GatedRecurrent
+from unrolled.layers.gated import GatedCell, GatedRecurrent
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -44,7 +44,7 @@ class LSTMCell(GatedCell):
         gate_recurrence: True shows every gate the previous values of all gates (FGR):
             Γ_u = σ(W_u [a<t-1>, x<t>] + R_uu Γ_u<t-1> + R_fu Γ_f<t-1> + R_ou Γ_o<t-1> + b_u),
             and so on. The gates' values are then states too, after a and c.
-        **kwargs: see `layers.gated.GatedCell` and `layers.Cell`.
+        **kwargs: see `unrolled.layers.gated.GatedCell` and `layers.Cell`.
 
     >>> states = [keras.ops.zeros((2, 4)), keras.ops.zeros((2, 4))]
     >>> LSTMCell(4)(keras.ops.ones((2, 3)), states)[0].shape

@@ -3,10 +3,10 @@
 import keras
 from keras.ops import log_sigmoid, sigmoid
 
-from layers.embedding import by_word
-from layers.gated import GatedCell, GatedRecurrent
-from layers.parallel_scan import parallel_scan
-from layers.steps import without_gradient_unless
+from unrolled.layers.embedding import by_word
+from unrolled.layers.gated import GatedCell, GatedRecurrent
+from unrolled.layers.scan.cell_loops import without_gradient_unless
+from unrolled.layers.scan.parallel import parallel_scan
 
 _NO_RECURRENT_WEIGHTS = dict.fromkeys(
     ("recurrent_dropout", "recurrent_initializer", "recurrent_regularizer", "recurrent_constraint"),
@@ -23,7 +23,7 @@ class LinearCell(GatedCell):
     Args:
         units: size of c<t>.
         activation: g of the candidate; none as in the paper's equations.
-        **kwargs: see `layers.gated.GatedCell` and `layers.Cell`.
+        **kwargs: see `unrolled.layers.gated.GatedCell` and `layers.Cell`.
     """
 
     states = ("c",)
@@ -60,7 +60,7 @@ class MinGRUCell(LinearCell):
     Args:
         units: size of c<t>.
         update_bias: what b_u starts from. Below 0 the unit starts with a long memory.
-        **kwargs: see `layers.minimal.LinearCell`.
+        **kwargs: see `unrolled.layers.minimal.LinearCell`.
 
     >>> MinGRUCell(4)(keras.ops.ones((2, 3)), [keras.ops.zeros((2, 4))])[0].shape
     TensorShape([2, 4])
@@ -104,7 +104,7 @@ class MinLSTMCell(LinearCell):
     Args:
         units: size of c<t>.
         forget_bias: what b_f starts from. Above 0 the unit starts with a longer memory.
-        **kwargs: see `layers.minimal.LinearCell`.
+        **kwargs: see `unrolled.layers.minimal.LinearCell`.
 
     >>> MinLSTMCell(4)(keras.ops.ones((2, 3)), [keras.ops.zeros((2, 4))])[0].shape
     TensorShape([2, 4])

@@ -6,10 +6,10 @@ from operator import attrgetter
 import keras
 from keras import ops
 
-from layers.cell import Projected, Projection
-from layers.embedding import by_word, moved, words_of, zero_where_masked
-from layers.mark import MarkedWeights
-from layers.scan import scan
+from unrolled.layers.cell import Projected, Projection
+from unrolled.layers.embedding import by_word, moved, words_of, zero_where_masked
+from unrolled.layers.mark import MarkedWeights
+from unrolled.layers.scan.chunks import scan
 
 _OF_THE_LAYER = {
     "return_sequences",

@@ -2,8 +2,8 @@
 
 import keras
 
-from layers.cell import Cell
-from layers.recurrent import Recurrent
+from unrolled.layers.cell import Cell
+from unrolled.layers.recurrent import Recurrent
 
 
 @keras.saving.register_keras_serializable("unrolled")

@@ -1,16 +1,16 @@
 """Models made of an embedding, a stack of recurrent layers and a head."""
 
-from models.heads import AdaptiveSoftmax
-from models.language import LanguageModel, build_language_model
-from models.stack import (
+from unrolled.models.heads import AdaptiveSoftmax
+from unrolled.models.language import LanguageModel, build_language_model
+from unrolled.models.stack import (
     DIRECTIONS,
     MERGES,
     build_model,
     trainable_parameters,
     units_for_parameters,
 )
-from models.tag_heads import CRF, TagSoftmax
-from models.tagger import Tagger, build_tagger
+from unrolled.models.tag_heads import CRF, TagSoftmax
+from unrolled.models.tagger import Tagger, build_tagger
 
 __all__ = [
     "CRF",

@@ -5,9 +5,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
-from layers import Embedding
-from models.heads import AdaptiveSoftmax
-from models.stack import Unit, word_vectors
+from unrolled.layers import Embedding
+from unrolled.models.heads import AdaptiveSoftmax
+from unrolled.models.stack import Unit, word_vectors
 
 HEADS = ("softmax", "adaptive")
 _EXACT_STEPS = 512  # of a window in `negative_log_likelihoods`
@@ -109,8 +109,9 @@ class LanguageModel(keras.Model):
     softmax makes the probabilities of the word after each; its states begin at zero.
 
     In `fit` and `evaluate` states are carried from batch to batch, and gradients end where a batch
-    begins: truncated backpropagation through time. These take batches of `tasks.streams`: words
-    with flags that say which rows begin anew, the words that follow, and weights.
+    begins: truncated backpropagation through time. These take batches of
+    `unrolled.tasks.language.bptt_batches`: words with flags that say which rows
+    begin anew, the words that follow, and weights.
 
     Args:
         embedding: from word numbers to vectors.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from models.language import LanguageModel
+from unrolled.models.language import LanguageModel
 
 _WINDOW = 256  # Steps of a prompt read in one go.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.language import LanguageModel
+from unrolled.models.language import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from layers import Embedding
+from unrolled.layers import Embedding
 
 DIRECTIONS = ("forward", "bidirectional")
 MERGES = ("concat", "sum", "mul", "ave")

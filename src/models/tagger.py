@@ -5,13 +5,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from layers import Embedding
-from layers.scan import uncompiled
-from models.stack import Unit, check_direction, recurrent
-from models.tag_heads import CRF, TagSoftmax
+from unrolled.layers import Embedding
+from unrolled.layers.scan.chunks import uncompiled
+from unrolled.models.stack import Unit, check_direction, recurrent
+from unrolled.models.tag_heads import CRF, TagSoftmax
 
 TAG_HEADS = ("softmax", "crf")
-_PADDING, _UNKNOWN = 0, 1  # Word numbers, as in `tasks.vocabulary`.
+_PADDING, _UNKNOWN = 0, 1  # Word numbers, as in `unrolled.tasks.data.vocabulary`.
 
 
 def build_tagger(

@@ -1,1 +1,1 @@
-"""What is learnt: data, batches, loss, metrics; one module a task."""
+"""What is learned: data, batches, loss and metrics, by family."""

@@ -1,15 +1,15 @@
 """Everything that knows MLflow: where runs are kept, how one is written, how a sweep is read."""
 
-from tracking.abandoned import fail_abandoned_runs
-from tracking.addresses import how_to_browse, page
-from tracking.errors import (
+from unrolled.tracking.abandoned import fail_abandoned_runs
+from unrolled.tracking.addresses import how_to_browse, page
+from unrolled.tracking.errors import (
     DeletedError,
     NoSuchRunError,
     StoreError,
     TrackingError,
     UnreadableRecordError,
 )
-from tracking.reading import (
+from unrolled.tracking.reading import (
     RunRecord,
     SweepRecord,
     files_of,
@@ -19,9 +19,9 @@ from tracking.reading import (
     read_sweep,
     status_of,
 )
-from tracking.secrets import masked
-from tracking.store import check_experiment, connect, refuse_secrets, require_writable
-from tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
+from unrolled.tracking.secrets import masked
+from unrolled.tracking.store import check_experiment, connect, refuse_secrets, require_writable
+from unrolled.tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
 
 __all__ = [
     "REPORT",

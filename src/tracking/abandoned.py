@@ -4,8 +4,8 @@ import os
 import socket
 from pathlib import Path
 
-from tracking.patience import PatientClient
-from tracking.writing import RunWriter
+from unrolled.tracking.patience import PatientClient
+from unrolled.tracking.writing import RunWriter
 
 
 def fail_abandoned_runs() -> int:

@@ -2,8 +2,8 @@
 
 import mlflow
 
-from tracking.secrets import masked
-from tracking.store import is_default
+from unrolled.tracking.secrets import masked
+from unrolled.tracking.store import is_default
 
 HOST, PORT = "127.0.0.1", 5000
 # The UI opens on pages for language-model traces unless it is told otherwise.

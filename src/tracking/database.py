@@ -14,8 +14,8 @@ from alembic.util import CommandError
 from mlflow.store.db import utils
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from tracking.errors import StoreError
-from tracking.store import artifacts_of
+from unrolled.tracking.errors import StoreError
+from unrolled.tracking.store import artifacts_of
 
 _ABSENT, _INCOMPLETE, _WHOLE = "absent", "incomplete", "whole"
 

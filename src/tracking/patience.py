@@ -14,8 +14,8 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from tracking.errors import StoreError
-from tracking.secrets import masked
+from unrolled.tracking.errors import StoreError
+from unrolled.tracking.secrets import masked
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
 _SECONDS_BETWEEN_WORDS = 60

@@ -11,12 +11,12 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from tracking.errors import DeletedError, NoSuchRunError
-from tracking.patience import PatientClient, patience
-from tracking.record import read_record
-from tracking.secrets import masked
-from tracking.store import restore_experiment, restore_run
-from tracking.writing import REPORT
+from unrolled.tracking.errors import DeletedError, NoSuchRunError
+from unrolled.tracking.patience import PatientClient, patience
+from unrolled.tracking.record import read_record
+from unrolled.tracking.secrets import masked
+from unrolled.tracking.store import restore_experiment, restore_run
+from unrolled.tracking.writing import REPORT
 
 _UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # The latter: no id at all.
 

@@ -10,8 +10,8 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from tracking.errors import UnreadableRecordError
-from tracking.patience import patience
+from unrolled.tracking.errors import UnreadableRecordError
+from unrolled.tracking.patience import patience
 
 RECORD = "sweep.json"
 _AGAIN = "Start the sweep again: make experiment name=..."

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tracking.errors import StoreError
+from unrolled.tracking.errors import StoreError
 
 _FOLDER = "mlruns"  # of runs' files, by whatever path
 # The columns of MLflow's tables that hold addresses of files.

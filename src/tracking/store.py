@@ -10,13 +10,13 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
-from tracking import relocation
-from tracking.errors import DeletedError, StoreError
-from tracking.patience import PatientClient, patience
-from tracking.secrets import has_secret, masked, without_credentials
+from unrolled.project import PROJECT
+from unrolled.tracking import relocation
+from unrolled.tracking.errors import DeletedError, StoreError
+from unrolled.tracking.patience import PatientClient, patience
+from unrolled.tracking.secrets import has_secret, masked, without_credentials
 
-_PROJECT = Path(__file__).resolve().parents[2]
-_DEFAULT = f"sqlite:///{_PROJECT / 'mlflow.db'}"
+_DEFAULT = f"sqlite:///{PROJECT / 'mlflow.db'}"
 _SQLITE = re.compile(r"sqlite(\+\w+)?://")
 _DATABASES = ("postgresql", "mysql", "mssql")
 _EXPECTED = (
@@ -70,7 +70,9 @@ def connect(uri: str | None = None, seconds: float = 0.0, *, wait: bool = False)
         logging.getLogger("urllib3").setLevel(logging.ERROR)
         uri = without_credentials(uri)
     if (path := sqlite_file(uri)) is not None:
-        from tracking.database import make_once  # Slow to import, and of no use to other stores.
+        from unrolled.tracking.database import (
+            make_once,  # Slow to import, and of no use to other stores.
+        )
 
         make_once(path, uri)
         relocation.follow(path, artifacts_of(path))

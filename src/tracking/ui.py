@@ -1,4 +1,4 @@
-"""The MLflow UI over the runs of this project: `python -m tracking.ui [PORT]`."""
+"""The MLflow UI over the runs of this project."""
 
 import os
 import re
@@ -6,11 +6,11 @@ import socket
 import subprocess
 import sys
 
-from tracking.abandoned import fail_abandoned_runs
-from tracking.addresses import HOST, PORT, VIEW
-from tracking.errors import TrackingError
-from tracking.secrets import masked
-from tracking.store import connect
+from unrolled.tracking.abandoned import fail_abandoned_runs
+from unrolled.tracking.addresses import HOST, PORT, VIEW
+from unrolled.tracking.errors import TrackingError
+from unrolled.tracking.secrets import masked
+from unrolled.tracking.store import connect
 
 _LAST_PORT = 65535
 
@@ -71,7 +71,3 @@ def _why_not(port: int) -> str | None:
         except OSError:
             return f"Port {port} of {HOST} is taken, by another MLflow perhaps."
     return None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -23,11 +23,11 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
-from tracking.errors import StoreError
-from tracking.patience import PatientClient, patience
-from tracking.record import RECORD
-from tracking.secrets import masked
-from tracking.store import experiment_id
+from unrolled.tracking.errors import StoreError
+from unrolled.tracking.patience import PatientClient, patience
+from unrolled.tracking.record import RECORD
+from unrolled.tracking.secrets import masked
+from unrolled.tracking.store import experiment_id
 
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG, _LONGEST_NOTE = 5000, 7500  # MLflow takes 8,000, other servers may take less.

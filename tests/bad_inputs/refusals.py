@@ -6,10 +6,10 @@ from contextlib import closing
 import mlflow
 import pytest
 
-import tracking
-from experiments.catalogue import CONFIGURATION
-from experiments.entry import REFUSED, RefusedError
-from experiments.printable import print_refusal
+from unrolled import tracking
+from unrolled.console.program import REFUSED
+from unrolled.console.refusals import RefusedError, print_refusal
+from unrolled.project import CONFIGURATION
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from benchmarks import __main__ as bench
-from experiments import compare, sample, score, tag
+from experiments import compare, resume, sample, score, tag
 from tests.bad_inputs import refusals
-from tracking import ui
+from unrolled.tracking import ui
 
 empty_store, refused_by = refusals.empty_store, refusals.refused_by
 
@@ -125,9 +125,9 @@ def test_a_comparison_that_cannot_be_made_is_refused(row, refused_by):
 
 
 @pytest.mark.parametrize("row", RESUME, ids=lambda row: " ".join(row[0])[:40])
-def test_a_sweep_that_cannot_be_resumed_is_refused(row, main, refused_by):
+def test_a_sweep_that_cannot_be_resumed_is_refused(row, refused_by):
     arguments, *words = row
-    refused_by(main, ["--resume", *arguments], words)
+    refused_by(lambda *typed: resume.main(list(typed)), arguments, words)
 
 
 @pytest.mark.parametrize("row", BENCH, ids=lambda row: " ".join(row[0])[:40])

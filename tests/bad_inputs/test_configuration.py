@@ -5,8 +5,8 @@ A row is a command line, and words of the paragraph with which it is refused.
 
 import pytest
 
-from experiments import plan
 from tests.bad_inputs import refusals
+from unrolled.sweeps import plan
 
 empty_store, refused_by = refusals.empty_store, refusals.refused_by
 

@@ -14,19 +14,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import layers
-import tracking
-from experiments import score, speaking, tag, trained
-from experiments.checks import RefusedError
-from experiments.printable import printable
-from models import build_language_model, build_model, build_tagger
-from tasks.columns import check_columns, read_columns
-from tasks.conll import read_folder
-from tasks.corpora import text as read_corpus
-from tasks.spelling import SHAPES, Speller
-from tasks.task import MissingDataError
-from tasks.tokenizers import CharacterTokenizer
-from tasks.vectors import read_vectors
+from experiments import score, tag
+from unrolled import layers, tracking
+from unrolled.console.printable import printable
+from unrolled.console.refusals import RefusedError
+from unrolled.inference import generation, loading
+from unrolled.models import build_language_model, build_model, build_tagger
+from unrolled.tasks.base.task import MissingDataError
+from unrolled.tasks.data.pretrained_embeddings import read_vectors
+from unrolled.tasks.language.corpora import text as read_corpus
+from unrolled.tasks.language.tokenizers import CharacterTokenizer
+from unrolled.tasks.tagging.columns import check_columns, read_columns
+from unrolled.tasks.tagging.conll import read_folder
+from unrolled.tasks.tagging.word_features import SHAPES, Speller
 
 REFUSALS = (ValueError, FileNotFoundError, MissingDataError)
 LETTERS = "all work and no play makes jack a dull boy\n" * 30
@@ -271,7 +271,7 @@ def models_on_disk(tmp_path_factory):
 
 
 KINDS = {
-    "language": (speaking.KIND, TOKENIZER.to_json()),
+    "language": (generation.KIND, TOKENIZER.to_json()),
     "tagger": (tag.KIND, {**SPELLER.to_json(), "types": ["PER"]}),
 }
 
@@ -283,17 +283,17 @@ def load(models_on_disk, tmp_path, monkeypatch):
     def load(name, exchanged, with_digests=True):
         kind, kept = KINDS[name]
         files = {"model.keras": models_on_disk[name], kind.kept: json.dumps(kept).encode()}
-        tags = {"task": "t", "git_commit": "abc", **trained.digests_of(files)}
+        tags = {"task": "t", "git_commit": "abc", **loading.digests_of(files)}
         if not with_digests:
-            del tags[trained.DIGESTS]
+            del tags[loading.DIGESTS]
         for file, content in {**files, **exchanged}.items():
             if content is not None:
                 written(tmp_path / file, content)
         run = SimpleNamespace(run_id="1", name="gru seed=1", tags=tags)
-        monkeypatch.setattr(trained, "_run", lambda *_: run)
+        monkeypatch.setattr(loading, "_run", lambda *_: run)
         monkeypatch.setattr(tracking, "connect", lambda: None)
         monkeypatch.setattr(tracking, "files_of", lambda *_: str(tmp_path))
-        return trained.load_trained("latest", kind)
+        return loading.load_trained("latest", kind)
 
     return load
 
@@ -365,7 +365,7 @@ def test_a_report_of_another_version(monkeypatch, report):
     monkeypatch.setattr(tracking, "read_run", lambda _: parent)
     monkeypatch.setattr(tracking, "read_sweep", lambda _: sweep)
     with pytest.raises(RefusedError, match="got none that can be read of gru") as caught:
-        trained.load_trained("1", tag.KIND)
+        loading.load_trained("1", tag.KIND)
     checked(str(caught.value))
 
 

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from experiments import catalogue, checks, entry, experiment_file, plan, printable
-from experiments.catalogue import CONFIGURATION
 from tests.bad_inputs import refusals
+from unrolled import project as project_files
+from unrolled.project import CONFIGURATION, PROJECT
+from unrolled.sweeps import catalogue, checks, experiment_file, plan
 
 empty_store, refused_by = refusals.empty_store, refusals.refused_by
 
@@ -98,8 +99,8 @@ def test_an_experiment_without_a_sweep_takes_one_from_the_command_line(project):
 
 def test_the_list_names_all_experiments_though_one_is_unreadable(project):
     write(project / "experiment" / "mine.yaml", b"# question: caf\xe9?\n")
-    for module in (catalogue, entry, printable):
-        shutil.copy(module.__file__, project.parent / "experiments")
+    for folder in ("experiments", "src"):
+        shutil.copytree(PROJECT / folder, project.parent / folder)
     done = subprocess.run(
         [sys.executable, "-S", "-m", "experiments.catalogue", "list"],
         cwd=project.parent,
@@ -117,8 +118,7 @@ def project(tmp_path, monkeypatch):
     """The folder conf/ of a project of the test's own."""
     conf = tmp_path / "conf"
     shutil.copytree(CONFIGURATION, conf)
-    (tmp_path / "experiments").mkdir()
-    for module in (catalogue, checks, experiment_file, plan):
+    for module in (catalogue, checks, experiment_file, plan, project_files):
         monkeypatch.setattr(module, "CONFIGURATION", conf)
     return conf
 

@@ -11,14 +11,14 @@ import mlflow
 import numpy as np
 import pytest
 
-import tracking
 from benchmarks import imdb, run, steps
 from benchmarks.__main__ import main
 from benchmarks.imdb import OneBucket
 from benchmarks.peers import DifferentFunctionsError
-from experiments.catalogue import CONFIGURATION
-from tasks.examples import training_batches
-from tasks.imdb import Imdb, PreparedReviews, Reviews
+from unrolled import tracking
+from unrolled.project import CONFIGURATION
+from unrolled.tasks.base.examples import training_batches
+from unrolled.tasks.sentiment.imdb import Imdb, PreparedReviews, Reviews
 
 SMALL = [
     "shapes=[{batch: 3,steps: 6,inputs: 4,units: 5},{batch: 2,steps: 3,inputs: 5,units: 4}]",

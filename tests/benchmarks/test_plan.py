@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 
 from benchmarks import plan
 from benchmarks.plan import make_plan
-from experiments.catalogue import CONFIGURATION
-from experiments.checks import dotted_keys
-from experiments.plan import overrides_of_make
+from unrolled.console.make_arguments import overrides_of_make
+from unrolled.project import CONFIGURATION
+from unrolled.sweeps.checks import dotted_keys
 
 SHAPE = "{batch: 2,steps: 3,inputs: 4,units: 5}"
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from diagnostics import FlowMeter, GateMeter, Gates, decay
-from models import build_model
 from tests.diagnostics.unrolled import Unrolled
 from tests.layers.test_equations import Weights, affine, sigma
 from tests.layers.variants import EVERY, make
+from unrolled import layers
+from unrolled.diagnostics import FlowMeter, GateMeter, Gates, decay
+from unrolled.models import build_model
 
 UNITS = 4
 MASK = np.array([[1, 0, 1, 1, 0, 1], [0, 1, 0, 0, 1, 0], [1, 1, 1, 1, 1, 1]], bool)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from diagnostics import FlowMeter
-from diagnostics.exact_copy import in_float64
-from models import build_model
 from tests.diagnostics.unrolled import Unrolled
 from tests.layers.variants import EVERY, make
+from unrolled import layers
+from unrolled.diagnostics import FlowMeter
+from unrolled.diagnostics.float64_copy import in_float64
+from unrolled.models import build_model
 
 UNITS = 4
 EXAMPLES, STEPS = 3, 6

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from diagnostics import DivergedError, GradientWatch, logarithmic
+from unrolled import layers
+from unrolled.diagnostics import DivergedError, GradientWatch, logarithmic
 
 WORDS = np.random.default_rng(0).integers(1, 7, (12, 6)).astype("int32")
 ANSWERS = (WORDS[:, :1] % 2).astype("float32")

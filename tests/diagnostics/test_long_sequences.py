@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from diagnostics import FlowMeter
+from unrolled import layers
+from unrolled.diagnostics import FlowMeter
 
 STEPS = 500
 LAGS = np.arange(STEPS)[::-1]

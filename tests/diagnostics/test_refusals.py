@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-import layers
-from diagnostics import FlowMeter, GateMeter
+from unrolled import layers
+from unrolled.diagnostics import FlowMeter, GateMeter
 
 
 def sequential(*units, compiled=True):

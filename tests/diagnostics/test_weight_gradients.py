@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from diagnostics import WeightMeter, gradient_norms
-from models import build_model
+from unrolled import layers
+from unrolled.diagnostics import WeightMeter, gradient_norms
+from unrolled.models import build_model
 
 
 def model_and_batch(unit=layers.GRU, **options):

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from experiments.catalogue import CONFIGURATION
+from unrolled.project import CONFIGURATION
 
 
 def catalogue(*arguments):

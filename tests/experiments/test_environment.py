@@ -8,13 +8,23 @@ import sys
 import pytest
 
 from experiments import environment
-from experiments.catalogue import CONFIGURATION
-from experiments.entry import RefusedError
 from experiments.environment import Environment
+from unrolled.console.refusals import RefusedError
+from unrolled.project import CONFIGURATION
 
 PROJECT = CONFIGURATION.parent
 ODD = 'It\'s "my" Course (2) #1, é $HOME back\\slash'
-SCRIPT = "import where; print(where.__file__)\n"
+SCRIPT = "import unrolled; print(unrolled.__file__)\n"
+FINDER = """from __future__ import annotations
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+MAPPING: dict[str, str] = {{'unrolled': '{}/src'}}
+
+spec = spec_from_file_location("unrolled", MAPPING["unrolled"] + "/__init__.py")
+sys.modules["unrolled"] = module_from_spec(spec)
+"""
 
 
 @pytest.fixture
@@ -22,12 +32,15 @@ def project(tmp_path):
     """A project with an environment as pip leaves it: with absolute paths."""
     folder = tmp_path / "project"
     (folder / "src").mkdir(parents=True)
-    (folder / "src" / "where.py").touch()
+    (folder / "src" / "__init__.py").touch()
     (folder / "requirements.txt").write_text("--editable .\n")
     shutil.copy(PROJECT / "Makefile", folder)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     packages = packages_of(folder)
-    (packages / "__editable__.unrolled-0.1.0.pth").write_text(f"{folder}/src\n")
+    # As setuptools writes it, but for how the package is found by the mapping.
+    finder = "__editable___unrolled_0_1_0_finder"
+    (packages / f"{finder}.py").write_text(FINDER.format(folder))
+    (packages / "__editable__.unrolled-0.1.0.pth").write_text(f"import {finder}\n")
     information = packages / "unrolled-0.1.0.dist-info"
     information.mkdir()
     (information / "direct_url.json").write_text('{"dir_info": {"editable": true}, "url": "old"}')
@@ -60,7 +73,7 @@ def said_by(*command):
 
 
 def runs_its_own_code(folder):
-    own = f"{folder}/src/where.py\n"
+    own = f"{folder}/src/__init__.py\n"
     programs = [[script(folder, "direct")], [script(folder, "long")]]
     programs.append([script(folder, "python"), "-c", SCRIPT])
     return all(said_by(*program) == own for program in programs)

@@ -5,7 +5,7 @@ from functools import partial
 import keras
 import pytest
 
-import layers
+from unrolled import layers
 
 UNITS = {
     "SimpleRNN": layers.SimpleRNN,

@@ -8,8 +8,8 @@ import sys
 import keras
 import pytest
 
-from experiments.catalogue import CONFIGURATION
-from layers import backend
+from unrolled.layers import backend
+from unrolled.project import CONFIGURATION
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_keras_that_runs_on_another_already_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["-c", "import layers"], 1),
+        (["-c", "import unrolled.layers"], 1),
         (["-m", "experiments", "experiment=gru_vs_lstm"], 2),
-        (["-m", "experiments", "--compare"], 2),
+        (["-m", "experiments.compare"], 2),
     ],
 )
 def test_it_is_refused_before_keras_fails(arguments, code):

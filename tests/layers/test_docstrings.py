@@ -6,7 +6,7 @@ import pkgutil
 
 import pytest
 
-import layers
+from unrolled import layers
 
 MODULES = [f"layers.{module.name}" for module in pkgutil.iter_modules(layers.__path__)]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
+from unrolled import layers
 
 ELEMENTS = 64, 32
 X = np.random.default_rng(0).normal(size=(4, 20, 3)).astype("float32")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from layers.embedding import LARGEST_TABLE, WORDS_A_ROW
+from unrolled import layers
+from unrolled.layers.embedding import LARGEST_TABLE, WORDS_A_ROW
 
 VOCABULARY, VECTOR, UNITS, SHAPE = 7, 4, 4, (5, 6)
 MANY = np.random.default_rng(0).integers(0, VOCABULARY, SHAPE)

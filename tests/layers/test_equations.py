@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-import layers
+from unrolled import layers
 
 UNITS, INPUTS, STEPS, BATCH = 4, 3, 6, 2
 

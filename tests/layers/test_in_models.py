@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
+from unrolled import layers
 
 RNG = np.random.default_rng(0)
 WORDS = RNG.integers(0, 20, size=(10, 20))  # 0 is masked, wherever it stands.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
+from unrolled import layers
 
 INPUTS = 3
 LONG = 45

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
+from unrolled import layers
 
 UNITS, SHAPE = 5, (3, 8, 4)
 PAIRS = [

@@ -8,7 +8,7 @@ import keras
 import pytest
 from keras.src.layers.rnn import bidirectional
 
-import layers
+from unrolled import layers
 
 OURS = {"LSTM": layers.LSTM, "SimpleRNN": layers.SimpleRNN}
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-import layers
-from layers.gated import GatedCell
 from tests.layers.variants import VARIANTS, make
+from unrolled import layers
+from unrolled.layers.gated import GatedCell
 
 
 def words(seed=0):

@@ -43,9 +43,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-sys.modules["layers"] = None  # However the project may be installed.
+sys.modules["unrolled"] = None  # However the project may be installed.
 try:
-    import layers
+    import unrolled
 except ImportError:
     pass
 else:

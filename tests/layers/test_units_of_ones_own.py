@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-import layers
-from layers import scan
-from layers.cell import Cell
-from layers.gated import GatedCell
-from layers.recurrent import Recurrent
+from unrolled import layers
+from unrolled.layers.cell import Cell
+from unrolled.layers.gated import GatedCell
+from unrolled.layers.recurrent import Recurrent
+from unrolled.layers.scan import chunks
 
 X = np.random.default_rng(0).normal(size=(2, 20, 3)).astype("float32")
 
@@ -224,7 +224,7 @@ def test_without_compilation_the_numbers_are_the_same(monkeypatch):
     layer = layers.LSTM(4, return_sequences=True)
     x = tf.constant(np.random.default_rng(1).normal(size=(3, 90, 2)), tf.float32)
     compiled = tf.function(square_and_gradient)(layer, x)
-    monkeypatch.setattr(scan, "COMPILED", False)
+    monkeypatch.setattr(chunks, "COMPILED", False)
     function = tf.function(square_and_gradient)
     operations = function.get_concrete_function(layer, x).graph.as_graph_def().library.function
     assert not any(f.attr["_XlaMustCompile"].b for f in operations)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
+from unrolled import layers
 
 INPUTS, UNITS = 4, 4  # As many inputs as units: the two kernels of a unit have one shape.
 

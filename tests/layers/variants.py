@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-import layers
+from unrolled import layers
 
 FOLDER = Path(__file__).parents[2] / "conf" / "cell"
 
@@ -12,8 +12,8 @@ FOLDER = Path(__file__).parents[2] / "conf" / "cell"
 def _read(path):
     options = yaml.safe_load(path.read_text())
     assert options.pop("name") == path.stem
-    module, name = options.pop("_target_").split(".")
-    assert module == "layers"
+    module, _, name = options.pop("_target_").rpartition(".")
+    assert module == "unrolled.layers"
     return getattr(layers, name), options
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from models import AdaptiveSoftmax, build_language_model
-from tasks.streams import Stream, evaluation_batches, training_batches
+from unrolled import layers
+from unrolled.models import AdaptiveSoftmax, build_language_model
+from unrolled.tasks.language.bptt_batches import Stream, evaluation_batches, training_batches
 
 WORDS = 30
 START = 2

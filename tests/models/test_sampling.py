@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-import layers
-from models import build_language_model
-from models.sampling import Sampler
-from models.scoring import score
+from unrolled import layers
+from unrolled.models import build_language_model
+from unrolled.models.sampling import Sampler
+from unrolled.models.scoring import score
 
 WORDS, START = 12, 2
 

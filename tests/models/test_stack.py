@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from models import MERGES, build_model, trainable_parameters, units_for_parameters
+from unrolled import layers
+from unrolled.models import MERGES, build_model, trainable_parameters, units_for_parameters
 
 SHAPE = {"vocabulary_size": 11, "classes": 3, "per_step": True, "embedding": 5}
 WAYS = [("forward", "concat"), *[("bidirectional", merge) for merge in MERGES]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import CRF, TagSoftmax
+from unrolled.models import CRF, TagSoftmax
 
 TAGS, UNITS, STEPS = 4, 3, 5
 LENGTHS = np.array([5, 1, 3, 0])

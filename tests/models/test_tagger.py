@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import layers
-from layers import scan
-from models import Tagger, build_tagger
-from models.tagger import Spelling, WordDropout
+from unrolled import layers
+from unrolled.layers.scan import chunks
+from unrolled.models import Tagger, build_tagger
+from unrolled.models.tagger import Spelling, WordDropout
 
 WORDS, CHARACTERS, LONGEST, SHAPES, TAGS = 20, 12, 5, 4, 3
 SIZES = {
@@ -142,11 +142,13 @@ def test_characters_are_never_compiled_for_each_number_of_different_words(monkey
     compiled = []
     made = tf.function
     monkeypatch.setattr(
-        scan.tf, "function", lambda *a, **k: compiled.append(k.get("jit_compile")) or made(*a, **k)
+        chunks.tf,
+        "function",
+        lambda *a, **k: compiled.append(k.get("jit_compile")) or made(*a, **k),
     )
     unit = keras.layers.Bidirectional(layers.GRU(4))
     spelling = Spelling(layers.Embedding(CHARACTERS, 3), unit)
-    words = np.ones((2, 3, scan.FEWEST_STEPS_TO_COMPILE + 4), "int32")
+    words = np.ones((2, 3, chunks.FEWEST_STEPS_TO_COMPILE + 4), "int32")
 
     @made
     def step():

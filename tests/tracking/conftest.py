@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-import tracking
-from tracking.patience import patience
+from unrolled import tracking
+from unrolled.tracking.patience import patience
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import mlflow
 import pytest
 
-import tracking
 from experiments import __main__ as program
-from experiments import interruption
+from experiments import resume
 from experiments.compare import main as compare
+from unrolled import tracking
+from unrolled.sweeps import execution, interruption
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -24,7 +25,7 @@ def test_a_deleted_sweep_is_named_with_the_command_that_restores_it(store, capsy
     told = capsys.readouterr().err
     restore = f"MLFLOW_TRACKING_URI={store} .venv/bin/mlflow runs restore --run-id {parent.run_id}"
     assert f"The run 'sweep' ({parent.run_id}) was deleted. Restore it: {restore};" in told
-    assert program._resume(parent.run_id) == 2
+    assert resume.main([parent.run_id]) == 2
     assert restore in capsys.readouterr().err
     with pytest.raises(tracking.DeletedError):
         tracking.read_run(parent.run_id)
@@ -50,7 +51,7 @@ def test_a_sweep_under_the_name_of_a_deleted_experiment_is_refused(monkeypatch, 
         pass
     mlflow.MlflowClient().delete_experiment(parent.experiment_id)
     monkeypatch.setattr(interruption, "watch", lambda: None)
-    monkeypatch.setattr(program, "_try_out", lambda _: pytest.fail("loaded data before"))
+    monkeypatch.setattr(execution, "_try_out", lambda _: pytest.fail("loaded data before"))
     asked = ["experiment=gru_vs_lstm", "task=adding", f"hydra.sweep.dir={tmp_path}/out"]
     assert program.main(asked) == 2
     assert f"experiments restore -x {parent.experiment_id}" in capsys.readouterr().err

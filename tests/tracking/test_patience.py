@@ -8,11 +8,11 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException, RestException
 
-import tracking
-from experiments.checks import RefusedError
-from experiments.plan import make_plan
-from tracking import patience as module
-from tracking.patience import Patience, is_outage, patience
+from unrolled import tracking
+from unrolled.console.refusals import RefusedError
+from unrolled.sweeps.plan import make_plan
+from unrolled.tracking import patience as module
+from unrolled.tracking.patience import Patience, is_outage, patience
 
 GONE = MlflowException(
     "API request to http://h:5000/api/2.0/mlflow/runs/log-batch failed with exception "

@@ -7,8 +7,8 @@ import mlflow
 import pytest
 import sqlalchemy
 
-import tracking
-from tracking import store
+from unrolled import tracking
+from unrolled.tracking import store
 
 NAMES = [
     "My Course (2) #1, 50%",

@@ -8,10 +8,10 @@ from contextlib import closing
 import mlflow
 import pytest
 
-import tracking
 from benchmarks import __main__ as benchmarks
 from experiments import __main__ as experiments
-from tracking import ui
+from unrolled import tracking
+from unrolled.tracking import ui
 
 URI = "postgresql://ann:p%40ss-w0rd@db.example.org:5432/runs?sslpassword=qu3ry-pw"
 

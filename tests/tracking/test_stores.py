@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 from mlflow.store.tracking.dbmodels.initial_models import Base as FirstTables
 
-import tracking
+from unrolled import tracking
 
 TOLD = [
     ("./mlruns", r"is a folder, {here}/mlruns: a file store.*Use sqlite:///{here}/mlflow.db"),

@@ -12,9 +12,9 @@ import pytest
 import requests
 from matplotlib.figure import Figure
 
-import tracking
-from tracking import abandoned
-from tracking.patience import patience
+from unrolled import tracking
+from unrolled.tracking import abandoned
+from unrolled.tracking.patience import patience
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -170,7 +170,7 @@ def test_a_run_whose_creation_was_not_confirmed_is_created_once(monkeypatch):
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     monkeypatch.setattr(mlflow.MlflowClient, "create_run", losing_the_first_answer)
-    monkeypatch.setattr("tracking.patience.time.sleep", lambda _: None)
+    monkeypatch.setattr("unrolled.tracking.patience.time.sleep", lambda _: None)
     patience.begin(600)
     run = tracking.TrackedRun("e", "n")
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
@@ -256,7 +256,7 @@ def test_a_process_that_has_ended_is_gone_before_its_parent_has_read_its_exit_co
 def test_an_epoch_that_a_resumed_run_logs_again_counts_once(monkeypatch):
     with tracking.TrackedRun("e", "n") as run:
         for now, step, value in ((1, 1, 0.5), (2, 2, 0.4), (3, 2, 0.6), (4, 3, 0.3)):
-            monkeypatch.setattr("tracking.writing.time.time", lambda now=now: float(now))
+            monkeypatch.setattr("unrolled.tracking.writing.time.time", lambda now=now: float(now))
             run.log_metrics({"loss": value}, step)
     assert tracking.read_run(run.run_id).series == {"loss": [(1, 0.5), (2, 0.6), (3, 0.3)]}
 

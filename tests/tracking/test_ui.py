@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-import tracking
+from unrolled import tracking
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def free_port():
 
 def serve(port, environment):
     return subprocess.Popen(
-        [sys.executable, "-m", "tracking.ui", str(port)],
+        [sys.executable, "-m", "experiments.ui", str(port)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,0 +1,1 @@
+"""The runs of a sweep side by side: table, differences, verdict, figures."""

@@ -1,0 +1,299 @@
+"""Pictures of how far gradients flow back, and of what gates do."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from unrolled.comparison.figures import COLOURS, STYLES, mark_level, scale_of
+from unrolled.diagnostics import Gates
+from unrolled.diagnostics.decay import FALLEN
+from unrolled.tasks.base.metric import Metric
+
+_GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
+_MARKERS = "osD^vP*X<>hp"
+_FAINTEST, _STRONGEST = -6.0, 2.0  # Powers of ten that a heat map tells apart.
+_FACES = {"before": "none", "after": "grey"}
+_RELATIVE = "norm of the gradient, that at the answer = 1"
+
+
+def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Figure:
+    """How much of the loss's gradient is left so many steps before the answer, by variant.
+
+    Args:
+        curves: by variant and lag log10 of the norm relative to lag 0, a value a run.
+        title: what is shown.
+    """
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for number, (label, by_lag) in enumerate(curves.items()):
+        colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+        lags = np.array(sorted(by_lag))
+        mean = np.array([np.mean(by_lag[lag]) for lag in lags])
+        low = np.array([np.min(by_lag[lag]) for lag in lags])
+        high = np.array([np.max(by_lag[lag]) for lag in lags])
+        axes.plot(lags, mean, style, color=colour, label=label)
+        axes.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.axhline(FALLEN, color="grey", linewidth=0.8)
+    axes.annotate("1%", (1, FALLEN), (-20, 3), ("axes fraction", "data"), "offset points")
+    axes.set(title=title, xlabel="lag: steps before the answer", ylabel=_RELATIVE)
+    axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(
+        title="|dL/dc⟨t⟩|, of a basic RNN |dL/da⟨t⟩|\nband: from the lowest run to the highest"
+    )
+    return figure
+
+
+def flow_through_training(
+    maps: Mapping[str, tuple[Sequence[int], Sequence[int], np.ndarray]], title: str
+) -> Figure:
+    """The same at every measurement: lag across, training upwards, a panel a variant.
+
+    Args:
+        maps: by variant training steps, lags, and `(training steps, lags)` log10 of the norm
+            relative to lag 0.
+        title: what is shown.
+    """
+    figure, panels = _grid(len(maps), 3, (3.6, 2.6), (1.2, 0.9), sharex=True, sharey=True)
+    for axes, (label, (steps, lags, values)) in zip(panels, maps.items(), strict=True):
+        if not len(lags):  # No gradient was ever there; its panel stays blank.
+            lags, values = [0], np.full((len(steps), 1), np.nan)
+        shown = axes.pcolormesh(
+            -np.asarray(lags),
+            np.arange(len(steps)),
+            np.clip(values, _FAINTEST, _STRONGEST),
+            cmap="cividis",
+            vmin=_FAINTEST,
+            vmax=_STRONGEST,
+            shading="nearest",
+        )
+        if np.any(values < FALLEN) and np.any(values > FALLEN):
+            line = -np.asarray(lags), np.arange(len(steps)), values
+            axes.contour(*line, levels=[FALLEN], colors="white", linestyles="solid", linewidths=1)
+        axes.set_title(label, fontsize="medium")
+        axes.set_yticks(np.arange(len(steps)), [f"{step:,}" for step in steps], fontsize="x-small")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    label = f"{_RELATIVE}; white line: 1%"
+    bar = figure.colorbar(shown, ax=figure.axes, extend="both", label=label)
+    bar.ax.axhline(FALLEN, color="white", linewidth=1)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    figure.suptitle(title)
+    figure.supxlabel("time step, from the answer (0) back")
+    figure.supylabel("training step")
+    return figure
+
+
+def success_by_memory(
+    dots: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], title: str, metric: Metric
+) -> Figure:
+    """A dot a run: how far its gradient reaches, and how well it does in the test.
+
+    Args:
+        dots: by variant the effective memory in steps, the test metric, and whether the memory is
+            longer than could be measured, a value a run each.
+        title: what is shown.
+        metric: of the task.
+    """
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for number, (label, (memory, found, longer)) in enumerate(dots.items()):
+        colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+        axes.scatter(memory, found, c=colour, marker=marker, label=label, alpha=0.8, zorder=3)
+        for x, y in zip(memory[longer], found[longer], strict=True):
+            axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
+    mark_level(axes, metric.guessing, "guessing")
+    if metric.learnt is not None:
+        mark_level(axes, metric.learnt, "learnt", ":")
+    axes.set(
+        title=title,
+        xlabel="effective memory of the trained model, in steps (→: longer than the examples)",
+        ylabel=f"test {metric.label}",
+        yscale=scale_of(metric),
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def half_life_by_gates(
+    dots: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], title: str
+) -> Figure:
+    """The half-life of the gradient, and the one that the gates alone would give memory.
+
+    Args:
+        dots: by variant, and then "before" and "after" training, the half-life in steps that the
+            gates imply and the one measured, a value a run each; infinite where nothing decays. A
+            variant without gates has none, and keeps its colour for the other pictures.
+        title: what is shown.
+    """
+    figure = Figure(figsize=(9, 5.4), layout="constrained")
+    axes = figure.subplots()
+    found = np.concatenate(
+        [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
+    )
+    finite = found[np.isfinite(found) & (found > 0)]
+    low, high = (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
+    handles = []
+    for number, (label, by_time) in enumerate(dots.items()):
+        colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+        for when, (implied, measured) in by_time.items():
+            face = "none" if when == "before" else colour
+            shown = [np.minimum(values, high / 1.3) for values in (implied, measured)]
+            axes.scatter(*shown, edgecolors=colour, facecolors=face, marker=marker, zorder=3)
+            for x, y in zip(*(s[np.isinf(measured)] for s in shown), strict=True):
+                axes.annotate("↑", (x, y), (-4, 5), textcoords="offset points", color=colour)
+        if by_time:
+            handles.append(_handle(marker, colour, colour, label))
+    handles += [_handle("o", "grey", face, f"{when} training") for when, face in _FACES.items()]
+    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    for place, side, text in (
+        (
+            (0.02, 0.98),
+            "left",
+            "longer than the gates say: through\nrecurrent weights or layers above",
+        ),
+        ((0.98, 0.78), "right", "as the gates say"),
+    ):
+        axes.text(*place, text, transform=axes.transAxes, ha=side, va="top", color="#595959")
+    axes.set(
+        title=title,
+        xlabel="half-life that the gates imply, in steps: log 2 / -log γ, slowest tenth of units",
+        ylabel="half-life of the gradient, in steps (↑: no decay)",
+        xscale="log",
+        yscale="log",
+        xlim=(low, high),
+        ylim=(low, high),
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_plain))
+    axes.grid(alpha=0.3)
+    figure.legend(handles=handles, fontsize="small", loc="outside right upper")
+    return figure
+
+
+def _handle(marker: str, edge: str, face: str, label: str) -> Line2D:
+    style = {"linestyle": "none", "marker": marker, "color": edge, "markerfacecolor": face}
+    return Line2D([], [], label=label, **style)
+
+
+def gate_histograms(name: str, before: dict, after: dict) -> Figure:
+    """How far open the gates of one run are, before training and of the model that is kept.
+
+    Args:
+        name: of the run.
+        before, after: measurements, as `unrolled.sweeps.diagnostics_callback` gives them.
+    """
+    parts = [
+        (part, gate)
+        for part in range(len(after["gates"]))
+        for gate in after["gates"][part]["gates"]
+    ]
+    figure, panels = _grid(len(parts), 4, (3.0, 2.4), (0, 0.8), sharey=True)
+    for axes, (part, gate) in zip(panels, parts, strict=True):
+        gates = after["gates"][part]
+        for label, found, colour, style in (
+            ("before training", before, COLOURS[5], "--"),
+            ("after", after, COLOURS[0], "-"),
+        ):
+            use = found["gates"][part]["gates"][gate]
+            shares = use["histogram"]
+            edges = np.linspace(0, 1, len(shares) + 1)
+            text = f"{label}: mean {use['mean']:.2f}"
+            axes.stairs(shares, edges, color=colour, label=text, linestyle=style, linewidth=1.5)
+        title = f"{_GATES[gate]}, {gates['layer']} {gates['direction']}"
+        axes.set_title(title, fontsize="small")
+        axes.legend(fontsize="x-small")
+    figure.suptitle(f"{name}: how far open the gates are")
+    figure.supxlabel("value of the gate: 0 shut, 1 open")
+    figure.supylabel("share of values")
+    return figure
+
+
+def gate_trace(
+    name: str,
+    gates: Gates,
+    example: int,
+    words: Sequence[str],
+    answer: int,
+    log10_norms: np.ndarray,
+) -> Figure:
+    """What the memory of one run's units keeps over one example, word by word.
+
+    Above, how much of c<t-1> a step keeps; in the middle, how much of what was in memory after a
+    step is left at the answer, as far as the gates alone decide it; below, how much the answer's
+    loss hangs on the memory after a step, through gates and weights.
+
+    Args:
+        name: of the run.
+        gates: of a layer.
+        example: its number among those measured.
+        words: what to call the steps.
+        answer: the step of the answer.
+        log10_norms: of the gradient by the memory of that layer, `(steps,)`.
+    """
+    steps = answer + 1
+    keep = np.clip(gates.keep[example, :steps], 0, 1).T
+    left = np.ones_like(keep)
+    left[:, :-1] = np.cumprod(keep[:, :0:-1], axis=1)[:, ::-1]
+    order = np.argsort(-keep.mean(axis=1), kind="stable")
+    width = max(7.0, 0.19 * steps + 2.5)
+    figure = Figure(figsize=(width, 7.6), layout="constrained")
+    *maps, lowest = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+    for axes, values, label in zip(
+        maps,
+        (keep, left),
+        (
+            "share of c⟨t-1⟩ that\nthe gates keep",
+            "share of c⟨t⟩ that the gates\nleave at the answer",
+        ),
+        strict=True,
+    ):
+        shown = axes.imshow(
+            values[order], aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_ylabel("units, the longest\nkeeping on top")
+        figure.colorbar(shown, ax=axes, label=label)
+    relative = log10_norms[:steps] - log10_norms[answer]
+    lowest.plot(range(steps), np.where(np.isfinite(relative), relative, np.nan), color=COLOURS[0])
+    mark_level(lowest, FALLEN, "1%")
+    lowest.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
+    lowest.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    lowest.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    lowest.grid(alpha=0.3)
+    if any(words[:steps]):
+        named = [step for step in range(steps) if words[step]]
+        lowest.set_xticks(named, [words[n] for n in named], rotation=90, fontsize="small")
+    lowest.set_xlabel("what is read at each step; the answer comes at the last")
+    figure.suptitle(f"{name}: what memory keeps ({gates.layer}, {gates.direction})")
+    return figure
+
+
+def _grid(
+    count: int, most: int, panel: tuple[float, float], margin: tuple[float, float], **shared: bool
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with `count` panels, at most so many in a row; sizes are widths, heights in inches.
+
+    What is left of the last row is blank. `shared` says which axes panels share.
+    """
+    columns = min(most, count)
+    rows = -(-count // columns)
+    size = (panel[0] * columns + margin[0], panel[1] * rows + margin[1])
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
+
+
+def _plain(value: float, _=None) -> str:
+    return f"{value:g}"
+
+
+def _power_of_ten(value: float, _=None) -> str:
+    return f"$10^{{{value:g}}}$"

@@ -1,0 +1,1 @@
+"""What programs share on the terminal: start and end, refusals, tables, progress."""

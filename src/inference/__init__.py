@@ -1,0 +1,1 @@
+"""Trained models: loading them, and what a command line asks of them."""

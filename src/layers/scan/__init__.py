@@ -1,0 +1,1 @@
+"""What runs any cell through time, fast."""

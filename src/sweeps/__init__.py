@@ -1,0 +1,1 @@
+"""From a command line to trained models: plan, launch, one run."""

@@ -1,0 +1,101 @@
+"""Where a training has got to, on disk after every epoch, so that it can go on from there."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from unrolled.sweeps.state_files import StateError, read_state, write_state
+
+_STATE = "checkpoint.json"
+_KEYS = {"run_id", "data", "epoch", "weights", "sha256", "states", "random"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The last epoch that a run has finished, in the run's own folder.
+
+    Weights and the optimiser's state are in one file, all else in another, which names the first
+    and has its digest: a process that is killed while it writes leaves the epoch before.
+
+    Attributes:
+        directory: the run's folder.
+        run_id: of the MLflow run; what another one has left is not restored.
+        data: the fingerprint of what it learns from, which may have changed since as well.
+    """
+
+    directory: Path
+    run_id: str
+    data: str | None = None
+
+    def save(self, model: keras.Model, epoch: int, states: list[dict]) -> None:
+        """Save the model after `epoch` epochs, and the states, plain values, of what follows it."""
+        weights = self.directory / f"epoch_{epoch}.weights.h5"
+        model.save_weights(weights)
+        state = {
+            "run_id": self.run_id,
+            "data": self.data,
+            "epoch": epoch,
+            "weights": weights.name,
+            "sha256": _digest(weights),
+            "states": states,
+            "random": [state.numpy().tolist() for state in _random_states(model)],
+        }
+        write_state(self.directory / _STATE, state)
+        for other in self.directory.glob("epoch_*.weights.h5"):
+            if other != weights:
+                other.unlink(missing_ok=True)
+
+    def restore(self, model: keras.Model) -> tuple[int, list[dict]]:
+        """Give a compiled model what was saved.
+
+        Returns:
+            The number of epochs done, and the states; 0 and none where nothing was saved.
+
+        Raises:
+            StateError: if another run has saved it, or a file of it is missing or garbled.
+        """
+        path = self.directory / _STATE
+        saved = read_state(path, _KEYS)
+        if saved is None:
+            return 0, []
+        if saved["run_id"] != self.run_id:
+            raise StateError(
+                f"{path}: expected the checkpoint of the MLflow run {self.run_id}, got that of "
+                f"{saved['run_id']}. Delete {path}, so that the run starts from its first epoch."
+            )
+        if saved["data"] != self.data:
+            raise StateError(
+                f"{path}: the task's data changed after this checkpoint was saved (their "
+                f"fingerprint was {saved['data']}, is {self.data}). Restore them, or start a new "
+                "sweep: make experiment name=..."
+            )
+        weights = self.directory / saved["weights"]
+        if not weights.exists() or _digest(weights) != saved["sha256"]:
+            state = "has changed since it was saved" if weights.exists() else "is missing"
+            raise StateError(
+                f"{path} refers to {weights.name}, which {state}. Delete {path}, so that the run "
+                "starts from its first epoch."
+            )
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(weights)
+        for state, value in zip(_random_states(model), saved["random"], strict=True):
+            state.assign(value)
+        return saved["epoch"], saved["states"]
+
+    def remove(self) -> None:
+        """Once the run has ended well there is nothing left to restore."""
+        (self.directory / _STATE).unlink(missing_ok=True)
+        for weights in self.directory.glob("epoch_*.weights.h5"):
+            weights.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _random_states(model: keras.Model) -> list:
+    """Where dropout is in its random numbers, which Keras does not save with the weights."""
+    return [each for each in model.variables if each.path.endswith("seed_generator_state")]

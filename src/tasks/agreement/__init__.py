@@ -1,0 +1,1 @@
+"""Subject-verb agreement at a distance."""

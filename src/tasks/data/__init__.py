@@ -1,0 +1,1 @@
+"""Reading, encoding and caching data sets."""

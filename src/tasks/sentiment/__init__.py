@@ -1,0 +1,1 @@
+"""One answer for a whole text: film reviews."""

@@ -1,0 +1,1 @@
+"""Tasks whose clue lies many steps back: adding, copying, temporal order."""

@@ -1,0 +1,112 @@
+"""Which came first, X or Y? The temporal order problem.
+
+Source: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory", Neural Computation 9(8),
+experiments 6a (two symbols) and 6b (three).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from unrolled.tasks.base.examples import PADDING, Examples, predict
+from unrolled.tasks.base.grouped_metrics import middles, points
+from unrolled.tasks.base.metric import Metric, accuracy
+from unrolled.tasks.base.task import Report
+from unrolled.tasks.data.vocabulary import SPECIAL_WORDS
+from unrolled.tasks.synthetic.long_lag import LongLag
+
+BY_LAG = "accuracy by steps since the first symbol"
+
+_VOCABULARY = [SPECIAL_WORDS[PADDING], "E", "B", "a", "b", "c", "d", "X", "Y"]
+_NUMBERS = {word: number for number, word in enumerate(_VOCABULARY)}
+_PERCENT_OF_T = {2: ((10, 20), (50, 60)), 3: ((10, 20), (33, 43), (66, 76))}
+"""Where the symbols stand, by how many there are: the first and the last step of each."""
+
+
+@dataclass(eq=False)
+class TemporalOrder(LongLag):
+    """Which symbols came, in which order? Asked once, after the last step.
+
+        E b d X a ... c Y d b ... a B        X, Y
+
+    A sequence begins with E, ends with B and has letters a to d in between, each as likely as the
+    others, but for two steps (or three) with X or Y by coin. Their orders are the classes, counted
+    with X for 0 and Y for 1: X, X is 0 (the paper's Q), X, Y is 1 (R), Y, X is 2 (S) and Y, Y is 3
+    (U); with three symbols there are eight.
+
+    At T = 100 it is the paper's: lengths of 100 to 110, the symbols at steps 10 to 20 and 50 to 60;
+    or, of three, 10 to 20, 33 to 43 and 66 to 76; the first step is step 0. All of these are drawn
+    evenly and grow with T.
+
+    The inputs are word numbers; by default the model makes them one-hot, as the paper's are.
+
+    Attributes:
+        T: the least steps of a sequence, at least 10; the most are 1.1 T.
+        symbols: 2 for four classes (experiment 6a), 3 for eight (6b).
+
+    Raises:
+        ValueError: for other numbers of symbols, or what `LongLag` refuses.
+    """
+
+    name: ClassVar[str] = "temporal_order"
+    per_step: ClassVar[bool] = False
+    shortest: ClassVar[int] = 10
+
+    symbols: int = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.symbols not in _PERCENT_OF_T or isinstance(self.symbols, float):
+            raise ValueError(
+                f"`symbols`: expected 2, for four classes, or 3, for eight, got {self.symbols!r}."
+            )
+
+    @property
+    def classes(self) -> int:
+        return 2**self.symbols
+
+    @property
+    def metric(self) -> Metric:
+        return accuracy(self.classes, learnt=0.9)
+
+    def load(self) -> None:
+        self.vocabulary = list(_VOCABULARY)
+        super().load()
+
+    def draw(self, count: int, rng: np.random.Generator) -> Examples:
+        longest = self._percent(110)
+        rows, lengths = np.arange(count), rng.integers(self.T, longest, count, endpoint=True)
+        inputs = rng.integers(_NUMBERS["a"], _NUMBERS["d"], (count, longest), np.int32, True)
+        targets = np.zeros(count, np.int32)
+        for first, last in _PERCENT_OF_T[self.symbols]:
+            steps = rng.integers(self._percent(first), self._percent(last), count, endpoint=True)
+            is_y = rng.integers(0, 2, count, np.int32)
+            inputs[rows, steps] = np.where(is_y, _NUMBERS["Y"], _NUMBERS["X"])
+            targets = 2 * targets + is_y
+        inputs[:, 0] = _NUMBERS["E"]
+        inputs[rows, lengths - 1] = _NUMBERS["B"]
+        inputs[np.arange(longest) >= lengths[:, None]] = PADDING
+        return Examples(inputs, targets)
+
+    def evaluate(self, model) -> Report:
+        """Accuracy on the test split, also by the steps from the first symbol to the last step.
+
+        There are at most ten points, of ranges of one width; a point stands in the middle of its
+        range.
+        """
+        correct = predict(model, self.test) == self.test.targets
+        is_symbol = self.test.inputs >= _NUMBERS["X"]
+        lags = self.test.lengths - 1 - is_symbol.argmax(axis=1)
+        (first, last), *_ = _PERCENT_OF_T[self.symbols]
+        least, most = (
+            self.T - 1 - self._percent(last),
+            self._percent(110) - 1 - self._percent(first),
+        )
+        return Report(
+            {"accuracy": float(correct.mean())},
+            {BY_LAG: points(middles(lags, least, most), correct)},
+        )
+
+    def _percent(self, percent: int) -> int:
+        return percent * self.T // 100

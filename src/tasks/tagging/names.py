@@ -1,0 +1,90 @@
+"""Is this word a name? Told by a word further ahead, so that who reads forward can only guess."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from unrolled.tasks.base.distance import Distance
+from unrolled.tasks.base.examples import PADDING
+from unrolled.tasks.base.grouped_metrics import middles, points
+from unrolled.tasks.base.metric import Metric, accuracy
+from unrolled.tasks.base.task import Report
+from unrolled.tasks.tagging.entities import Scores, count_entities
+from unrolled.tasks.tagging.name_sentences import NameSplits, Options, draw_splits
+from unrolled.tasks.tagging.task import Tagging
+
+BY_DISTANCE = "accuracy at ambiguous words by distance of the deciding word in words"
+BY_DISTANCE_UNSEEN = "accuracy at unseen ambiguous words by distance of the deciding word in words"
+_NAME_OR_NONE = accuracy(2, learnt=0.95)
+
+
+@dataclass(eq=False)
+class Names(Tagging):
+    """Names of persons, organisations and places, of which some may be no names.
+
+        Teddy Roosevelt apologised again .      Teddy bears broke again .
+        B-PER I-PER     O          O     O      O     O     O     O     O
+
+    The sentences are generated (`unrolled.tasks.tagging.name_sentences`); they need no download.
+
+    Attributes:
+        distance, held_out, data_seed: as of `name_sentences.Options`, which raises ValueError for
+            what cannot be.
+        train_examples, evaluation_examples: sentences of training, and of validation and test each.
+    """
+
+    name: ClassVar[str] = "names"
+    metric: ClassVar[Metric] = Metric("F1", 0.0, 0.95, higher_is_better=True, share=True)
+
+    train_examples: int = 4000
+    evaluation_examples: int = 2000
+    distance: Distance | Mapping = field(default_factory=lambda: Distance(max=20))
+    held_out: float = 0.2
+    data_seed: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.options = Options(
+            self.distance,
+            self.held_out,
+            self.train_examples,
+            self.evaluation_examples,
+            self.evaluation_examples,
+            self.data_seed,
+        )
+
+    def read(self) -> NameSplits:
+        return draw_splits(self.options)
+
+    def _more(self, found: np.ndarray) -> Report:
+        """How many ambiguous words have the right tag, overall and by distance.
+
+        Those that training does not have, "unseen", are counted apart from the others.
+        "baseline_forward_f1" is the F1 of the best tags that can be given from left to right.
+        """
+        sentences = self.test_sentences
+        at = np.array([each.ambiguous for each in sentences])
+        rows = np.arange(len(sentences))
+        right = found[rows, at] == self.test.targets[rows, at]
+        held_out = np.array([each.held_out for each in sentences])
+        limits = self.options.distance
+        distances = np.array([each.distance for each in sentences])
+        distances = middles(distances, limits.min, limits.max)
+        metrics, breakdowns = {"baseline_forward_f1": self._forward_best()}, {}
+        for name, those in (("", ~held_out), ("_unseen", held_out)):
+            if those.any():
+                metrics[f"accuracy_ambiguous{name}"] = float(right[those].mean())
+                by_distance = BY_DISTANCE_UNSEEN if name else BY_DISTANCE
+                breakdowns[by_distance] = points(distances[those], right[those])
+        return Report(metrics, breakdowns, judged=dict.fromkeys(breakdowns, _NAME_OR_NONE))
+
+    def _forward_best(self) -> float:
+        best = np.zeros_like(self.test.targets)
+        for row, sentence in enumerate(self.test_sentences):
+            best[row, : len(sentence.words)] = self.tags.encode(sentence.forward_best())
+        asked = self.test.inputs != PADDING
+        return Scores.of(
+            count_entities(self.test.targets, best, asked, self.tags), self.tags
+        ).overall.f1

@@ -1,0 +1,99 @@
+"""Which variant is compared with which."""
+
+import doctest
+
+import pytest
+
+from unrolled.comparison import baselines
+from unrolled.comparison.baselines import as_tag, check, compared_with, of_tag
+from unrolled.console.refusals import RefusedError
+
+UNITS = {
+    "lstm": "unrolled.layers.LSTM",
+    "lstm_coupled": "unrolled.layers.LSTM",
+    "lstm_peephole_gers": "unrolled.layers.PeepholeLSTM",
+    "gru": "unrolled.layers.GRU",
+    "gru_simplified": "unrolled.layers.SimplifiedGRU",
+    "like_a_gru_by_name_alone": "unrolled.layers.LSTM",
+    "min_gru": "unrolled.layers.MinGRU",
+    "simple_rnn": "unrolled.layers.SimpleRNN",
+}
+
+
+def test_one_baseline_is_that_of_all_that_are_like_it_in_all_else():
+    names = {f"{cell} T={T}": cell for cell in ("lstm", "gru") for T in (50, 100)}
+    assert compared_with(["lstm"], names) == {"gru T=50": "lstm T=50", "gru T=100": "lstm T=100"}
+    assert compared_with(["T=50"], names)["gru T=100"] == "gru T=50"
+    assert compared_with(["lstm T=50"], names)["gru T=100"] == "lstm T=50"
+    assert compared_with(["simple_rnn"], names) == {}
+    assert compared_with([], names) == {}
+
+
+def test_of_several_it_is_that_of_the_same_family_of_cells():
+    assert compared_with(["lstm", "gru"], UNITS) == {
+        "lstm_coupled": "lstm",
+        "lstm_peephole_gers": "lstm",
+        "like_a_gru_by_name_alone": "lstm",
+        "gru_simplified": "gru",
+        **dict.fromkeys(["gru", "min_gru", "simple_rnn"], "lstm"),  # the first
+    }
+    assert compared_with(["gru", "lstm"], UNITS)["simple_rnn"] == "gru"
+    assert compared_with(["gru", "lstm"], UNITS)["lstm"] == "gru"
+
+
+def test_the_nearest_of_a_family_wins_in_either_direction():
+    several = ["gru", "lstm_peephole_gers", "lstm"]
+    found = compared_with(several, UNITS | {"lstm_peephole": "unrolled.layers.PeepholeLSTM"})
+    assert found["lstm_peephole"] == "lstm_peephole_gers"
+    assert found["lstm_coupled"] == "lstm"
+    assert compared_with(["gru", "lstm_peephole_gers"], UNITS)["lstm"] == "lstm_peephole_gers"
+
+
+def test_keras_s_own_layers_are_of_the_family_of_ours():
+    keras_s = {"keras_lstm": "keras.layers.LSTM", "keras_gru": "keras.layers.GRU"}
+    found = compared_with(["lstm", "gru"], UNITS | keras_s)
+    assert (found["keras_lstm"], found["keras_gru"]) == ("lstm", "gru")
+
+
+def test_each_length_keeps_its_own_baselines():
+    units = {f"{name} T={T}": unit for name, unit in UNITS.items() for T in (5, 9)}
+    found = compared_with(["lstm", "gru"], units)
+    assert found["gru_simplified T=9"] == "gru T=9"
+    assert found["gru T=9"] == "lstm T=9"
+
+
+def test_without_its_family_s_baseline_a_variant_is_not_compared_with_another_s():
+    there = {name: unit for name, unit in UNITS.items() if name != "lstm"}
+    assert compared_with(["lstm", "gru"], there) == {"gru_simplified": "gru"}
+
+
+def test_a_unit_that_is_no_longer_there_is_like_itself():
+    units = {
+        "lstm": "unrolled.layers.LSTM",
+        "old": "unrolled.layers.Old",
+        "old_1": "unrolled.layers.Old",
+        "x": "no.such",
+    }
+    found = compared_with(["lstm", "old"], units)
+    assert found == {"old": "lstm", "old_1": "old", "x": "lstm"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["lstm", "gruu"], "no variant 'gruu'. Did you mean gru"),
+        (["lstm", "gru", "lstm"], "lstm is there twice"),
+        (["lstm", "lstm_coupled"], "lstm and lstm_coupled are both layers.LSTM"),
+        (["T=5", "T=9"], "expected one setting, such as T=5, or a list of units"),
+    ],
+)
+def test_what_cannot_be_a_baseline_is_refused(names, message):
+    units = {f"{name} T={T}": unit for name, unit in UNITS.items() for T in (5, 9)}
+    with pytest.raises(RefusedError, match=message):
+        check(names, units)
+
+
+@pytest.mark.parametrize("names", [[], ["lstm"], ["lstm T=50", "gru T=50"], ["layers=1"]])
+def test_names_come_back_from_the_tag_that_keeps_them(names):
+    assert of_tag(as_tag(names) if names else None) == names
+    assert doctest.testmod(baselines).failed == 0

@@ -1,0 +1,222 @@
+"""Asking trained models: what is said, and what is refused before anything is loaded."""
+
+import subprocess
+
+import mlflow
+import numpy as np
+import pytest
+
+from experiments import sample, score
+from tests.whole_runs import composed, connect
+from unrolled import tracking
+from unrolled.console.refusals import RefusedError
+from unrolled.inference.generation import load_speaker, text_pieces
+from unrolled.inference.options import FROM_MAKE, any_text, options_of
+from unrolled.project import CONFIGURATION
+from unrolled.sweeps.run import run
+from unrolled.sweeps.sweep import Sweep
+
+TINY = [
+    "cell=gru",
+    "model.units=8",
+    "training.batch_size=8",
+    "training.window=20",
+    "task.train_tokens=3000",
+    "task.evaluation_tokens=1000",
+    "budget.epochs=1",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(shared_store):
+    """A store with models of characters and of words, a run of another task, and a sweep."""
+    with shared_store() as (folder, uri):
+        other = ["task=adding", "task.T=6", "cell=gru", "model.units=2", "budget.epochs=1"]
+        other += ["budget.train_examples=40", "budget.evaluation_examples=40"]
+        parent = tracking.start_sweep("e", "a good and a bad one", {})
+        sweep = Sweep("e", parent.run_id, ["training.learning_rate"])
+        rates = {"good": 0.01, "bad": 1e-6}
+        characters = [
+            composed("task=pydoc_char", *TINY, f"training.learning_rate={rate}")
+            for rate in rates.values()
+        ]
+        swept = {
+            name: run(each, folder / name, sweep).run_id
+            for name, each in zip(rates, characters, strict=True)
+        }
+        parent.finish()
+        failed = tracking.TrackedRun("e", "lost", {"model": "language"}, {}, parent.run_id)
+        failed.fail("no space left")
+        runs = swept | {
+            "sweep": parent.run_id,
+            "failed": failed.run_id,
+            "other": run(composed(*other), folder / "other").run_id,
+            "words": run(composed("task=pydoc_word", *TINY), folder / "words").run_id,
+            "characters": run(composed("task=pydoc_char", *TINY), folder / "chars").run_id,
+        }
+    return uri, runs
+
+
+@pytest.fixture
+def ids(trained, monkeypatch):
+    uri, runs = trained
+    connect(uri, monkeypatch)
+    return runs
+
+
+def test_a_text_is_scored_token_by_token(ids, capsys):
+    assert score.main([f"run={ids['characters']}", "text=the cat"]) == 0
+    out = capsys.readouterr().out
+    speaker = load_speaker(ids["characters"])
+    tokens = speaker.tokenizer.encode("the cat")
+    losses = speaker.model.negative_log_likelihoods(tokens, speaker.tokenizer.start)
+    assert f"log P {-losses.sum():.2f} nats, 7 tokens" in out
+    assert f"perplexity {np.exp(losses.mean()):.1f}" in out
+    for loss in losses:
+        assert f"{-loss:.2f}" in out
+
+
+def test_texts_are_ranked_and_unknown_words_said_to_be_so(ids, capsys):
+    assert score.main([f"run={ids['words']}", "text=the zyxt|the statement"]) == 0
+    out = capsys.readouterr().out
+    assert "zyxt (as <UNK>)" in out
+    assert "A word read as <UNK> has the probability of all unknown words" in " ".join(out.split())
+    assert "<EOS>" in out
+    speaker = load_speaker(ids["words"])
+
+    def log_p(text):
+        tokens = speaker.tokenizer.encode(text)
+        return -speaker.model.negative_log_likelihoods(tokens, speaker.tokenizer.start).sum()
+
+    ranked = sorted(["the zyxt", "the statement"], key=log_p, reverse=True)
+    shown = out.rpartition("Most probable first")[2]
+    assert shown.index(ranked[0]) < shown.index(ranked[1])
+    assert f"{log_p(ranked[1]):.2f}" in shown
+
+
+def test_every_sign_counts_to_a_model_of_characters(ids, capsys):
+    assert score.main([f"run={ids['characters']}", "text= a\n"]) == 0
+    assert "nats, 3 tokens" in capsys.readouterr().out
+    assert score.main([f"run={ids['characters']}", "text= a | b "]) == 0
+    assert capsys.readouterr().out.count("nats, 2 tokens") == 2
+    for name, text in (("characters", "a||b"), ("words", " ")):
+        with pytest.raises(RefusedError, match=r"text: expected something to read, got '"):
+            score.main([f"run={ids[name]}", f"text={text}"])
+
+
+def test_what_looks_like_markup_is_text(ids, capsys):
+    assert score.main([f"run={ids['characters']}", "text=a [/b] :cat:|[bold]b"]) == 0
+    table = capsys.readouterr().out.rpartition("Most probable first")[2]
+    assert "a [/b] :cat:" in table
+    assert "[bold]b" in table
+
+
+def test_no_text_and_no_model_steers_the_terminal(ids, capsys, monkeypatch):
+    run = f"run={ids['characters']}"
+    assert score.main([run, "text=a\x1b[2J\x07|b\u202ec\udcff"]) == 0
+    scored = capsys.readouterr().out
+    assert r"a\x1b[2J" in scored
+    assert r"b\u202ec\udcff" in scored
+    monkeypatch.setattr(sample, "text_pieces", lambda *_, **__: iter(["a", "\x1b", "[2J\r", "\n"]))
+    assert sample.main([run, "prompt=The "]) == 0
+    sampled = capsys.readouterr().out
+    assert "The a\\x1b[2J\\r\n" in sampled
+    for out in (scored, sampled):
+        assert all(sign.isprintable() or sign == "\n" for sign in out)
+
+
+def test_texts_may_come_from_a_file(ids, tmp_path, capsys):
+    path = tmp_path / "texts.txt"
+    path.write_text("one text\n\nanother\n")
+    assert score.main([f"run={ids['characters']}", f"file={path}"]) == 0
+    assert "another" in capsys.readouterr().out
+
+
+def test_a_text_goes_on_from_its_prompt_the_same_for_the_same_seed(ids, capsys):
+    said = []
+    for seed in (1, 1, 2):
+        arguments = [f"run={ids['characters']}", "prompt=The ", "length=30", f"seed={seed}"]
+        assert sample.main(arguments) == 0
+        said.append(capsys.readouterr().out.split("\n", 1)[1].rpartition("30 tokens")[0])
+    assert said[0] == said[1] != said[2]
+    speaker = load_speaker(ids["characters"])
+    prompt = speaker.tokenizer.encode("The ")
+    drawn = text_pieces(speaker.model, speaker.tokenizer, prompt, length=30, seed=1)
+    assert said[0] == f"The {''.join(drawn)}\n"
+
+
+@pytest.mark.parametrize("prompt", ["", "\N{SNOWMAN}", "x" * 10_000])
+def test_any_prompt_will_do(ids, prompt, capsys):
+    assert sample.main([f"run={ids['characters']}", f"prompt={prompt}", "length=3"]) == 0
+    assert "3 tokens" in capsys.readouterr().out
+
+
+def test_words_end_with_their_sentence(ids):
+    speaker = load_speaker(ids["words"])
+    settings = {"length": 500, "temperature": 1.0}
+    prompt = speaker.tokenizer.encode("")
+    texts = [
+        list(text_pieces(speaker.model, speaker.tokenizer, prompt, number=n, **settings))
+        for n in range(3)
+    ]
+    assert min(map(len, texts)) < 500
+    assert not any("<" in piece for text in texts for piece in text if "PAD" in piece)
+    assert "<UNK>" not in "".join(texts[0])
+
+
+def test_the_latest_model_is_taken_unless_one_is_named(ids):
+    assert ids["characters"] in load_speaker("latest").name
+
+
+def test_each_epoch_leaves_a_sample(ids):
+    artifacts = mlflow.MlflowClient().list_artifacts(ids["characters"], "samples")
+    assert [each.path for each in artifacts] == ["samples/epoch_001.txt"]
+    written = mlflow.artifacts.load_text(f"runs:/{ids['characters']}/samples/epoch_001.txt")
+    assert len(written.strip()) > 50
+
+
+def test_of_a_sweep_the_best_in_validation_is_asked(ids):
+    assert ids["good"] in load_speaker(ids["sweep"]).name
+
+
+def test_runs_that_are_no_language_model_are_refused(ids):
+    with pytest.raises(RefusedError, match=r"no run 'nonsense'"):
+        load_speaker("nonsense")
+    with pytest.raises(RefusedError, match=r"expected a language model, and .* learnt adding"):
+        load_speaker(ids["other"])
+    with pytest.raises(RefusedError, match=r"'lost' is FAILED and has left no model. no space"):
+        load_speaker(ids["failed"])
+
+
+def test_a_run_without_its_files_is_refused(ids, monkeypatch):
+    def gone(*_):
+        raise OSError("deleted")
+
+    monkeypatch.setattr(tracking, "files_of", gone)
+    with pytest.raises(RefusedError, match=r"cannot be read \(OSError: deleted\)"):
+        load_speaker(ids["characters"])
+
+
+@pytest.mark.usefixtures("store")
+def test_without_a_model_it_is_said_how_to_make_one():
+    with pytest.raises(RefusedError, match=r"there is not a language model yet; train one"):
+        load_speaker("latest")
+
+
+@pytest.mark.parametrize(
+    "typed", ['it\'s $5 "now" # a|b  c', "ROMEO:\nWhat", r"a\b \ c\\ ", "a PYTHON=3 b"]
+)
+def test_texts_come_through_make_as_they_were_typed(typed, monkeypatch):
+    shown = subprocess.run(
+        ["make", "--dry-run", "score", f"text={typed}", "PYTHON=python3"],
+        cwd=CONFIGURATION.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    command = "MAKE_OVERRIDES=" + shown.rpartition("MAKE_OVERRIDES=")[2].rpartition(" .venv")[0]
+    program = "import os; print(os.environ['MAKE_OVERRIDES'], end='')"
+    command += f' python3 -c "{program}"'
+    made = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    monkeypatch.setenv("MAKE_OVERRIDES", made.stdout)
+    assert options_of([FROM_MAKE], {"text": any_text()}) == {"text": typed}

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from unrolled.tasks.language.bptt_batches import Stream
+from unrolled.tasks.language.context import BY_IN_ORDER, BY_KEPT, KEPT, use_of_context
+
+TEXT = Stream(np.random.default_rng(0).integers(1, 9, 3000).astype(np.int32), 1)
+
+
+class _LooksBack:
+    """Its loss is 1 if it sees the token `steps` back, which it knows by its place, else 2."""
+
+    def __init__(self, steps, text=TEXT.tokens):
+        self.steps = steps
+        self._text = text
+
+    def next_negative_log_likelihoods(self, words, following):
+        assert len(words) == len(following)
+        if words.shape[1] < self.steps:
+            return np.full(len(words), 2.0)
+        return np.ones(len(words))
+
+
+class _CountsInOrder:
+    """Its loss falls with each token that stands where it stood in the text."""
+
+    def next_negative_log_likelihoods(self, words, following):  # noqa: ARG002
+        windows = np.lib.stride_tricks.sliding_window_view(TEXT.tokens, words.shape[1])
+        losses = []
+        for row in words[:5]:
+            same = windows == row
+            in_order = np.argmin(same[:, ::-1], axis=1) + same.all(axis=1) * words.shape[1]
+            losses.append(300.0 - in_order.max())
+        return np.array(losses)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 50, 200])
+def test_enough_context_is_the_least_with_which_the_loss_is_as_low(steps):
+    found = use_of_context(_LooksBack(steps), TEXT, positions=40, seed=0)
+    assert found.metrics["context"] == steps
+    values = {point.at: point.value for point in found.breakdowns[BY_KEPT]}
+    assert values == {count: 2.0 if count < steps else 1.0 for count in KEPT}
+
+
+def test_no_place_is_there_twice():
+    text = Stream(np.arange(500, dtype=np.int32), 1)
+    seen = []
+
+    class Sees:
+        def next_negative_log_likelihoods(self, words, following):
+            seen.extend(following)
+            return np.ones(len(words))
+
+    found = use_of_context(Sees(), text, positions=10_000, seed=0)
+    assert found.breakdowns[BY_KEPT][0].count == 300
+    assert set(seen) == set(range(200, 500))
+
+
+def test_what_is_near_stays_in_order():
+    found = use_of_context(_CountsInOrder(), TEXT, positions=5, seed=0)
+    for point in found.breakdowns[BY_IN_ORDER]:
+        assert 300 - point.value >= point.at  # A shuffled one may stand where it stood.
+        if point.at <= 50:
+            assert 300 - point.value < point.at + 10
+
+
+def test_the_same_places_for_the_same_seed():
+    seen = []
+
+    class Sees:
+        def next_negative_log_likelihoods(self, words, following):
+            seen.append((words[:, -1].tolist(), following.tolist()))
+            return np.ones(len(words))
+
+    for seed in (0, 0, 1):
+        use_of_context(Sees(), TEXT, positions=30, seed=seed)
+    assert seen[0] == seen[15]
+    assert seen[0] != seen[30]
+    assert len({str(following) for _, following in seen[:15]}) == 1

@@ -1,0 +1,241 @@
+import math
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.whole_runs import composed
+from unrolled import layers
+from unrolled.models import build_language_model
+from unrolled.sweeps.run import load_task
+from unrolled.tasks.base.task import MissingDataError
+from unrolled.tasks.data.vocabulary import UNKNOWN
+from unrolled.tasks.language.corpora import pydoc
+from unrolled.tasks.language.task import Characters, Words
+
+PREPARED = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+needs_shakespeare = pytest.mark.skipif(
+    not (PREPARED / "tiny_shakespeare").is_dir(),
+    reason=f"there is no tiny_shakespeare in {PREPARED}",
+)
+PTB = PREPARED.parent / "text" / "ptb"
+needs_ptb = pytest.mark.skipif(not PTB.is_dir(), reason=f"there is no Penn Treebank in {PTB}")
+
+
+class _AllAlike:
+    """A model to which every token is as probable as any other of 50."""
+
+    def negative_log_likelihoods(self, tokens, start):  # noqa: ARG002
+        return np.full(len(tokens), math.log(50))
+
+
+@pytest.fixture(scope="module")
+def characters():
+    task = Characters()
+    task.load()
+    return task
+
+
+@pytest.fixture(scope="module")
+def words():
+    task = Words(vocabulary_size=500)
+    task.load()
+    return task
+
+
+def test_the_vocabulary_is_that_of_training_alone(characters, words):
+    assert characters.unknown_share["training"] == 0
+    assert max(characters.training.tokens) == characters.classes - 1
+    assert words.classes == 501  # with <PAD>
+    assert words.unknown_share["test"] > words.unknown_share["training"] > 0.1
+
+
+def test_a_vocabulary_with_room_for_all_words_brings_a_warning(caplog):
+    Words(vocabulary_size=10_000).load()
+    [warning] = (record.getMessage() for record in caplog.records)
+    assert warning.startswith("pydoc_word: task.vocabulary_size=10000 has room for all words")
+
+
+def test_the_vocabulary_of_pydoc_leaves_unknown_words_to_train_on(caplog):
+    task = load_task(composed("task=pydoc_word"))
+    assert 0.01 < task.unknown_share["training"] < 0.05
+    assert not caplog.records
+
+
+def test_every_token_of_the_test_counts(characters):
+    found = characters.evaluate(_AllAlike())
+    assert found.metrics["perplexity"] == pytest.approx(50)
+    assert found.metrics["bits_per_character"] == pytest.approx(math.log2(50))
+    [letters] = found.breakdowns.values()
+    isalpha = [characters.vocabulary[number].isalpha() for number in characters.test.tokens]
+    assert sum(point.count for point in letters) == sum(isalpha)
+    assert letters[0].at == 1
+
+
+def test_perplexity_judges_words(words):
+    found = words.evaluate(_AllAlike())
+    assert found.metrics[words.metric.key] == pytest.approx(50)
+    assert found.metrics["unknown_share"] == (words.test.tokens == UNKNOWN).mean()
+    bits = len(words.test) * math.log2(50)
+    assert found.metrics["bits_per_character"] == pytest.approx(bits / len(pydoc().test))
+    [ranks] = found.breakdowns.values()
+    assert [point.at for point in ranks] == [1, 10, 100]
+    assert sum(point.count for point in ranks) == len(words.test)
+
+
+def test_bits_per_character_are_of_the_tokens_that_a_cap_leaves():
+    task = Words(vocabulary_size=500, evaluation_tokens=2000)
+    task.load()
+    whole = Words(vocabulary_size=500)
+    whole.load()
+    capped, all_ = (each.evaluate(_AllAlike()).metrics for each in (task, whole))
+    assert capped["bits_per_character"] == pytest.approx(all_["bits_per_character"])
+
+
+def test_perplexity_is_that_of_a_loop_over_the_whole_test_text_a_word_at_a_time():
+    task = Words(vocabulary_size=40, evaluation_tokens=1500)
+    task.load()
+    keras.utils.set_random_seed(1)
+    model = build_language_model(
+        layers.LSTM, vocabulary_size=task.classes, units=8, embedding=8, tied=True
+    )
+    read = tf.function(model.read)
+    states, before, product = model.initial_states(1), task.test.start, 0.0
+    for token in task.test.tokens:
+        top, states = read(tf.constant([[before]]), states)
+        p = tf.nn.softmax(tf.cast(model.scores(top)[0, 0], tf.float64))
+        product += math.log(p[token])
+        before = token
+    found = task.evaluate(model).metrics
+    assert len(task.test) == 1500
+    assert found["perplexity"] == pytest.approx(math.exp(-product / 1500), rel=1e-5)
+
+
+class _Diverged:
+    def negative_log_likelihoods(self, tokens, start):  # noqa: ARG002
+        return np.full(len(tokens), 1000.0)
+
+
+def test_a_model_that_diverged_is_judged_all_the_same(words):
+    found = words.evaluate(_Diverged())
+    assert found.metrics["cross_entropy"] == 1000
+    assert found.metrics["perplexity"] == math.inf
+
+
+def test_guessing_is_by_frequency_alone(words):
+    counts = np.bincount(words.training.tokens, minlength=words.classes) + 1.0
+    p = counts / counts.sum()
+    expected = np.exp(-np.mean([np.log(p[token]) for token in words.test.tokens]))
+    assert words.metric.guessing == pytest.approx(expected)
+
+
+def test_caps_take_the_first_tokens():
+    task = Characters(train_tokens=5000, evaluation_tokens=1000)
+    task.load()
+    splits = (task.training, task.validation, task.test)
+    assert [len(split) for split in splits] == [5000, 1000, 1000]
+
+
+def test_the_fingerprint_is_of_the_data_and_not_of_their_place(tmp_path):
+    prints = set()
+    for name, content in (("a", "same"), ("b", "same"), ("c", "other")):
+        path = tmp_path / name
+        path.write_text(f"{content} words in every line of this\n" * 4000)
+        task = Words("text", str(path))
+        task.load()
+        prints.add(task.fingerprint)
+    assert len(prints) == 2
+
+
+def test_options_that_leave_the_data_as_they_are_leave_the_fingerprint(words):
+    for options in ({"context_positions": 5}, {"train_tokens": 10**9}):
+        task = Words(vocabulary_size=500, **options)
+        task.load()
+        assert task.fingerprint == words.fingerprint
+    other = Words(vocabulary_size=501)
+    other.load()
+    assert other.fingerprint != words.fingerprint
+
+
+def test_a_text_that_repeats_itself_brings_a_warning(tmp_path, caplog):
+    lines = [f"line number {number} of a text that comes twice\n" for number in range(1000)]
+    path = tmp_path / "twice.txt"
+    path.write_text("".join(lines * 2))
+    Characters("text", str(path)).load()
+    warnings = [record.getMessage() for record in caplog.records]
+    assert [message[:50] for message in warnings] == [
+        "text_char: 100% of the text in long lines of valid",
+        "text_char: 100% of the text in long lines of test ",
+    ]
+
+
+def test_a_text_that_does_not_repeat_itself_brings_none(caplog):
+    Characters().load()
+    assert not caplog.records
+
+
+def test_a_text_too_short_says_how_long_it_should_be(tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("too short a text\n" * 100)
+    with pytest.raises(ValueError, match="expected 1000 tokens for validation at least, got 8"):
+        Characters("text", str(path)).load()
+
+
+def test_windows_to_look_into_are_text_that_goes_on(characters):
+    examples = characters.examples_to_look_into(4)
+    np.testing.assert_array_equal(examples.inputs[:, 1:], examples.targets[:, :-1])
+    assert examples.inputs.shape == (4, 100)
+    assert len(characters.names_of_steps(examples.inputs[0])) == 100
+
+
+def test_windows_are_required(characters):
+    with pytest.raises(ValueError, match=r"training.window: expected the steps of a window"):
+        characters.training_batches(8, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"corpus": "bible"}, "expected shakespeare, pydoc, ptb, text, got 'bible'"),
+        ({"train_tokens": 10}, "`train_tokens`: expected a whole number of at least 1000, got 10"),
+        ({"evaluation_tokens": "all"}, "`evaluation_tokens`"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        Characters(**options)
+
+
+def test_a_corpus_that_needs_no_path_refuses_one():
+    with pytest.raises(ValueError, match="corpus pydoc needs none"):
+        Characters("pydoc", path="here").load()
+
+
+def test_a_part_of_ptb_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "ptb.train.txt").write_text("a b\n")
+    with pytest.raises(MissingDataError, match=r"where ptb.valid.txt, ptb.test.txt is not"):
+        Words("ptb", str(tmp_path)).load()
+
+
+@needs_shakespeare
+def test_shakespeare_is_all_there():
+    task = Characters("shakespeare")
+    task.load()
+    assert [len(split) for split in (task.training, task.validation, task.test)] == [
+        1_003_854,
+        55_770,
+        55_770,
+    ]
+    assert task.classes == 2 + 65
+
+
+@needs_ptb
+def test_ptb_has_the_known_counts():
+    task = Words("ptb", str(PTB))
+    task.load()
+    counts = [len(split) for split in (task.training, task.validation, task.test)]
+    assert counts == [929_589, 73_760, 82_430]
+    assert task.classes == 10_001  # with <PAD>
