@@ -75,7 +75,7 @@ def watched(monkeypatch):
 
 @pytest.fixture
 def main(watched, monkeypatch):  # noqa: ARG001
-    """A program, `experiments` or another, in this process: takes arguments, gives its exit code."""
+    """A program, `experiments` or another, in this process: from arguments to its exit code."""
     from experiments import __main__ as experiments
 
     log = logging.getLogger()

@@ -198,7 +198,7 @@ CONTRADICTIONS = [
     (["cell=gru,lstm", "baseline=gru,lstm"], "baseline: expected one variant"),
     (["cell=gru,lstm", "baseline=3"], "baseline: expected the name of a variant"),
     (["cell=gru,lstm", "baseline=[gru,3]"], "baseline: expected the name of a variant"),
-    (["cell=gru,gru_minimal", "baseline=[gru,gru_minimal]"], "are both layers.GRU"),
+    (["cell=gru,gru_minimal", "baseline=[gru,gru_minimal]"], "are both unrolled.layers.GRU"),
     (
         ["task=adding", "cell=gru,lstm", "task.T=5,6", "baseline='lstm T=7'"],
         "no variant 'lstm T=7'",
@@ -217,15 +217,24 @@ BY_TASK_OR_MODEL = [
     (["cell=lstm_coupled", "cell.forget_gate=maybe"], "`forget_gate`: expected True or False or"),
     (["cell=lstm_chrono", "cell.longest_lag=1"], "`longest_lag`: expected a number of steps"),
     (["cell=simple_rnn", "cell.activation=tanhh"], "activation function identifier: tanhh"),
-    (["cell._target_=layers.LSTN"], "and layers has no 'LSTN'. Did you mean layers.LSTM?"),
-    (["cell._target_=lstm"], "cell._target_: expected a module and a name in it, such as layers."),
+    (
+        ["cell._target_=unrolled.layers.LSTN"],
+        "layers has no 'LSTN'. Did you mean unrolled.layers.LSTM?",
+    ),
+    (
+        ["cell._target_=lstm"],
+        "cell._target_: expected a module and a name in it, such as unrolled.layers.LSTM",
+    ),
     (["training.optimizer=Adam"], "such as keras.optimizers.Adam, got 'Adam'"),
     (["training.optimizer=os.system"], "got 'os.system', which is no class of Optimizer"),
     (
         ["training.optimizer=keras.optimizers.Adam,keras.optimizers.Adm"],
         "Did you mean keras.optimizers.Adam?",
     ),
-    (["model.match=parameters", "model.match_unit=layers.GRUU"], "Did you mean layers.GRU?"),
+    (
+        ["model.match=parameters", "model.match_unit=unrolled.layers.GRUU"],
+        "Did you mean unrolled.layers.GRU?",
+    ),
     (["training.window=5"], "training.window: expected null"),
     (
         ["task=agreement", "model.units=8", "model.embedding=4", "cell=gru,gru_mut1"],

@@ -83,7 +83,7 @@ def test_a_unit_that_is_no_longer_there_is_like_itself():
     [
         (["lstm", "gruu"], "no variant 'gruu'. Did you mean gru"),
         (["lstm", "gru", "lstm"], "lstm is there twice"),
-        (["lstm", "lstm_coupled"], "lstm and lstm_coupled are both layers.LSTM"),
+        (["lstm", "lstm_coupled"], "lstm and lstm_coupled are both unrolled.layers.LSTM"),
         (["T=5", "T=9"], "expected one setting, such as T=5, or a list of units"),
     ],
 )
