@@ -29,10 +29,10 @@ from unrolled.models import trainable_parameters, units_for_parameters
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
 from unrolled.sweeps.checkpoint import Checkpoint
-from unrolled.sweeps.checks import imported
 from unrolled.sweeps.claim import claimed
 from unrolled.sweeps.diagnostics_callback import Diagnosis
 from unrolled.sweeps.memory import graphs_released
+from unrolled.sweeps.named_objects import imported
 from unrolled.sweeps.progress import Begun, Identity, Outcome, Progress
 from unrolled.sweeps.sample_callback import EpochSamples
 from unrolled.sweeps.state_files import StateError

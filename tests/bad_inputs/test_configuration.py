@@ -6,7 +6,7 @@ A row is a command line, and words of the paragraph with which it is refused.
 import pytest
 
 from tests.bad_inputs import refusals
-from unrolled.sweeps import plan
+from unrolled.sweeps import composition
 
 empty_store, refused_by = refusals.empty_store, refusals.refused_by
 
@@ -266,21 +266,7 @@ def test_what_a_task_or_a_model_refuses_is_told_before_any_run(row, main, refuse
 
 @pytest.fixture(scope="module", autouse=True)
 def _compose_once():
-    """The files of conf/ are the same for all rows, so Hydra puts them together once."""
+    """The files of conf/ are the same for all rows, so Hydra composes them once."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_compose_once", "_without_hydra"):
-            patch.setattr(plan, name, Kept(getattr(plan, name)))
+        patch.setattr(composition, "forget_files", lambda: None)
         yield
-
-
-class Kept:
-    """A cached function that stays so."""
-
-    def __init__(self, function):
-        self._function = function
-
-    def __call__(self, *arguments):
-        return self._function(*arguments)
-
-    def cache_clear(self):
-        pass

@@ -1,0 +1,35 @@
+"""conf/diagnostics: what is measured of a model during training."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, Len
+from pydantic import AfterValidator
+
+from unrolled.settings.section import Different, Expected, PositiveInteger, Section
+
+_MOST = 10_000
+
+
+def _a_curve(measurements: int) -> int:
+    if measurements == 1:
+        raise ValueError("one measurement shows no change")
+    return measurements
+
+
+class Diagnostics(Section):
+    """How often gradients and gates are measured, on which examples, for which losses."""
+
+    measurements: Annotated[
+        int,
+        Ge(0),
+        Le(_MOST),
+        AfterValidator(_a_curve),
+        Expected(f"0, or an integer from 2 to {_MOST}"),
+    ]
+    examples: PositiveInteger
+    losses: Annotated[
+        list[Literal["late", "own"]],
+        Len(1),
+        Different,
+        Expected("[late], [own] or [late,own]"),
+    ]
