@@ -1,4 +1,4 @@
-"""Models made of an embedding, a stack of recurrent layers and a head."""
+"""Models that consist of an embedding, a stack of recurrent layers and a head."""
 
 from unrolled.models.heads import AdaptiveSoftmax
 from unrolled.models.language import LanguageModel, build_language_model

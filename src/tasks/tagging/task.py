@@ -234,7 +234,7 @@ class Tagging(Task):
         found = np.zeros_like(self.test.targets)
         losses = np.zeros(found.shape)
         for rows in batches_by_length(self.test.lengths, _BATCH):
-            tags, of_steps = model.tag_and_judge(*self.test.batch(rows))
+            tags, of_steps = model.tag_with_losses(*self.test.batch(rows))
             steps = tags.shape[1]
             found[rows, :steps], losses[rows, :steps] = tags, of_steps
         return found, losses
