@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Len
-from pydantic import ConfigDict, StringConstraints
+from pydantic import ConfigDict, Field
 
 from unrolled.settings.section import (
     Different,
@@ -16,7 +15,10 @@ from unrolled.settings.section import (
 from unrolled.settings.training import Optimization
 
 Masks = Annotated[
-    list[bool], Len(1), Different, Expected("a list of different values of true and false")
+    list[bool],
+    Field(min_length=1),
+    Different,
+    Expected("a list of different values of true and false"),
 ]
 
 
@@ -36,7 +38,7 @@ class Benchmark(Options):
 
     shapes: Annotated[
         list[Shape],
-        Len(1),
+        Field(min_length=1),
         Different,
         Expected(
             "a list of different shapes, each "
@@ -66,7 +68,9 @@ class Memory(Options):
 class Imdb(Optimization):
     """The epoch of film reviews."""
 
-    seeds: Annotated[list[Seed], Len(1), Different, Expected("a list of different integers")]
+    seeds: Annotated[
+        list[Seed], Field(min_length=1), Different, Expected("a list of different integers")
+    ]
     size: PositiveInteger
     embedding: PositiveInteger
     vocabulary_size: PositiveInteger
@@ -76,7 +80,7 @@ class Imdb(Optimization):
     batch_size: PositiveInteger
     optimizer: Annotated[
         str,
-        StringConstraints(pattern=r"^keras\.optimizers\."),
+        Field(pattern=r"^keras\.optimizers\."),
         Expected("a class of keras.optimizers, such as keras.optimizers.Adam"),
     ]
 
@@ -84,13 +88,16 @@ class Imdb(Optimization):
 class Language(Options):
     """The training step of a language model."""
 
-    vocabulary_size: Annotated[int, Ge(3)]
+    vocabulary_size: Annotated[int, Field(ge=3)]
     units: PositiveInteger
     layers: PositiveInteger
     batch: PositiveInteger
     window: PositiveInteger
     cutoffs: Annotated[
-        list[PositiveInteger], Len(1), Different, Expected("a list of different integers")
+        list[PositiveInteger],
+        Field(min_length=1),
+        Different,
+        Expected("a list of different integers"),
     ]
     windows: PositiveInteger
     repeats: PositiveInteger

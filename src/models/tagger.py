@@ -9,10 +9,10 @@ from keras import ops
 
 from unrolled.layers import Embedding
 from unrolled.layers.scan.chunks import uncompiled
-from unrolled.models.stack import Unit, check_direction, recurrent
+from unrolled.models.stack import Unit, recurrent
 from unrolled.models.tag_heads import CRF, TagSoftmax
+from unrolled.settings.wiring import TAG_HEADS, Direction, Merge, TagHead, check_direction
 
-TAG_HEADS = ("softmax", "crf")
 _PADDING, _UNKNOWN = 0, 1  # Token ids, as in `unrolled.tasks.data.vocabulary`.
 
 Inputs = dict[str, Any]
@@ -31,8 +31,8 @@ def build_tagger(
     legal_transitions: list[list[bool]] | None = None,
     units: int,
     layers: int = 1,
-    direction: str = "bidirectional",
-    merge: str = "concat",
+    direction: Direction = "bidirectional",
+    merge: Merge = "concat",
     embedding: int = 100,
     vectors: tuple[np.ndarray, np.ndarray] | None = None,
     capitals: int | None = 8,
@@ -41,7 +41,7 @@ def build_tagger(
     dropout: float = 0.0,
     variational: bool = True,
     word_dropout: float = 0.0,
-    head: str = "crf",
+    head: TagHead = "crf",
     name: str | None = None,
 ) -> "Tagger":
     """Builds a tagger from word embeddings, capitalisation features and character-level vectors.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from annotated_types import Len
+from pydantic import Field
 
 from unrolled.settings.budget import Budget
 from unrolled.settings.diagnostics import Diagnostics
@@ -18,7 +18,7 @@ class Run(Options):
 
     seed: Seed
     baseline: Annotated[
-        Text | Annotated[list[Text], Len(1)] | None,
+        Text | Annotated[list[Text], Field(min_length=1)] | None,
         Expected("the name of a variant, such as lstm, or a list such as [lstm,gru], or null"),
     ]
 

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le, Len
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from unrolled.settings.section import Different, Expected, PositiveInteger, Section
 
@@ -21,15 +20,14 @@ class Diagnostics(Section):
 
     measurements: Annotated[
         int,
-        Ge(0),
-        Le(_MOST),
+        Field(ge=0, le=_MOST),
         AfterValidator(_a_curve),
         Expected(f"0, or an integer from 2 to {_MOST}"),
     ]
     examples: PositiveInteger
     losses: Annotated[
         list[Literal["late", "own"]],
-        Len(1),
+        Field(min_length=1),
         Different,
         Expected("[late], [own] or [late,own]"),
     ]

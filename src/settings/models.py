@@ -6,22 +6,26 @@ before it is imported, and it raises ValueError for the others.
 
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Le
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from unrolled.settings.section import Expected, Made, PositiveInteger, Rate, Text
 from unrolled.settings.wiring import (
     MERGES,
-    NO_NULL_MERGE,
     Direction,
     LanguageHead,
     Merge,
     TagHead,
-    check_merge,
+    check_direction,
 )
 
-Layers = Annotated[int, Ge(1), Le(100)]
-MergeOrReason = Annotated[Merge, Expected(f"one of {', '.join(MERGES)} {NO_NULL_MERGE}")]
+Layers = Annotated[int, Field(ge=1, le=100)]
+MergeOrReason = Annotated[
+    Merge,
+    Expected(
+        f"one of {', '.join(MERGES)} (null, as in Keras, returns two outputs, but the next layer "
+        "takes one input)"
+    ),
+]
 
 
 def _increasing(values: list[int]) -> list[int]:
@@ -53,8 +57,8 @@ class TwoWay(Model):
     merge: MergeOrReason
 
     @model_validator(mode="after")
-    def _check_merge(self):
-        check_merge(self.direction, self.merge)
+    def _check_direction(self):
+        check_direction(self.direction, self.merge)
         return self
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from annotated_types import Len
+from pydantic import Field
 
 from unrolled.settings.section import Different, Expected, Options, Seed, Text
 
@@ -13,13 +13,13 @@ class Search(Options):
     key: Annotated[Text, Expected("a key such as training.learning_rate")]
     values: Annotated[
         list[Any],
-        Len(2),
+        Field(min_length=2),
         Different,
         Expected("two different values at least, such as [0.001,0.003]"),
     ]
     seeds: Annotated[
         list[Seed],
-        Len(1),
+        Field(min_length=1),
         Different,
         Expected("integers, all different, such as [101]"),
     ]

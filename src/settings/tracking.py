@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge
+from pydantic import Field
 
 from unrolled.settings.section import Section, Text
 
@@ -11,4 +11,4 @@ class Tracking(Section):
     """The MLflow store, and how long a run waits for it."""
 
     uri: Text | None
-    patience: Annotated[int, Ge(0)]
+    patience: Annotated[int, Field(ge=0)]

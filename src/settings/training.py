@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Gt, Lt
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from unrolled.settings.errors import ContradictionError
 from unrolled.settings.section import Options, PositiveInteger, PositiveNumber, Rate, Section, Text
@@ -35,7 +34,7 @@ class Training(Optimization, Section):
     optimizer: Text
     batch_size: PositiveInteger
     window: PositiveInteger | None
-    decay: Annotated[float, Gt(0), Lt(1)] | None
+    decay: Annotated[float, Field(gt=0, lt=1)] | None
     gain: Rate
     explosion: PositiveNumber
 

@@ -18,24 +18,26 @@ MERGES: tuple[str, ...] = get_args(Merge)
 LANGUAGE_HEADS: tuple[str, ...] = get_args(LanguageHead)
 TAG_HEADS: tuple[str, ...] = get_args(TagHead)
 
-NO_NULL_MERGE = (
-    "(Keras's null returns both directions as separate outputs, but the next layer takes one)"
-)
-CAUSAL = (
-    "A language model predicts the next word from the words before it. A layer that reads "
-    "backwards has already seen that word."
-)
 
-
-def check_merge(direction: str, merge: str) -> None:
-    """Check that there are two directions if their outputs are to be merged.
+def check_direction(direction: str, merge: str) -> None:
+    """Check the direction and the merge mode, each by itself and together.
 
     Raises:
-        ContradictionError: if there is one direction and `merge` is not the default.
+        ValueError: for an unknown direction or merge mode.
+        ContradictionError: for a merge mode without a second direction.
     """
+    if direction not in DIRECTIONS:
+        raise ValueError(
+            f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}."
+        )
+    if merge not in MERGES:
+        raise ValueError(
+            f"`merge`: expected one of {', '.join(MERGES)}, got {merge!r}. Keras's None returns "
+            "two outputs, one per direction, but the next layer takes one input."
+        )
     if direction == "forward" and merge != "concat":
         raise ContradictionError(
             "merge",
-            f"{merge!r} needs two directions, but the direction is 'forward'. "
-            "Set the direction to 'bidirectional', or leave merge at 'concat'.",
+            f"{merge!r} needs two directions, and `direction` is 'forward'. "
+            "Set `direction` to 'bidirectional', or `merge` to 'concat'.",
         )

@@ -11,7 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from unrolled.console.refusals import RefusedError
 from unrolled.settings.configuration import SECTIONS, settings
-from unrolled.settings.section import Made, Options, first_problem, keys
+from unrolled.settings.problems import first_problem
+from unrolled.settings.section import Made, Options, keys
 from unrolled.sweeps.conf_errors import first_line
 from unrolled.sweeps.keys import dotted_keys
 
@@ -130,17 +131,22 @@ def check_values(config: DictConfig) -> None:
         check_section(name, section, values[name] if name else values)
 
 
-def check_section(name: str, section: type[Options], values: Mapping[str, Any]) -> None:
+def check_section(name: str, section: type[Options], values: Any) -> None:
     """The values of one section must be as its class declares.
 
     Args:
         name: of the section; "" for the options that are in none.
         section: the class that declares them.
-        values: the section, resolved.
+        values: of the section, resolved.
 
     Raises:
         RefusedError: for the first that is not.
     """
+    if not isinstance(values, Mapping):
+        raise RefusedError(
+            f"{name}: expected a section with {', '.join(sorted(keys(section)))}, got "
+            f"{shown(values)}."
+        )
     problem = first_problem(section, values)
     if problem is None:
         return
