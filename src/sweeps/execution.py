@@ -154,7 +154,7 @@ def _try_out(plan: Plan) -> None:
     Raises:
         Exception: whatever a task, a unit or a model says of its options or its data.
     """
-    from unrolled.sweeps.run import build, check_room, load_task
+    from unrolled.sweeps.building import build, check_room, load_task
     from unrolled.sweeps.training import optimizer_class, training_steps
 
     for configuration in plan.configurations:
@@ -179,7 +179,7 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
 
 
 def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: Left | None):
-    from unrolled.sweeps.run import git_commit
+    from unrolled.sweeps.provenance import git_commit
     from unrolled.tracking import start_sweep
 
     first = plan.configurations[0]

@@ -155,7 +155,7 @@ def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
 
 def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:
     """The runs of one stage, in folders 0, 1, ... of `directory`."""
-    from unrolled.sweeps.run import job
+    from unrolled.sweeps.job import job
 
     sweep.hand_over(directory)
     given = forced(without_directory(overrides))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.whole_runs import composed
 from unrolled.project import CONFIGURATION
-from unrolled.sweeps.run import build, load_task
+from unrolled.sweeps.building import build, load_task
 from unrolled.sweeps.training import _KeepBest, best_model, compile_model
 from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.data.tfds import PreparedSet

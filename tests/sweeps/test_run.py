@@ -16,8 +16,9 @@ from tests.whole_runs import composed
 from unrolled import layers
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
+from unrolled.sweeps.building import build, load_task
 from unrolled.sweeps.progress import Progress
-from unrolled.sweeps.run import build, load_task, run
+from unrolled.sweeps.run import run
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.training import compile_model
 
