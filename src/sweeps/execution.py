@@ -106,7 +106,7 @@ def _why_stopped(plan: Plan, arguments: list[str], directory: Path, run_id: str)
     from unrolled.tracking import TrackingError
 
     try:
-        with interruption.kept():
+        with interruption.reraised():
             return run_all(plan, arguments, directory, run_id)
     except KeyboardInterrupt:
         return _STOPPED

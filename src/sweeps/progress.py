@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unrolled.sweeps.state_files import StateError, read_state, write_at_once, write_state
+from unrolled.sweeps.state_files import StateError, read_state, write_state
+from unrolled.system.atomic import write_atomically
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Progress:
 
     def report(self, share: float) -> None:
         """The share of the run that is done, from 0 to 1."""
-        write_at_once(self._directory / self._SHARE, f"{share:.4f}")
+        write_atomically(self._directory / self._SHARE, f"{share:.4f}".encode())
 
     @property
     def share(self) -> float:

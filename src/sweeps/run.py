@@ -117,7 +117,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
             sweep.parent_run_id,
             run_id=begun and begun.run_id,
         ) as tracked,
-        interruption.kept(),
+        interruption.reraised(),
     ):
         progress.begin(identity, tracked.run_id)
         prepared = _prepare(config, tracked)

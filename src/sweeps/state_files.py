@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unrolled.system.atomic import write_atomically
+
 _FORMAT = 2
 """Goes up by one when the meaning of any of these files changes."""
 
@@ -14,7 +16,8 @@ class StateError(ValueError):
 
 def write_state(path: Path, values: dict[str, Any]) -> None:
     """Write values that JSON has, so that a reader finds the old file or the new one, whole."""
-    write_at_once(path, json.dumps({"format": _FORMAT, **values}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"format": _FORMAT, **values}).encode())
 
 
 def read_state(path: Path, keys: set[str]) -> dict[str, Any] | None:
@@ -47,11 +50,3 @@ def _told(path, problem):
         f"{path} cannot be read back: {problem}. Delete the folder {path.parent} to compute its "
         "run again, or start a new sweep."
     )
-
-
-def write_at_once(path: Path, text: str) -> None:
-    """Write so that a reader sees the old text or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text)
-    draft.replace(path)
