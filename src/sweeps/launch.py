@@ -133,7 +133,7 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
             sweep = replace(sweep, searched=plan.search.key)
             overrides = [*arguments, *plan.search.overrides]
             _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE)
-            bar.look()
+            bar.update()
             others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
             if others:
                 return f"{others} of the runs that choose {plan.search.key} did not end"
