@@ -51,9 +51,9 @@ class SweepBar:
             if number not in self.outcomes and (outcome := run.outcome) is not None:
                 self.outcomes[number] = outcome
                 self._say_how_it_ended(outcome)
-        shares = [1.0 if n in self.outcomes else run.share for n, run in enumerate(self._runs)]
+        fractions = [1.0 if n in self.outcomes else r.fraction for n, r in enumerate(self._runs)]
         done = f"{len(self.outcomes)} of {len(self._runs)} runs"
-        self._bar.update(self._task, completed=sum(shares), description=done)
+        self._bar.update(self._task, completed=sum(fractions), description=done)
 
     def _say_how_it_ended(self, outcome: Outcome) -> None:
         text = Text(f"  {outcome.name:<32} {outcome.seconds:6.0f} s   ")

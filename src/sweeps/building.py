@@ -1,4 +1,4 @@
-"""What a configuration names: its task with the data, and its model."""
+"""The task and the model that a configuration names."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from unrolled.tasks.base.task import Task
 
 
 def load_task(config: DictConfig) -> Task:
-    """The task of a configuration, with its data; made once a process for the same options."""
+    """The loaded task of a configuration; a process loads a task with the same options only once."""
     return _loaded_task(json.dumps(_without_name(config.task)))
 
 
@@ -28,12 +28,13 @@ def _loaded_task(options: str) -> Task:
 
 
 def build(config: DictConfig, task: Task) -> keras.Model:
-    """The model of a configuration for a loaded task, sized as `model.match` says.
+    """The model of a configuration for a loaded task, of the size that `model.match` asks for.
 
-    It begins with the random numbers of `seed`, and what comes after goes on with them.
+    It sets the random seed of Keras to `seed`; whatever draws random numbers later continues from
+    there.
 
     Raises:
-        ValueError: what the unit or the model refuses, and for which cell and which sizes.
+        ValueError: for options that the unit or the model rejects, with the cell and the sizes.
     """
     with _naming_sizes(config):
         return _build(config, task)
@@ -41,7 +42,7 @@ def build(config: DictConfig, task: Task) -> keras.Model:
 
 @contextlib.contextmanager
 def _naming_sizes(config: DictConfig) -> Iterator[None]:
-    """Adds to a ValueError for which cell and which sizes it is."""
+    """A context that adds the cell and the sizes to the message of a ValueError."""
     try:
         yield
     except ValueError as problem:
@@ -54,7 +55,7 @@ def _naming_sizes(config: DictConfig) -> Iterator[None]:
 
 
 def check_room(config: DictConfig, task: Task) -> None:
-    """The weights of a configuration's model must fit into memory; none of them is made.
+    """Check that the weights of a configuration's model fit into memory, without creating them.
 
     Raises:
         ValueError: if they do not, and as `build`.
@@ -62,7 +63,9 @@ def check_room(config: DictConfig, task: Task) -> None:
     with _naming_sizes(config):
         with keras.StatelessScope(initialize_variables=False):
             model = _build(config, task)
-        keras.utils.clear_session(free_memory=False)  # Keras remembers what it has not initialized.
+        keras.utils.clear_session(
+            free_memory=False
+        )  # Keras records variables that are not initialized.
         weights = sum(math.prod(weight.shape) for weight in model.weights)
         require_memory("model", f"one of {weights:,} weights", weights * _BYTES_PER_WEIGHT)
 
@@ -91,22 +94,24 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
         units = units_for_parameters(
             lambda size: make(unit, units=size), trainable_parameters(like)
         )
-    keras.utils.set_random_seed(config.seed)  # After the sizes tried, which drew numbers, too.
+    keras.utils.set_random_seed(
+        config.seed
+    )  # After the sizes that were tried, which drew numbers too.
     return make(unit, units=units, name=config.cell.name)
 
 
 def _maker(
     options: dict, section: str, such_as: str, kind: type | None = None
 ) -> functools.partial:
-    """What `_target_` of a section names, with the section's other options.
+    """The object that `_target_` of a section names, with the other options of the section.
 
-    Not by `hydra.utils.instantiate`: that one buries the message of an option that is refused.
+    Not `hydra.utils.instantiate`, which hides the message about a rejected option.
     """
     target = imported(f"{section}._target_", options.pop("_target_"), such_as, kind)
     return functools.partial(target, **options)
 
 
 def _without_name(section: DictConfig) -> dict:
-    """The options of what a section of the configuration makes; its name is for people."""
+    """The options in a section of the configuration; its name is only displayed."""
     resolved = OmegaConf.to_container(section, resolve=True)
     return {key: value for key, value in resolved.items() if key != "name"}

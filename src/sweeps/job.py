@@ -21,18 +21,18 @@ from unrolled.sweeps.sweep import Sweep
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
 def job(config: DictConfig) -> None:
-    """One run of a sweep as Hydra's launchers call it: it tells how it ended, and never raises.
+    """One run of a sweep, called by Hydra's launchers. It records how it ended, and never raises.
 
-    An error here must not take the other runs of the sweep with it.
+    An error must not end the other runs of the sweep.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
     start = time.perf_counter()
     name = directory.name
     try:
-        sweep = Sweep.handed_over(directory.parent)
+        sweep = Sweep.load(directory.parent)
         interruption.end_with(sweep.process, sweep.host)
         tuned = sweep.tuned(config)
-        if tuned is not config:  # Hydra has kept the one from before.
+        if tuned is not config:  # Hydra has saved the configuration without the value.
             OmegaConf.save(tuned, directory / HydraConfig.get().output_subdir / "config.yaml")
         name = sweep.run_name(tuned)
         with claimed(directory):
@@ -52,10 +52,10 @@ def job(config: DictConfig) -> None:
 
 
 def _ended_before(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome | None:
-    """How this run ended if it did so before the sweep was interrupted; None if it did not.
+    """The outcome of this run if it was complete before the sweep was interrupted, else None.
 
-    MLflow has the last word: a run may have been killed after MLflow had it as finished, or have
-    been deleted there since.
+    MLflow decides: the process may have been killed after the run was marked finished there, or the
+    run may have been deleted since.
     """
     begun = Progress(directory).begun(identity_of(config, sweep))
     if begun is None:

@@ -1,4 +1,4 @@
-"""What a run records of itself: its configuration, its tags and the commit of the code."""
+"""What a run records about its origin: configuration, tags and the commit of the code."""
 
 import functools
 import json
@@ -32,7 +32,7 @@ def tags_of(config: DictConfig, sweep: Sweep) -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str:
-    """The commit of this project, marked where files differ from it."""
+    """The commit of this project, with the suffix "-dirty" if files differ from it."""
     git = ["git", "-C", str(PROJECT)]
     try:
         head, changes = (
@@ -45,7 +45,7 @@ def git_commit() -> str:
 
 
 def flat(config: DictConfig) -> dict[str, str]:
-    """All values by their dotted keys."""
+    """All values of a configuration by their dotted keys."""
     resolved = OmegaConf.to_container(config, resolve=True)
 
     def walk(part, above):
