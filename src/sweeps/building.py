@@ -16,7 +16,7 @@ from unrolled.tasks.base.task import Task
 
 
 def load_task(config: DictConfig) -> Task:
-    """The loaded task of a configuration; a process loads a task with the same options only once."""
+    """The loaded task of a configuration; a process loads each task only once for its options."""
     return _loaded_task(json.dumps(_without_name(config.task)))
 
 
@@ -63,9 +63,7 @@ def check_room(config: DictConfig, task: Task) -> None:
     with _naming_sizes(config):
         with keras.StatelessScope(initialize_variables=False):
             model = _build(config, task)
-        keras.utils.clear_session(
-            free_memory=False
-        )  # Keras records variables that are not initialized.
+        keras.utils.clear_session(free_memory=False)  # Keras records uninitialized variables.
         weights = sum(math.prod(weight.shape) for weight in model.weights)
         require_memory("model", f"one of {weights:,} weights", weights * _BYTES_PER_WEIGHT)
 
@@ -94,9 +92,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
         units = units_for_parameters(
             lambda size: make(unit, units=size), trainable_parameters(like)
         )
-    keras.utils.set_random_seed(
-        config.seed
-    )  # After the sizes that were tried, which drew numbers too.
+    keras.utils.set_random_seed(config.seed)  # Not before: trying sizes draws numbers too.
     return make(unit, units=units, name=config.cell.name)
 
 

@@ -30,8 +30,8 @@ _PATIENCE = 10.0  # Seconds; workers of a sweep that was killed end sooner.
 class Folder:
     """The folder with the files of a sweep's runs; no two sweeps share one.
 
-    It is the folder of the interrupted sweep or the one that the command line names. Otherwise it is
-    a new folder, named after the time and the parent run.
+    It is the folder of the interrupted sweep or the one that the command line names. Otherwise it
+    is a new folder, named after the time and the parent run.
 
     Args:
         plan: of the sweep.
@@ -90,7 +90,7 @@ class Folder:
 
 
 def in_project(path: Path) -> Path:
-    """The path relative to the project if it is inside, so that it survives a move of the project."""
+    """The path relative to the project if it is inside, so that the project can be moved."""
     return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 

@@ -59,7 +59,7 @@ def test_what_another_has_left_is_refused_and_stays(tmp_path, other, message):
     ("name", "read"),
     [
         ("run.json", lambda folder: Progress(folder).begun(OURS)),
-        ("sweep.json", Sweep.handed_over),
+        ("sweep.json", Sweep.load),
         ("checkpoint.json", lambda folder: Checkpoint(folder, "run").restore(None)),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
     assert [m.step for m in history] == [1, 2]
     assert [m.value for m in history] == result.history["validation/accuracy"]
     assert result.history["examples_seen"] == [96, 192]
-    assert Progress(tmp_path / "run").share == 1.0
+    assert Progress(tmp_path / "run").fraction == 1.0
 
     names = {a.path for a in mlflow.MlflowClient().list_artifacts(result.run_id)}
     assert names == {"configuration.yaml", "learning_curves.png", "model", "report.json"}
