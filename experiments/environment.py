@@ -18,6 +18,7 @@ from pathlib import Path
 
 from unrolled.console.program import FAILED, run
 from unrolled.console.refusals import RefusedError
+from unrolled.system.atomic import write_atomically
 
 _REQUIREMENTS = "requirements.txt"
 _UNUSABLE = {
@@ -144,7 +145,7 @@ class Environment:
         for script in (self._folder / "bin").iterdir():
             if script.is_file() and not script.is_symlink():
                 _make_relative(script)
-        _replace(self._ready, os.fsencode(self._project) + b"\n")
+        write_atomically(self._ready, os.fsencode(self._project) + b"\n")
 
     def _lead_to_sources(self) -> None:
         packages = next(self._folder.glob("lib/python*/site-packages"))
@@ -157,10 +158,10 @@ class Environment:
         sources = os.path.relpath(self._project / "src", packages)
         mapping = f"MAPPING = {{'unrolled': str((Path(__file__).parent / {sources!r}).resolve())}}"
         for finder in finders:
-            _replace(finder, _MAPPING.sub(lambda _: mapping, finder.read_text()).encode())
+            write_atomically(finder, _MAPPING.sub(lambda _: mapping, finder.read_text()).encode())
         for path in packages.glob("unrolled-*.dist-info/direct_url.json"):
             said = json.loads(path.read_text()) | {"url": self._project.as_uri()}
-            _replace(path, json.dumps(said).encode())
+            write_atomically(path, json.dumps(said).encode())
 
 
 _MAPPING = re.compile(r"^MAPPING\b.*=.*'unrolled'.*$", re.MULTILINE)
@@ -178,16 +179,7 @@ def _make_relative(script: Path) -> None:
     """Let a Python script run by the interpreter beside it, wherever that is."""
     content = script.read_bytes()
     if (found := _INTERPRETER.match(content)) and found[0] != _RELATIVE:
-        _replace(script, _RELATIVE + content[found.end() :])
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file anew, not into it: in a copy made of links it is the original's as well."""
-    draft = path.with_name(f"{path.name}.draft")
-    draft.write_bytes(content)
-    if path.exists():
-        draft.chmod(path.stat().st_mode)
-    draft.replace(path)
+        write_atomically(script, _RELATIVE + content[found.end() :])
 
 
 if __name__ == "__main__":
