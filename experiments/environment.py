@@ -119,8 +119,8 @@ class Environment:
         requirements = (self._project / REQUIREMENTS).read_text()
         if different := differences(requirements, self._lock.read_text()):
             raise RefusedError(
-                f"{LOCK} does not match {REQUIREMENTS} ({'; '.join(different)}). To write it "
-                "again, run: make lock"
+                f"{LOCK} does not match {REQUIREMENTS}: {'; '.join(different)}. Run make lock, "
+                "which writes it again."
             )
         return (
             self._ready.exists()

@@ -50,11 +50,12 @@ def differences(requirements: str, lock: str) -> list[str]:
         lock: the text of requirements.lock, as uv writes it.
 
     Returns:
-        One phrase for each package whose version differs or that only one file has.
+        One phrase for each package whose version differs or that only one file has; what is
+        expected is that of requirements.txt.
     """
     wanted, locked = _pins(requirements), _directly_required(lock)
     return [
-        f"{name}: {wanted.get(name, 'none')} in {REQUIREMENTS}, {locked.get(name, 'none')} in {LOCK}"
+        f"{name}: expected {wanted.get(name, 'no entry')}, got {locked.get(name, 'no entry')}"
         for name in sorted(wanted.keys() | locked.keys())
         if wanted.get(name) != locked.get(name)
     ]
