@@ -9,6 +9,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -89,6 +90,15 @@ def test_one_set_of_python_versions_everywhere():
     workflow = (PROJECT / ".github" / "workflows" / "ci.yml").read_text()
     assert re.search(r"python: \[(.*)\]", workflow)[1].replace('"', "").split(", ") == versions
     assert project["requires-python"] == f">={versions[0]}"
+
+
+def test_one_version_everywhere():
+    version = DECLARED["project"]["version"]
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (version, DECLARED["project"]["license"])
+    assert (
+        f"\n## {version} - {citation['date-released']}\n" in (PROJECT / "CHANGELOG.md").read_text()
+    )
 
 
 def test_installed_without_a_checkout_it_writes_to_the_working_directory(tmp_path):
