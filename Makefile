@@ -18,7 +18,8 @@ else
 EXACT := --exact
 $(READY): FORCE
 endif
-REQUIRE_PYTHON = $(or $(PYTHON),false) $(IS_SUPPORTED) 2> /dev/null || { echo "Expected a command that \
+QUOTED_PYTHON = '$(subst ','\'',$(PYTHON))'
+REQUIRE_PYTHON = $(QUOTED_PYTHON) $(IS_SUPPORTED) 2> /dev/null || { echo "Expected a command that \
 	runs Python 3.11, 3.12 or 3.13 with its modules venv and ensurepip, got $(or $(PYTHON),none on PATH).\
 	Install such a Python, or name its command: make PYTHON=<command> ..." >&2; exit 2; }
 # glibc returns memory to the kernel after every training step and takes it again page by page, which
@@ -46,15 +47,15 @@ setup: $(READY)  ## Make .venv from requirements.lock; the other targets do so t
 
 $(READY): requirements.txt requirements.lock
 	$(REQUIRE_PYTHON)
-	$(PYTHON) -m experiments.environment $(EXACT)
+	$(QUOTED_PYTHON) -m experiments.environment $(EXACT)
 
 lock:  ## Write requirements.lock, every package and version, from requirements.txt
 	$(REQUIRE_PYTHON)
-	$(PYTHON) -m experiments.lock
+	$(QUOTED_PYTHON) -m experiments.lock
 
 experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]
 	$(REQUIRE_PYTHON)
-	$(PYTHON) -m experiments.catalogue check $(or $(call quoted,name),"")
+	$(QUOTED_PYTHON) -m experiments.catalogue check $(or $(call quoted,name),"")
 	$(MAKE) --no-print-directory $(READY)
 	$(PASS_OVERRIDES) $(RUN) -m experiments --from-make experiment=$(call quoted,name)
 
@@ -75,7 +76,7 @@ tag: $(READY)  ## Find names in a text: make tag text="Teddy Roosevelt was ..." 
 
 list:  ## List the experiments: question, command, minutes
 	$(REQUIRE_PYTHON)
-	$(PYTHON) -m experiments.catalogue list
+	$(QUOTED_PYTHON) -m experiments.catalogue list
 
 bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' 'units=[lstm,gru]' ...]
 	$(PASS_OVERRIDES) $(RUN) -m benchmarks --from-make

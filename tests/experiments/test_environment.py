@@ -235,7 +235,7 @@ def test_make_takes_the_newest_python_that_works(commands):
     for name in ("requirements.txt", "requirements.lock"):
         setup += ["--assume-old", name]
     commands("python3.12", f'exec "{sys.executable}" "$@"')
-    assert "\npython3.12 -m experiments.environment \n" in output_of(*setup)
+    assert "\n'python3.12' -m experiments.environment \n" in output_of(*setup)
     assert "-m experiments.environment --exact" in output_of(*setup, "PYTHON=python3.12")
 
 
