@@ -19,6 +19,7 @@ from pathlib import Path
 from experiments.lock import LOCK, REQUIREMENTS, differences
 from unrolled.console.program import FAILED, run
 from unrolled.console.refusals import RefusedError
+from unrolled.system.atomic import write_atomically
 
 _UNUSABLE = {
     ":": "Python makes no virtual environment in such a folder",
@@ -177,7 +178,7 @@ class Environment:
         for script in (self._folder / "bin").iterdir():
             if script.is_file() and not script.is_symlink():
                 _make_relative(script)
-        _replace(self._ready, folder)
+        write_atomically(self._ready, folder)
 
     def _point_to_sources(self) -> None:
         packages = next(self._folder.glob("lib/python*/site-packages"))
@@ -190,10 +191,10 @@ class Environment:
         sources = os.path.relpath(self._project / "src", packages)
         mapping = f"MAPPING = {{'unrolled': str((Path(__file__).parent / {sources!r}).resolve())}}"
         for finder in finders:
-            _replace(finder, _MAPPING.sub(lambda _: mapping, finder.read_text()).encode())
+            write_atomically(finder, _MAPPING.sub(lambda _: mapping, finder.read_text()).encode())
         for path in packages.glob("unrolled-*.dist-info/direct_url.json"):
             origin = json.loads(path.read_text()) | {"url": self._project.as_uri()}
-            _replace(path, json.dumps(origin).encode())
+            write_atomically(path, json.dumps(origin).encode())
 
 
 _MAPPING = re.compile(r"^MAPPING\b.*=.*'unrolled'.*$", re.MULTILINE)
@@ -211,16 +212,7 @@ def _make_relative(script: Path) -> None:
     """Make a Python script run by the interpreter beside it."""
     content = script.read_bytes()
     if (found := _INTERPRETER.match(content)) and found[0] != _RELATIVE:
-        _replace(script, _RELATIVE + content[found.end() :])
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace a file instead of writing into it: a hard-linked copy shares it with the original."""
-    draft = path.with_name(f"{path.name}.draft")
-    draft.write_bytes(content)
-    if path.exists():
-        draft.chmod(path.stat().st_mode)
-    draft.replace(path)
+        write_atomically(script, _RELATIVE + content[found.end() :])
 
 
 if __name__ == "__main__":
