@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("unrolled") is None:
-    # Before anything is installed, `make list` and `make setup` import the package from its sources.
+    # Before anything is installed, `make list` and `make setup` import it from its sources.
     _sources = Path(__file__).resolve().parents[1] / "src"
     _spec = importlib.util.spec_from_file_location(
         "unrolled", _sources / "__init__.py", submodule_search_locations=[str(_sources)]
