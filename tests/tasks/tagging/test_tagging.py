@@ -166,7 +166,7 @@ def test_only_the_twenty_worst_are_shown_the_worst_first():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"longest_word": 0}, "`longest_word`: expected a whole number of at least 1, got 0"),
+        ({"longest_word": 0}, "`longest_word`: expected a whole number from 1 to 1000, got 0"),
         ({"train_examples": 0}, "`train_examples`"),
     ],
 )
