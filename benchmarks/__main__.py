@@ -10,7 +10,7 @@ from unrolled.console.make_arguments import as_typed
 from unrolled.console.program import FAILED, INTERRUPTED, REFUSED, run
 from unrolled.console.refusals import RefusedError, print_refusal
 from unrolled.console.terminal import quiet_start, say
-from unrolled.sweeps.checks import refuse_secrets
+from unrolled.sweeps.overrides import refuse_secrets
 
 
 def main(arguments: list[str]) -> int:

@@ -26,6 +26,23 @@ BINS = 20
 _TIME_CONSTANTS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
+def measured_part(model: keras.Model) -> keras.Model:
+    """The part of a model that is measured: the functional model, on the same weights.
+
+    Raises:
+        ValueError: if it has several inputs.
+    """
+    network = getattr(model, "network", model)
+    inputs = getattr(network, "inputs", None) or []
+    if len(inputs) > 1:
+        raise ValueError(
+            "diagnostics.measurements: expected 0, as gradients through time are measured of "
+            f"models with one input, and this one has {len(inputs)}: "
+            f"{', '.join(each.name for each in inputs)}. Take diagnostics=none."
+        )
+    return network
+
+
 class Diagnosis(keras.callbacks.Callback):
     """Measures gradient flow and gates on a fixed set of examples during training.
 

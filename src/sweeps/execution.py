@@ -190,6 +190,7 @@ def _check_by_building(plan: Plan) -> None:
         Exception: whatever a task, a unit or a model raises for its options or its data.
     """
     from unrolled.sweeps.building import build, check_room, load_task
+    from unrolled.sweeps.diagnostics_callback import measured_part
     from unrolled.sweeps.training import optimizer_class, training_steps
 
     for configuration in plan.configurations:
@@ -199,17 +200,23 @@ def _check_by_building(plan: Plan) -> None:
             task = load_task(configuration)
         training_steps(task, configuration)
         check_room(configuration, task)
-        build(configuration, task)
+        model = build(configuration, task)
+        if configuration.diagnostics.measurements:
+            measured_part(model)
 
 
 def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
-    """One configuration for each combination of data, batches and model; seeds do not matter."""
+    """One configuration for each combination of data, batches, model and measurements.
+
+    Seeds do not matter.
+    """
     built = {}
     for configuration in configurations:
         resolved = OmegaConf.to_container(configuration, resolve=True)
         parts = [resolved[key] for key in ("task", "cell", "model")]
         batches = [resolved["training"][key] for key in ("batch_size", "window")]
-        built.setdefault(str([*parts, *batches]), configuration)
+        measured = resolved["diagnostics"]["measurements"]
+        built.setdefault(str([*parts, *batches, measured]), configuration)
     return list(built.values())
 
 

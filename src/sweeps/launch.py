@@ -17,8 +17,12 @@ from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
 from unrolled.sweeps.bar import SweepBar
 from unrolled.sweeps.claim import claimed
-from unrolled.sweeps.plan import Plan, Search, check_is_new, forced, quoted
+from unrolled.sweeps.hydra_arguments import forced
+from unrolled.sweeps.hydra_keys import check_is_new
+from unrolled.sweeps.overrides import quoted
+from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.progress import Outcome, Progress
+from unrolled.sweeps.search import Search
 from unrolled.sweeps.sweep import Sweep
 
 PROJECT = CONFIGURATION.parent

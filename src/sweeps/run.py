@@ -20,7 +20,7 @@ from unrolled.models import trainable_parameters
 from unrolled.sweeps import interruption
 from unrolled.sweeps.building import build, load_task
 from unrolled.sweeps.checkpoint import Checkpoint
-from unrolled.sweeps.diagnostics_callback import Diagnosis
+from unrolled.sweeps.diagnostics_callback import Diagnosis, measured_part
 from unrolled.sweeps.memory import graphs_released
 from unrolled.sweeps.progress import Begun, Progress
 from unrolled.sweeps.provenance import flat, identity_of, tags_of
@@ -154,7 +154,13 @@ def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
     """Load the data, build and compile the model, and log what is known before training."""
     tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
     task = load_task(config)
-    tracked.set_tags({"data_fingerprint": task.fingerprint, "counted": task.counted})
+    tracked.set_tags(
+        {
+            "data_fingerprint": task.fingerprint,
+            "counted": task.counted,
+            "model": task.model,  # The kind: a user's own model may have another name.
+        }
+    )
     keras.utils.clear_session()  # Otherwise names of weights are numbered on from the last run.
     model = build(config, task)
     compile_model(model, task, config.training, training_steps(task, config))
@@ -173,7 +179,7 @@ def _diagnosis(
 ) -> Diagnosis | None:
     if not config.diagnostics.measurements:
         return None
-    network = getattr(model, "network", model)  # Of layers alone, as what measures it needs.
+    network = measured_part(model)
     return Diagnosis(network, task, config.diagnostics, training_steps(task, config), tracked)
 
 
@@ -189,7 +195,7 @@ def _fit(
     If training diverges, the run is tagged with where it did.
     """
     config, task, model = prepared.config, prepared.task, prepared.model
-    samples = [EpochSamples(task.tokenizer, tracked)] if config.model.name == "language" else []
+    samples = [EpochSamples(task.tokenizer, tracked)] if task.model == "language" else []
     try:
         history, best_epoch = fit(
             model,

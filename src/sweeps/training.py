@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from unrolled.diagnostics import GradientWatch
 from unrolled.sweeps import interruption
 from unrolled.sweeps.checkpoint import Checkpoint
-from unrolled.sweeps.checks import imported
 from unrolled.sweeps.diagnostics_callback import Diagnosis
+from unrolled.sweeps.named_objects import imported
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.task import Task
 from unrolled.tracking import TrackedRun

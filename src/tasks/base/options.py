@@ -6,14 +6,16 @@ from dataclasses import fields
 from typing import Any
 
 
-def require_whole(name: str, value, least: int) -> None:
-    """Refuse what is no whole number or less than `least`.
+def require_whole(name: str, value, least: int, most: int | None = None) -> None:
+    """Refuse what is no integer, less than `least` or greater than `most`.
 
     Raises:
         ValueError: with the option's name, what was expected and what came.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"`{name}`: expected a whole number of at least {least}, got {value!r}.")
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{name}`: expected a whole number {limits}, got {value!r}.")
 
 
 def require_share(name: str, value, most: float) -> None:

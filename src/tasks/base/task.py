@@ -134,7 +134,15 @@ class Task(abc.ABC):
         """`metric`, to be followed in training and on the validation split.
 
         Empty for a model that follows it by itself.
+
+        Raises:
+            ValueError: for a metric that Keras does not have; a task with one overrides this.
         """
+        if self.metric.key not in _IN_KERAS:
+            raise ValueError(
+                f"`metric`: expected one with the key {', '.join(_IN_KERAS)}, or a task that "
+                f"overrides metrics_in_keras, got {self.metric.key!r} in {type(self).__name__}."
+            )
         return [_IN_KERAS[self.metric.key](name=self.metric.key)]
 
     def names_of_steps(self, inputs: np.ndarray) -> list[str]:

@@ -134,7 +134,7 @@ CORPORA: dict[str, Callable[[str | None], Corpus]] = {
 
 
 def _required(path, task, what) -> Path:
-    if path is None:
+    if path is None or not str(path):  # Path("") would be the working directory.
         raise MissingDataError(
             f"task.path: the task {task} needs {what}, and none was named. Name it: "
             "task.path=<path>. The tasks pydoc_char and pydoc_word need none."

@@ -126,6 +126,8 @@ class Imdb(Task):
     def __post_init__(self):
         if self.keep not in ("first", "last"):
             raise ValueError(f'Expected keep to be "first" or "last", got {self.keep!r}.')
+        if self.cache_dir is not None and not str(self.cache_dir):
+            raise ValueError("Expected cache_dir to be a folder or None, got ''.")
         if self.validation_examples is None:
             self.validation_examples = HELD_OUT
         counts = ("vocabulary_size", "max_words", "validation_examples")

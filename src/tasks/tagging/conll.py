@@ -46,11 +46,11 @@ def read_folder(path: str | os.PathLike, columns: Sequence[str] | None = None) -
             does.
         FileNotFoundError: if there is no such folder.
     """
-    path = Path(str(path)).expanduser()  # Hydra makes a number of a folder called 2003.
-    if not path.is_dir():
+    named, path = str(path), Path(str(path)).expanduser()  # Hydra makes a number of a folder 2003.
+    if not named or not path.is_dir():  # Path("") would be the working directory.
         raise FileNotFoundError(
             f"task.path: expected a folder with a training, a development and a test file in CoNLL "
-            f"columns, got {path}, which is no folder."
+            f"columns, got {named!r}, which is no folder."
         )
     names = sorted(file.name for file in path.iterdir() if file.is_file())
     names = [name for name in names if not _OTHER_FILES.search(name)]

@@ -26,6 +26,7 @@ from unrolled.tasks.tagging.word_features import SHAPES, Speller, normal
 
 LOSS_BY_STEP = "loss by step"
 _WORST = 20
+_LONGEST_WORD = 1000  # Every word takes the memory of so many characters.
 _BATCH = 256
 _STEPS_SHOWN = 40  # Of the loss by step; few sentences are longer.
 
@@ -117,7 +118,7 @@ class Tagging(Task):
     unknown_share: ClassVar[dict[str, float]]
 
     def __post_init__(self):
-        require_whole("longest_word", self.longest_word, 1)
+        require_whole("longest_word", self.longest_word, 1, _LONGEST_WORD)
         for name in ("train_examples", "evaluation_examples"):
             if getattr(self, name) is not None:
                 require_whole(name, getattr(self, name), 1)
@@ -234,7 +235,7 @@ class Tagging(Task):
         found = np.zeros_like(self.test.targets)
         losses = np.zeros(found.shape)
         for rows in batches_by_length(self.test.lengths, _BATCH):
-            tags, of_steps = model.tag_and_judge(*self.test.batch(rows))
+            tags, of_steps = model.tag_with_losses(*self.test.batch(rows))
             steps = tags.shape[1]
             found[rows, :steps], losses[rows, :steps] = tags, of_steps
         return found, losses

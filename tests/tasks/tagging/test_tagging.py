@@ -38,7 +38,7 @@ class Answers:
     def __init__(self, task, tags, loss=0.5):
         self._inputs, self._tags, self._loss = task.test.inputs, tags, loss
 
-    def tag_and_judge(self, inputs, tags):
+    def tag_with_losses(self, inputs, tags):
         steps = inputs["words"].shape[1]
         rows = [
             next(
