@@ -197,7 +197,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         tracked.log_figure(picture, "learning_curves.png")
         best = Path(shutil.copyfile(best, directory / MODEL_FILE))
         tracked.log_file(best, "model")
-        texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+        texts = {file: json.dumps(content) for file, content in task.model_files().items()}
         for file, text in texts.items():
             tracked.log_text(text, f"model/{file}")
         files = {best.name: best.read_bytes(), **{k: text.encode() for k, text in texts.items()}}
@@ -364,7 +364,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
             f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
             f"got {options['embedding']}."
         )
-    make = _maker({**options, **task.answers()}, "model", "unrolled.models.build_model")
+    make = _maker({**options, **task.model_arguments()}, "model", "unrolled.models.build_model")
     unit = _maker(_without_name(config.cell), "cell", "unrolled.layers.LSTM")
     if match == "parameters":
         like = imported("model.match_unit", match_unit, "unrolled.layers.LSTM", keras.layers.Layer)

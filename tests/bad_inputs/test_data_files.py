@@ -219,9 +219,9 @@ def test_vectors(tmp_path, content, told):
     ("content", "told"),
     [
         (b"", "file: expected a text, got the empty file"),
-        (LETTERS.encode("utf-16"), "file: expected text in UTF-8, got UTF-16"),
-        (b"one\0two\n", "file: expected text in UTF-8, got a NUL"),
-        (None, "file: expected a text file that can be read"),
+        (LETTERS.encode("utf-16"), "file: expected UTF-8 text, got UTF-16"),
+        (b"one\0two\n", "file: expected UTF-8 text, got a NUL"),
+        (None, "file: expected a readable text file"),
     ],
 )
 def test_texts_to_ask_of(tmp_path, program, content, told):

@@ -160,7 +160,7 @@ class Tagging(Task):
         return spelled([sentence.words for sentence in sentences], self.speller, tags)
 
     def _fingerprint(self) -> str:
-        kept = json.dumps(self.keepsakes(), sort_keys=True).encode()
+        kept = json.dumps(self.model_files(), sort_keys=True).encode()
         arrays = {"speller": np.frombuffer(kept, np.uint8)}
         if self._vectors:
             arrays["vectors"] = np.stack(list(self._vectors.values()))
@@ -187,13 +187,13 @@ class Tagging(Task):
         words = list(self._vectors)
         return self.speller.vocabulary.encode(words), np.stack([self._vectors[w] for w in words])
 
-    def keepsakes(self) -> dict[str, dict]:
+    def model_files(self) -> dict[str, dict]:
         return {"speller.json": {**self.speller.to_json(), "types": self.tags.types}}
 
     def loss(self) -> None:
         return None
 
-    def metrics_in_keras(self) -> list[keras.metrics.Metric]:
+    def keras_metrics(self) -> list[keras.metrics.Metric]:
         return [EntityF1(self.tags)]
 
     def evaluate(self, model) -> Report:

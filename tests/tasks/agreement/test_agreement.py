@@ -81,18 +81,20 @@ class TestExamples:
     def test_targets_are_those_of_an_independent_parser(self, task):
         for split in splits(task):
             assert split.inputs.dtype == split.targets.dtype == np.int32
-            assert split.asked.dtype == np.float32
-            assert split.inputs.shape == split.targets.shape == split.asked.shape
+            assert split.target_mask.dtype == np.float32
+            assert split.inputs.shape == split.targets.shape == split.target_mask.shape
             for row, inputs in enumerate(split.inputs):
                 parsed = parse(words_of(task, inputs))
-                assert np.flatnonzero(split.asked[row]).tolist() == [step for step, *_ in parsed]
+                assert np.flatnonzero(split.target_mask[row]).tolist() == [
+                    step for step, *_ in parsed
+                ]
                 assert np.flatnonzero(split.targets[row]).tolist() == [
                     step for step, *_, answer in parsed if answer
                 ]
-                assert set(split.asked[row]) == {0, 1}
+                assert set(split.target_mask[row]) == {0, 1}
 
     def test_questions_are_those_of_an_independent_parser(self, task):
-        questions = task.test_questions
+        questions = task.test_verbs
         parsed = [
             (row, *question)
             for row, inputs in enumerate(task.test.inputs)
@@ -103,7 +105,7 @@ class TestExamples:
         assert list(found) == parsed
 
     def test_distances_depths_and_attractors_are_as_asked(self, task):
-        options, questions = task.options, task.test_questions
+        options, questions = task.options, task.test_verbs
         outermost = questions.distance[questions.depth == 1]
         assert len(outermost) == len(task.test)
         assert outermost.min() >= options.distance.min
@@ -115,7 +117,7 @@ class TestExamples:
     def test_inner_subjects_are_answered_first(self, loaded):
         task = loaded(**NESTED)
         for row in range(len(task.test)):
-            depths = task.test_questions.depth[task.test_questions.sentence == row]
+            depths = task.test_verbs.depth[task.test_verbs.sentence == row]
             assert depths.tolist() == list(range(len(depths), 0, -1))
 
     def test_splits_have_their_sizes_and_share_no_sentence(self, task):
@@ -129,7 +131,7 @@ class TestExamples:
         for split in (task.training, task.validation):
             assert not np.isin(split.inputs, numbers).any()
         held_out = np.isin(task.test.inputs, numbers).any(axis=1)
-        questions = task.test_questions
+        questions = task.test_verbs
         np.testing.assert_array_equal(questions.held_out, held_out[questions.sentence])
         assert 0.4 < held_out.mean() <= 0.5
 
@@ -146,7 +148,7 @@ class TestNothingGivesTheAnswerAway:
     @pytest.fixture(params=["outermost", "innermost"])
     def questions(self, request, many):
         """Rows, steps and answers of one verb a sentence, and the sentences without its subject."""
-        found = many.test_questions
+        found = many.test_verbs
         first = np.r_[True, found.sentence[1:] != found.sentence[:-1]]
         chosen = np.flatnonzero(first if request.param == "innermost" else found.depth == 1)
         inputs = many.test.inputs.copy()
@@ -172,8 +174,8 @@ class TestNothingGivesTheAnswerAway:
         assert abs(accuracy_of_regression(inputs, answers, len(task.vocabulary)) - 0.5) < 0.03
 
     def test_the_same_bag_with_the_subject_is_not(self, many):
-        outermost = many.test_questions.depth == 1
-        answers = many.test_questions.answer[outermost]
+        outermost = many.test_verbs.depth == 1
+        answers = many.test_verbs.target[outermost]
         accuracy = accuracy_of_regression(many.test.inputs, answers, len(many.vocabulary))
         assert accuracy > 0.6
 
@@ -271,7 +273,7 @@ class TestReport:
             assert report.metrics[name] == 1
         for name, points in report.breakdowns.items():
             everywhere = name == "accuracy by depth"
-            counted = task.test.asked.sum() if everywhere else len(task.test)
+            counted = task.test.target_mask.sum() if everywhere else len(task.test)
             assert {point.value for point in points} == {1}
             assert sum(point.count for point in points) == counted
             assert points == sorted(points, key=lambda point: point.at)
@@ -308,7 +310,7 @@ class TestReport:
         points = report.breakdowns[BY_DISTANCE]
         assert [point.at for point in points] == [2.5 + 4 * number for number in range(10)]
         assert [point.value for point in points] == [1, 1] + [0] * 8
-        distances = task.test_questions.distance
+        distances = task.test_verbs.distance
         assert points[1].count == np.sum((distances > 4) & (distances <= 8))
 
     @pytest.mark.parametrize(
@@ -334,7 +336,7 @@ class TestReport:
 
     def test_accuracy_by_attractors_and_by_depth(self, loaded):
         task = loaded(**NESTED)
-        questions = task.test_questions
+        questions = task.test_verbs
         report = task.evaluate(Scores(task, last_noun))
         correct = questions.last_noun == questions.answer
         outermost, everywhere = questions.depth == 1, questions.depth >= 1
@@ -360,7 +362,7 @@ class TestReport:
         metrics = task.evaluate(Scores(task, wrong_on_held_out)).metrics
         assert metrics["accuracy_seen_words"] == 1
         assert metrics["accuracy_held_out_words"] == 0
-        assert metrics["accuracy"] == pytest.approx(1 - task.test_questions.held_out.mean())
+        assert metrics["accuracy"] == pytest.approx(1 - task.test_verbs.held_out.mean())
 
     def test_no_accuracies_by_words_with_none_held_out(self, loaded):
         task = loaded(held_out=0)

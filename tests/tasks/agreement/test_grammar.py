@@ -199,10 +199,10 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"distance": {"min": 0}}, "`distance.min`: expected a whole number of at least 1"),
+            ({"distance": {"min": 0}}, "`distance.min`: expected an integer of at least 1"),
             ({"distance": {"min": 5, "max": 4}}, "`distance.max`: .* of at least 5, got 4"),
-            ({"distance": {"max": 7.5}}, "`distance.max`: expected a whole number .* got 7.5"),
-            ({"distance": {"min": True}}, "`distance.min`: expected a whole number .* got True"),
+            ({"distance": {"max": 7.5}}, "`distance.max`: expected an integer .* got 7.5"),
+            ({"distance": {"min": True}}, "`distance.min`: expected an integer .* got True"),
             ({"distance": {"distribution": "normal"}}, "one of uniform, geometric, got 'normal'"),
             (
                 {"distance": {"min": 9, "distribution": "geometric", "mean": 9}},
@@ -214,7 +214,7 @@ class TestOptions:
             ),
             ({"distance": {"least": 4}}, "mapping of min, max, distribution, mean, got .*least"),
             ({"distance": 4}, "`distance`: expected a mapping of .* got 4"),
-            ({"depth": {"min": 0}}, "`depth.min`: expected a whole number of at least 1, got 0"),
+            ({"depth": {"min": 0}}, "`depth.min`: expected an integer of at least 1, got 0"),
             ({"depth": {"min": 3, "max": 2}}, "`depth.max`: .* at least 3, got 2"),
             (
                 {"depth": {"max": 3}},
@@ -224,15 +224,15 @@ class TestOptions:
                 {"attractors": 2, "distance": {"min": 12}},
                 "`distance.min`: expected at least 13 with attractors=2, got 12: .*attractors",
             ),
-            ({"attractors": -1}, "`attractors`: expected a whole number of at least 0, got -1"),
+            ({"attractors": -1}, "`attractors`: expected an integer of at least 0, got -1"),
             ({"attractors": 1.5}, "`attractors`: .* got 1.5"),
             (
                 {"attractors": 0, "depth": {"max": 2}, "distance": {"min": 30}},
                 "`attractors`: expected null with depth.max=2, got 0",
             ),
-            ({"noun_filler": 1.1}, "`noun_filler`: expected a share from 0 to 1, got 1.1"),
+            ({"noun_filler": 1.1}, "`noun_filler`: expected a fraction from 0 to 1, got 1.1"),
             ({"noun_filler": "many"}, "`noun_filler`: .* got 'many'"),
-            ({"held_out": 0.6}, "`held_out`: expected a share from 0 to 0.5, got 0.6"),
+            ({"held_out": 0.6}, "`held_out`: expected a fraction from 0 to 0.5, got 0.6"),
             ({"held_out": float("nan")}, "`held_out`: .* got nan"),
             ({"train_examples": None}, "`train_examples`: .* at least 1, got None"),
             ({"validation_examples": 0}, "`validation_examples`: .* at least 1, got 0"),

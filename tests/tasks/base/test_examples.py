@@ -48,10 +48,11 @@ def test_keras_counts_every_question_once_whatever_the_length_of_its_batch():
     examples = questions()
     found = model().evaluate(evaluation_batches(examples, 16), return_dict=True, verbose=0)
     right = predict(model(), examples) == examples.targets
-    truth = np.sum(right * examples.asked) / examples.asked.sum()
+    truth = np.sum(right * examples.target_mask) / examples.target_mask.sum()
     assert found["accuracy"] == pytest.approx(truth, abs=1e-6)
     assert not np.isclose(
-        truth, (right * examples.asked).sum(1) @ (1 / examples.asked.sum(1)) / len(right)
+        truth,
+        (right * examples.target_mask).sum(1) @ (1 / examples.target_mask.sum(1)) / len(right),
     )
 
 
@@ -90,5 +91,5 @@ def test_like_lengths_share_a_batch():
 
 def test_a_cut_keeps_what_belongs_together():
     examples = questions().first(7)
-    assert len(examples) == len(examples.targets) == len(examples.asked) == 7
+    assert len(examples) == len(examples.targets) == len(examples.target_mask) == 7
     assert len(questions().first(None)) == 200

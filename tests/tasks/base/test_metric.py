@@ -74,7 +74,7 @@ def test_loss_and_metric_are_those_of_the_answers(task, expected, metric):
     else:
         targets, answers = np.array([0, 1]), np.array([[1.0, 0.0], [2.0, 0.0]])
     assert float(task.loss()(targets, answers)) == pytest.approx(expected, rel=1e-5)
-    [followed] = task.metrics_in_keras()
+    [followed] = task.keras_metrics()
     followed.update_state(targets, answers)
     assert followed.name == task.metric.key
     assert float(followed.result()) == pytest.approx(metric, rel=1e-5)
@@ -82,5 +82,5 @@ def test_loss_and_metric_are_those_of_the_answers(task, expected, metric):
 
 def test_agreement_is_judged_as_ever():
     task = Agreement()
-    assert isinstance(task.metrics_in_keras()[0], keras.metrics.SparseCategoricalAccuracy)
+    assert isinstance(task.keras_metrics()[0], keras.metrics.SparseCategoricalAccuracy)
     assert (task.metric.key, task.metric.guessing, task.metric.learnt) == ("accuracy", 0.5, 0.9)

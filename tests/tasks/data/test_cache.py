@@ -180,7 +180,7 @@ def test_file_too_large_is_reported_and_work_goes_on(tmp_path):
     process = in_subprocess(WRITES_INTO_LITTLE_ROOM, tmp_path)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert f"cannot be kept in {tmp_path} (File too large)" in errors
+    assert f"cannot be cached in {tmp_path} (File too large)" in errors
     assert "has 1 MB free" in errors
     assert list(tmp_path.iterdir()) == []
 
@@ -201,7 +201,7 @@ def test_full_disk_is_reported_and_work_goes_on(small_disk, caplog):
     ones = np.ones(1_000_000, np.uint8)
     arrays = cached(lambda: {"ones": ones}, "x", {}, small_disk)
     np.testing.assert_array_equal(arrays["ones"], ones)
-    assert f"cannot be kept in {small_disk} (No space left on device)" in caplog.text
+    assert f"cannot be cached in {small_disk} (No space left on device)" in caplog.text
     assert list(small_disk.iterdir()) == []
 
 

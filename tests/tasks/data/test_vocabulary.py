@@ -62,5 +62,5 @@ def test_refuses_words_without_the_special_ones():
 
 
 def test_refuses_repeated_words():
-    with pytest.raises(ValueError, match=r"more often: \['a'\]"):
+    with pytest.raises(ValueError, match=r"more than once: \['a'\]"):
         Vocabulary([*SPECIAL_WORDS, "a", "b", "a"])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from unrolled.tasks.language.bptt_batches import Stream, evaluation_batches, training_batches
+from unrolled.tasks.language.bptt_batches import TokenSequence, evaluation_batches, training_batches
 
 START = 99
 
 
 def _stream(count):
-    return Stream(np.arange(1, count + 1, dtype=np.int32), START)
+    return TokenSequence(np.arange(1, count + 1, dtype=np.int32), START)
 
 
 def _rows(windows):
@@ -56,11 +56,13 @@ def test_each_epoch_begins_at_another_token_and_the_same_for_the_same_seed():
 def test_datasets_know_how_many_windows_they_have():
     stream = _stream(500)
     training = training_batches(stream, 4, 7, seed=1)
-    assert len(list(training)) == int(training.cardinality()) == stream.windows_an_epoch(4, 7)
+    assert len(list(training)) == int(training.cardinality()) == stream.windows_per_epoch(4, 7)
     validation = evaluation_batches(stream, 4, 7)
     assert len(list(validation)) == int(validation.cardinality())
 
 
 def test_a_text_too_short_for_a_window_is_refused():
-    with pytest.raises(ValueError, match=r"20 tokens; expected 49 at least.*training.window=10"):
+    with pytest.raises(
+        ValueError, match=r"20 tokens; expected at least 49 for.*training.window=10"
+    ):
         training_batches(_stream(20), 4, 10, seed=1)

@@ -98,7 +98,7 @@ def test_byte_order_marks_and_other_line_ends_are_no_text(tmp_path):
 def test_missing_texts_are_named(tmp_path):
     with pytest.raises(MissingDataError, match=r"task.path=<path>"):
         text(None)
-    with pytest.raises(MissingDataError, match="there is no"):
+    with pytest.raises(MissingDataError, match="does not exist"):
         text(tmp_path / "nowhere")
     with pytest.raises(MissingDataError, match="found none"):
         text(tmp_path)

@@ -180,19 +180,21 @@ def test_a_text_that_does_not_repeat_itself_brings_none(caplog):
 def test_a_text_too_short_says_how_long_it_should_be(tmp_path):
     path = tmp_path / "short.txt"
     path.write_text("too short a text\n" * 100)
-    with pytest.raises(ValueError, match="expected 1000 tokens for validation at least, got 8"):
+    with pytest.raises(ValueError, match="expected at least 1000 tokens for validation, got 8"):
         Characters("text", str(path)).load()
 
 
 def test_windows_to_look_into_are_text_that_goes_on(characters):
-    examples = characters.examples_to_look_into(4)
+    examples = characters.diagnostic_examples(4)
     np.testing.assert_array_equal(examples.inputs[:, 1:], examples.targets[:, :-1])
     assert examples.inputs.shape == (4, 100)
-    assert len(characters.names_of_steps(examples.inputs[0])) == 100
+    assert len(characters.step_labels(examples.inputs[0])) == 100
 
 
 def test_windows_are_required(characters):
-    with pytest.raises(ValueError, match=r"training.window: expected the steps of a window"):
+    with pytest.raises(
+        ValueError, match=r"training.window: expected the number of steps of a window"
+    ):
         characters.training_batches(8, seed=1)
 
 
@@ -200,7 +202,7 @@ def test_windows_are_required(characters):
     ("options", "message"),
     [
         ({"corpus": "bible"}, "expected shakespeare, pydoc, ptb, text, got 'bible'"),
-        ({"train_tokens": 10}, "`train_tokens`: expected a whole number of at least 1000, got 10"),
+        ({"train_tokens": 10}, "`train_tokens`: expected an integer of at least 1000, got 10"),
         ({"evaluation_tokens": "all"}, "`evaluation_tokens`"),
     ],
 )
@@ -210,13 +212,13 @@ def test_options_are_checked(options, message):
 
 
 def test_a_corpus_that_needs_no_path_refuses_one():
-    with pytest.raises(ValueError, match="corpus pydoc needs none"):
+    with pytest.raises(ValueError, match="corpus pydoc takes no path"):
         Characters("pydoc", path="here").load()
 
 
 def test_a_part_of_ptb_that_is_not_there_is_named(tmp_path):
     (tmp_path / "ptb.train.txt").write_text("a b\n")
-    with pytest.raises(MissingDataError, match=r"where ptb.valid.txt, ptb.test.txt is not"):
+    with pytest.raises(MissingDataError, match=r"missing: ptb.valid.txt, ptb.test.txt"):
         Words("ptb", str(tmp_path)).load()
 
 

@@ -13,7 +13,13 @@ import pytest
 from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.data.vocabulary import UNKNOWN
 from unrolled.tasks.sentiment import imdb
-from unrolled.tasks.sentiment.imdb import Imdb, PreparedReviews, Reviews, fair_order, words_only
+from unrolled.tasks.sentiment.imdb import (
+    Imdb,
+    PreparedReviews,
+    Reviews,
+    stratified_order,
+    words_only,
+)
 
 POSITIVE, NEGATIVE = 1, 0
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -113,7 +119,7 @@ class TestSplits:
         task = loaded()
         for split in splits(task):
             assert split.inputs.dtype == split.targets.dtype == np.int32
-            assert split.asked is None
+            assert split.target_mask is None
             for text, target in zip(texts(task, split), split.targets, strict=True):
                 assert text.endswith("good" if target == POSITIVE else "bad")
 
@@ -163,7 +169,7 @@ class TestSplits:
         assert len(loaded(test=TEST * 2).test) == 2 * len(TEST)
 
     def test_refuses_to_hold_out_all(self, loaded):
-        with pytest.raises(ValueError, match="validation_examples to be at most 89, got 90"):
+        with pytest.raises(ValueError, match="`validation_examples`: expected at most 89, got 90"):
             loaded(validation_examples=90)
 
 
@@ -214,12 +220,16 @@ class TestOptions:
     )
     @pytest.mark.parametrize("value", [0, -1, 2.5, "many"])
     def test_refuses_what_is_no_number_of_words_or_examples(self, name, value):
-        with pytest.raises(ValueError, match=f"{name} to be a number of at least 1, got {value!r}"):
+        with pytest.raises(
+            ValueError, match=f"`{name}`: expected an integer of at least 1, got {value!r}"
+        ):
             Imdb(**{name: value})
 
     @pytest.mark.parametrize("name", ["max_words", "vocabulary_size"])
     def test_refuses_none_where_there_is_no_all(self, name):
-        with pytest.raises(ValueError, match=f"{name} to be a number of at least 1, got None"):
+        with pytest.raises(
+            ValueError, match=f"`{name}`: expected an integer of at least 1, got None"
+        ):
             Imdb(**{name: None})
 
     def test_holds_out_5000_for_none(self):
@@ -318,7 +328,7 @@ class TestReport:
 @pytest.mark.parametrize("positive", [1, 7, 50, 93])
 def test_every_beginning_of_a_fair_order_has_the_shares_of_the_whole(positive):
     labels = np.arange(100) < positive
-    order = fair_order(labels, seed=3)
+    order = stratified_order(labels, seed=3)
     assert sorted(order) == list(range(100))
     counts = np.cumsum(labels[order])
     assert np.abs(counts - np.arange(1, 101) * positive / 100).max() < 1
@@ -434,13 +444,13 @@ class TestPreparedReviews:
     def test_damaged_data_are_reported(self, data_dir, damage):
         folder = prepare(data_dir, TRAIN, TEST)
         damage(folder / "imdb_reviews-train.tfrecord-00000-of-00001")
-        message = f"cannot read the data in {folder}: a file is damaged or not there.*Delete"
+        message = f"cannot read the data in {folder}: a file is damaged or missing.*Delete"
         with pytest.raises(MissingDataError, match=message):
             PreparedReviews().read()
 
     def test_data_that_lose_whole_records_or_are_of_another_set_are_reported(self, data_dir):
         folder = prepare(data_dir, TRAIN, TEST)
-        message = f"cannot read the data in {folder}: a file is damaged or not there"
+        message = f"cannot read the data in {folder}: a file is damaged or missing"
         (folder / "imdb_reviews-test.tfrecord-00000-of-00001").write_bytes(b"")
         with pytest.raises(MissingDataError, match=message):
             PreparedReviews().read()

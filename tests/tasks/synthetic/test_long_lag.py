@@ -134,7 +134,7 @@ class TestCopying:
                     expected = read[step - T - 10] if step >= T + 10 else blank
                     assert words[target + 1] == expected
                 drawn += read[:10]
-            assert (split.asked == 1).all()
+            assert (split.target_mask == 1).all()
         shares = [drawn.count(symbol) / len(drawn) for symbol in symbols]
         assert np.abs(np.array(shares) - 1 / 8).max() < 0.02
 
@@ -317,10 +317,10 @@ class TestFreshData:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (Adding, {"T": 1}, "`T`: expected a whole number of at least 2, got 1"),
-        (Adding, {"T": 50.0}, "`T`: expected a whole number of at least 2, got 50.0"),
-        (Copying, {"T": 0}, "`T`: expected a whole number of at least 1, got 0"),
-        (TemporalOrder, {"T": 9}, "`T`: expected a whole number of at least 10, got 9"),
+        (Adding, {"T": 1}, "`T`: expected an integer of at least 2, got 1"),
+        (Adding, {"T": 50.0}, "`T`: expected an integer of at least 2, got 50.0"),
+        (Copying, {"T": 0}, "`T`: expected an integer of at least 1, got 0"),
+        (TemporalOrder, {"T": 9}, "`T`: expected an integer of at least 10, got 9"),
         (TemporalOrder, {"T": 20, "symbols": 4}, "`symbols`: expected 2, .* or 3, .* got 4"),
         (TemporalOrder, {"T": 20, "symbols": 2.0}, "`symbols`: expected 2, .* got 2.0"),
         (Adding, {"T": 5, "train_examples": None}, "`train_examples`: expected .* got None"),

@@ -122,9 +122,9 @@ def test_the_seed_decides_and_more_training_changes_nothing_else(splits):
     ("options", "told"),
     [
         ({"train_examples": 3}, "`train_examples`: expected an even number.*got 3"),
-        ({"test_examples": 0}, "`test_examples`: expected a whole number of at least 2, got 0"),
-        ({"held_out": 0.6}, "`held_out`: expected a share from 0 to 0.5, got 0.6"),
-        ({"distance": {"min": 3, "max": 2}}, "`distance.max`: expected a whole number.*3, got 2"),
+        ({"test_examples": 0}, "`test_examples`: expected an integer of at least 2, got 0"),
+        ({"held_out": 0.6}, "`held_out`: expected a fraction from 0 to 0.5, got 0.6"),
+        ({"distance": {"min": 3, "max": 2}}, "`distance.max`: expected an integer.*3, got 2"),
         ({"distance": {"most": 2}}, "`distance`: expected a mapping of min, max"),
         ({"data_seed": -1}, "`data_seed`"),
     ],

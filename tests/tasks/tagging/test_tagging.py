@@ -95,7 +95,7 @@ def test_words_of_vectors_are_known_where_a_split_has_them(folder):
     task.load()
     assert "finn" in task.vocabulary
     assert "zebra" not in task.vocabulary
-    numbers, vectors = task.answers()["vectors"]
+    numbers, vectors = task.model_arguments()["vectors"]
     found = {
         task.vocabulary[n]: vector.tolist() for n, vector in zip(numbers, vectors, strict=True)
     }
@@ -166,7 +166,7 @@ def test_only_the_twenty_worst_are_shown_the_worst_first():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"longest_word": 0}, "`longest_word`: expected a whole number of at least 1, got 0"),
+        ({"longest_word": 0}, "`longest_word`: expected an integer of at least 1, got 0"),
         ({"train_examples": 0}, "`train_examples`"),
     ],
 )
