@@ -189,7 +189,7 @@ def test_gradients_stop_at_the_start_of_a_window():
     model = _model()
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
     model.train_step(windows[0])
-    states = tf.nest.map_structure(tf.identity, model._states_carried(2, True))
+    states = tf.nest.map_structure(tf.identity, model._state_variables(2, True))
     (x, _), y, _ = windows[1]
     with tf.GradientTape() as tape:
         top, _ = model.read(x, states)

@@ -62,7 +62,5 @@ def test_datasets_know_how_many_windows_they_have():
 
 
 def test_a_text_too_short_for_a_window_is_refused():
-    with pytest.raises(
-        ValueError, match=r"20 tokens; expected at least 49 for.*training.window=10"
-    ):
+    with pytest.raises(ValueError, match=r"expected at least 49 for.*training.window=10"):
         training_batches(_stream(20), 4, 10, seed=1)

@@ -56,7 +56,7 @@ def test_the_vocabulary_is_that_of_training_alone(characters, words):
 def test_a_vocabulary_with_room_for_all_words_brings_a_warning(caplog):
     Words(vocabulary_size=10_000).load()
     [warning] = (record.getMessage() for record in caplog.records)
-    assert warning.startswith("pydoc_word: task.vocabulary_size=10000 has room for all words")
+    assert warning.startswith("pydoc_word: task.vocabulary_size=10000 includes all training words")
 
 
 def test_the_vocabulary_of_pydoc_leaves_unknown_words_to_train_on(caplog):
@@ -192,9 +192,7 @@ def test_windows_to_look_into_are_text_that_goes_on(characters):
 
 
 def test_windows_are_required(characters):
-    with pytest.raises(
-        ValueError, match=r"training.window: expected the number of steps of a window"
-    ):
+    with pytest.raises(ValueError, match=r"training.window: expected the number of steps"):
         characters.training_batches(8, seed=1)
 
 

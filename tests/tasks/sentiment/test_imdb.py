@@ -220,16 +220,12 @@ class TestOptions:
     )
     @pytest.mark.parametrize("value", [0, -1, 2.5, "many"])
     def test_refuses_what_is_no_number_of_words_or_examples(self, name, value):
-        with pytest.raises(
-            ValueError, match=f"`{name}`: expected an integer of at least 1, got {value!r}"
-        ):
+        with pytest.raises(ValueError, match=f"`{name}`: .* integer of at least 1, got {value!r}"):
             Imdb(**{name: value})
 
     @pytest.mark.parametrize("name", ["max_words", "vocabulary_size"])
     def test_refuses_none_where_there_is_no_all(self, name):
-        with pytest.raises(
-            ValueError, match=f"`{name}`: expected an integer of at least 1, got None"
-        ):
+        with pytest.raises(ValueError, match=f"`{name}`: .* of at least 1, got None"):
             Imdb(**{name: None})
 
     def test_holds_out_5000_for_none(self):

@@ -95,13 +95,13 @@ def test_a_folder_has_a_file_for_each_split(tmp_path):
 
 def test_a_folder_without_is_told_with_what_is_there(tmp_path):
     written(tmp_path, "Ada O\n", "train.txt")
-    with pytest.raises(ValueError, match=r"For validation there are none, of train.txt"):
+    with pytest.raises(ValueError, match=r"For validation found none among train.txt"):
         read_folder(tmp_path)
     written(tmp_path, "Ada O\n", "training.txt")
-    with pytest.raises(ValueError, match=r"For training there are \['train.txt', 'training.txt'\]"):
+    with pytest.raises(ValueError, match=r"For training found \['train.txt', 'training.txt'\]"):
         read_folder(tmp_path)
     (tmp_path / "training.txt").rename(tmp_path / "dev_and_test.txt")
-    with pytest.raises(ValueError, match=r"a file of its own for test in .*, got dev_and_test.txt"):
+    with pytest.raises(ValueError, match=r"a separate file for test in .*, got dev_and_test.txt"):
         read_folder(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"expected a folder with a training"):
         read_folder(tmp_path / "none")

@@ -195,6 +195,6 @@ def test_both_schemes_become_bio(tags, scheme, bio):
 
 
 def test_mixed_schemes_are_told_with_both_places():
-    with pytest.raises(MixedSchemesError, match="got some of each") as caught:
+    with pytest.raises(MixedSchemesError, match="got a mixture") as caught:
         scheme_of([["B-PER", "B-PER", "I-PER"], ["O", "I-PER"], ["I-LOC", "O", "B-LOC"]])
     assert (caught.value.without_b, caught.value.with_b) == ((1, 1), (0, 0))

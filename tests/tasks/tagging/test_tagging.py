@@ -9,7 +9,7 @@ from unrolled.tasks.tagging.columns import Sentence
 from unrolled.tasks.tagging.conll import Splits
 from unrolled.tasks.tagging.entities import Tags
 from unrolled.tasks.tagging.names import BY_DISTANCE, BY_DISTANCE_UNSEEN, Names
-from unrolled.tasks.tagging.task import LOSS_BY_STEP, ConllFiles, Tagging, marked
+from unrolled.tasks.tagging.task import LOSS_BY_STEP, ConllFiles, Tagging
 
 FILES = {
     "train.txt": "Ada B-PER\nmet O\nBob B-PER\n\nin O\nNew B-LOC\nYork I-LOC\n\nIBM B-ORG\n",
@@ -212,10 +212,10 @@ def test_names_refuses_what_cannot_be():
         Names(train_examples=201)
 
 
-def test_sentences_are_marked_with_entities_next_to_each_other():
+def test_sentences_are_bracketed_with_entities_next_to_each_other():
     from unrolled.tasks.tagging.entities import entities
 
     words = ["Ada", "Bob", "of", "New", "York"]
     found = entities(["B-PER", "B-PER", "O", "B-LOC", "I-LOC"])
-    assert marked(words, found) == "[PER Ada] [PER Bob] of [LOC New York]"
-    assert marked([], []) == ""
+    assert bracketed(words, found) == "[PER Ada] [PER Bob] of [LOC New York]"
+    assert bracketed([], []) == ""
