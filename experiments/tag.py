@@ -8,7 +8,7 @@ from rich.text import Text
 
 from unrolled.console.program import run
 from unrolled.console.terminal import say
-from unrolled.inference.loading import LATEST, Kind, load_trained, require_same
+from unrolled.inference.loading import LATEST, Kind, check_sizes, load_trained
 from unrolled.inference.options import any_text, options_of, texts_of
 
 _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
@@ -16,7 +16,7 @@ _SENTENCES = 64  # Tagged at once.
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
-def _encoder_and_tags(kept: dict, model):
+def _encoder_and_tags(config: dict, model):
     """What makes numbers of the words that a tagger reads, and names of the tags that it gives.
 
     Raises:
@@ -28,7 +28,7 @@ def _encoder_and_tags(kept: dict, model):
 
     if not isinstance(model, Tagger):
         raise ValueError(f"expected a Tagger, got a {type(model).__name__}")
-    encoder, tags = WordEncoder.from_json(kept), Tags(kept["types"])
+    encoder, tags = WordEncoder.from_json(config), Tags(config["types"])
     sizes = {
         "words": (model.get_layer("embedding").input_dim, len(encoder.vocabulary)),
         "characters of a word": (model.input["characters"].shape[-1], encoder.longest_word),
@@ -37,7 +37,7 @@ def _encoder_and_tags(kept: dict, model):
     spelling = [layer for layer in model.layers if layer.name == "spelling"]
     for layer in spelling:
         sizes["characters"] = (layer.embedding.input_dim, encoder.character_count)
-    require_same(sizes)
+    check_sizes(sizes)
     return encoder, tags
 
 
@@ -45,8 +45,8 @@ KIND = Kind(
     "tagger",
     "a tagger",
     "make experiment name=names",
-    kept="speller.json",
-    read=_encoder_and_tags,
+    file="speller.json",
+    load=_encoder_and_tags,
 )
 
 
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     trained = load_trained(options["run"], KIND)
     from unrolled.tasks.tagging.word_features import words_of
 
-    encoder, tags = trained.reads
+    encoder, tags = trained.preprocessing
     if say.is_terminal:
         say.print(Text(trained.name), style="dim", soft_wrap=True)
         say.print(_legend(tags.types))

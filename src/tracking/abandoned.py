@@ -4,33 +4,35 @@ import os
 import socket
 from pathlib import Path
 
+from mlflow.entities import Run
+
 from unrolled.tracking.patience import PatientClient
 from unrolled.tracking.writing import RunWriter
 
 
 def fail_abandoned_runs() -> int:
-    """Mark runs FAILED whose process on this machine was killed (kill -9, power).
+    """Marks runs FAILED whose process on this machine was killed (kill -9, power loss).
 
     Returns:
-        How many there were.
+        The number of such runs.
     """
     client = PatientClient()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     running = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000)
-    gone = [run.info.run_id for run in running if _is_gone(run.data.tags.get("process"))]
-    # Read again: a run may have ended well, or been resumed, between the search and the check.
-    abandoned = [run_id for run_id in gone if _is_abandoned(client.get_run(run_id))]
+    ended = [run.info.run_id for run in running if _has_ended(run.data.tags.get("process"))]
+    # Read again, because a run may finish or be resumed between the search and the check.
+    abandoned = [run_id for run_id in ended if _is_abandoned(client.get_run(run_id))]
     for run_id in abandoned:
         RunWriter(run_id).fail("its process ended unexpectedly (killed?)")
     return len(abandoned)
 
 
-def _is_abandoned(run) -> bool:
-    return run.info.status == "RUNNING" and _is_gone(run.data.tags.get("process"))
+def _is_abandoned(run: Run) -> bool:
+    return run.info.status == "RUNNING" and _has_ended(run.data.tags.get("process"))
 
 
-def _is_gone(process: str | None) -> bool:
-    """Whether the process of a tag, as `TrackedRun` writes it, ran here and runs no more."""
+def _has_ended(process: str | None) -> bool:
+    """Whether the process of a tag, written by `TrackedRun`, ran here and has ended."""
     host, _, pid = (process or "").rpartition(":")
     if host != socket.gethostname():
         return False
@@ -39,17 +41,17 @@ def _is_gone(process: str | None) -> bool:
         return _is_zombie(int(pid))
     except ProcessLookupError:
         return True
-    except PermissionError:  # It runs, and belongs to somebody else.
+    except PermissionError:  # It is running, as another user.
         pass
-    except (ValueError, OverflowError):  # Whatever the tag is, nobody is known to have died.
+    except (ValueError, OverflowError):  # The tag is not a process id.
         pass
     return False
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and its parent has not yet read its exit code.
+    """Whether a process has ended, but its parent has not read its exit code yet.
 
-    Such a process still takes signals. False where there is no /proc, as on macOS.
+    Such a process still accepts signals. False on systems without /proc, such as macOS.
     """
     try:
         # "pid (name) state ..."; the name may contain parentheses.

@@ -247,7 +247,7 @@ BY_TASK_OR_MODEL = [
         "cell=gru_mut1 with model.units=8",
     ),
     (["task=agreement", "task.distance.max=0"], "`distance.max`: expected an integer"),
-    (["tracking.uri=http://127.0.0.1:99999"], "http://127.0.0.1:99999 names no server"),
+    (["tracking.uri=http://127.0.0.1:99999"], "http://127.0.0.1:99999 has no valid server"),
 ]
 
 MADE_BEFORE = [*KEYS_AND_CHOICES, *NOT_AS_TYPED, *SWEEPS, *TYPES, *RANGES, *CONTRADICTIONS]

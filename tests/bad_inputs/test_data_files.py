@@ -242,7 +242,7 @@ TOKENIZER = CharacterTokenizer.of("abc\n")
 ENCODER = WordEncoder.of([["Ada", "met"]], longest_word=5)
 
 
-def speaker(tokenizer=TOKENIZER):
+def language_model(tokenizer=TOKENIZER):
     size = len(tokenizer.vocabulary)
     model = build_language_model(layers.GRU, vocabulary_size=size, units=2, embedding=2)
     model(np.ones((1, 2), np.int32))
@@ -269,7 +269,7 @@ def models_on_disk(tmp_path_factory):
     other = build_model(
         layers.GRU, vocabulary_size=5, units=2, embedding=2, classes=2, per_step=False
     )
-    models = {"language": speaker(), "tagger": tagger(), "five": tagger(5), "other": other}
+    models = {"language": language_model(), "tagger": tagger(), "five": tagger(5), "other": other}
     found = {}
     for name, model in models.items():
         model.save(folder / "model.keras")
@@ -289,7 +289,7 @@ def load(models_on_disk, tmp_path, monkeypatch):
 
     def load(name, exchanged, with_digests=True):
         kind, kept = KINDS[name]
-        files = {"model.keras": models_on_disk[name], kind.kept: json.dumps(kept).encode()}
+        files = {"model.keras": models_on_disk[name], kind.file: json.dumps(kept).encode()}
         tags = {"task": "t", "git_commit": "abc", **loading.digests_of(files)}
         if not with_digests:
             del tags[loading.DIGESTS]
@@ -353,7 +353,7 @@ def test_damaged_and_foreign_models(load, models_on_disk, name, file, damaged, w
     assert message.startswith("run=latest: the model of gru seed=1 cannot be read (")
     assert "it was saved at commit abc. Train it again, or name another run." in message
     if with_digests and damaged(models_on_disk) is not None:
-        assert f"{file} is not the file that the run has saved" in message
+        assert f"{file} is not the file that the run saved" in message
 
 
 def test_a_foreign_file_of_the_same_size(load):
@@ -371,7 +371,7 @@ def test_a_report_of_another_version(monkeypatch, report):
     monkeypatch.setattr(tracking, "connect", lambda: None)
     monkeypatch.setattr(tracking, "read_run", lambda _: parent)
     monkeypatch.setattr(tracking, "read_sweep", lambda _: sweep)
-    with pytest.raises(RefusedError, match="got none that can be read of gru") as caught:
+    with pytest.raises(RefusedError, match="but gru .* has no readable one") as caught:
         loading.load_trained("1", tag.KIND)
     checked(str(caught.value))
 

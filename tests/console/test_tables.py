@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from unrolled.console.tables import as_markdown, as_rich, blocks
+from unrolled.console.tables import as_markdown, as_rich, split_columns
 
 COLUMNS = {
     "variant": ["lstm forget_bias=0.0 match=parameters", "lstm forget_bias=3.0 match=parameters"],
@@ -33,7 +33,7 @@ def test_a_heading_of_two_lines_is_one_in_markdown():
 
 def test_what_is_too_wide_for_the_terminal_becomes_several_tables():
     for width in (60, 80, 140):
-        parts = blocks(COLUMNS, 1, width)
+        parts = split_columns(COLUMNS, 1, width)
         assert len(parts) == {60: 4, 80: 2, 140: 1}[width]
         assert all(next(iter(part)) == "variant" for part in parts)
         assert [name for part in parts for name in list(part)[1:]] == list(COLUMNS)[1:]
@@ -45,4 +45,4 @@ def test_what_is_too_wide_for_the_terminal_becomes_several_tables():
 
 def test_a_table_of_names_alone_is_one_block():
     names = {"variant": COLUMNS["variant"]}
-    assert blocks(names, 1, 10) == [names]
+    assert split_columns(names, 1, 10) == [names]

@@ -26,7 +26,7 @@ OF_TASK = {
 LOAD = """
 import json, sys
 import keras
-import layers, models
+from unrolled import layers, models
 
 found = {}
 for path in sys.argv[1:]:

@@ -116,7 +116,7 @@ def test_a_run_that_is_no_tagger_is_refused(tmp_path):
     sizes = ["budget.train_examples=40", "budget.evaluation_examples=40"]
     cfg = composed("task=adding", "task.T=6", *tiny, *sizes)
     other = run(cfg, tmp_path / "run")
-    with pytest.raises(RefusedError, match=r"expected a tagger, and .* learnt adding"):
+    with pytest.raises(RefusedError, match=r"expected a tagger, but .* was trained on adding"):
         tag.main([f"run={other.run_id}", "text=a"])
 
 

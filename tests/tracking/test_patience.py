@@ -57,9 +57,9 @@ def test_a_store_that_is_gone_for_a_minute_is_waited_for(clock, capsys):
     assert len(made) == 8
     assert 60 <= sum(clock) <= 120
     first, *_, last = capsys.readouterr().err.splitlines()
-    assert "does not answer (Connection refused). Waiting for it, at most 600 s more" in first
+    assert "does not respond (Connection refused). Waiting for at most 600 s more" in first
     assert "tracking.patience" in first
-    assert last == f"The store answers again after {sum(clock):.0f} s."
+    assert last == f"The store responds again after {sum(clock):.0f} s."
 
 
 def test_a_store_that_is_gone_for_good_is_waited_for_once(clock):
@@ -154,9 +154,9 @@ def test_a_run_whose_store_is_gone_for_good_ends_by_that_and_is_failed_later(clo
         patched.setattr(mlflow.MlflowClient, "set_terminated", gone)
         patched.setattr(mlflow.MlflowClient, "search_experiments", gone)
         patience.begin(100)
-        with pytest.raises(tracking.StoreError, match="does not answer for 100 s"), run:
+        with pytest.raises(tracking.StoreError, match="does not respond for 100 s"), run:
             run.log_metrics({"loss": 1.0})
-        with pytest.raises(tracking.StoreError, match="does not answer"):
+        with pytest.raises(tracking.StoreError, match="does not respond"):
             tracking.connect(seconds=100, wait=True)  # As the next run of the sweep does.
         assert sum(clock) == 100
     assert tracking.read_run(run.run_id).status == "RUNNING"

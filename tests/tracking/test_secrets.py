@@ -94,7 +94,7 @@ def test_a_server_that_is_not_there_is_named_without_the_password(monkeypatch, c
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cr%40t@127.0.0.1:9")
     with pytest.raises(tracking.StoreError) as raised:
         tracking.connect()
-    assert "http://127.0.0.1:9 does not answer (Connection refused)" in str(raised.value)
+    assert "http://127.0.0.1:9 does not respond (Connection refused)" in str(raised.value)
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "ann"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s3cr@t"

@@ -19,17 +19,20 @@ TOLD = [
     ("file:///tmp/runs", r"is a folder, /tmp/runs: a file store.*Use sqlite:////tmp/mlflow.db"),
     ("mlflow.db", r"has no scheme. Use sqlite:///{here}/mlflow.db"),
     ("sqlite://", r"names no file.*Expected sqlite:////absolute/path/mlflow.db"),
-    ("sqlite:///{here}", r"is a folder, {here}. Name a file in it: sqlite:///{here}/mlflow.db"),
-    ("sqlite:///{here}/none/a.db", r"in the folder {here}/none, which does not exist\. Make it"),
-    ("sqlite:///home/me/a.db", r"{here}/home/me, which does not exist \(after three slashes"),
-    ("http://", r"http:// names no server. Expected"),
-    ("http:///runs", r"names no server. Expected"),
-    ("http://localhost:99999", r"names no server. Expected"),
+    ("sqlite:///{here}", r"is a folder, {here}. Use a file in it: sqlite:///{here}/mlflow.db"),
+    ("sqlite:///{here}/none/a.db", r"in the folder {here}/none, which does not exist\. Create it"),
+    ("sqlite:///home/me/a.db", r"{here}/home/me, which does not exist \(three slashes"),
+    ("http://", r"http:// has no valid server name. Expected"),
+    ("http:///runs", r"has no valid server name. Expected"),
+    ("http://localhost:99999", r"has no valid server name. Expected"),
     ("http://localhost:5000?user=1", r"contains a query or fragment.*MLFLOW_TRACKING_TOKEN"),
     ("databricks", r"is on Databricks.*Expected sqlite"),
     ("databricks://profile", r"is on Databricks.*Expected sqlite"),
-    ("htp://localhost:5000", r"begins with 'htp'. Expected sqlite.*http://localhost:5000"),
-    ("mongodb://localhost/runs", r"begins with 'mongodb'. Expected sqlite"),
+    (
+        "htp://localhost:5000",
+        r"has the unknown scheme 'htp'. Expected sqlite.*http://localhost:5000",
+    ),
+    ("mongodb://localhost/runs", r"has the unknown scheme 'mongodb'. Expected sqlite"),
 ]
 
 
@@ -64,8 +67,9 @@ def test_a_metric_that_is_the_folder_of_another_is_refused(names):
 def test_any_number_of_processes_make_one_database(tmp_path):
     # One process that becomes four: importing MLflow four times would take most of the time.
     program = (
-        "import multiprocessing, tracking\n"
-        "import tracking.database\n"
+        "import multiprocessing\n"
+        "from unrolled import tracking\n"
+        "import unrolled.tracking.database\n"
         "def start(number):\n"
         "    barrier.wait()\n"
         "    tracking.connect()\n"

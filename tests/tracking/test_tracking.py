@@ -276,7 +276,7 @@ def test_a_page_longer_than_mlflow_takes_is_cut_at_a_line_and_kept_whole():
     *shown, last = note.splitlines()
     assert shown[:100] == lines[:100]
     assert set(shown) <= {*lines, ""}
-    assert "the whole text is the artifact description.md" in last
+    assert "the complete text is the artifact description.md" in last
     whole = mlflow.artifacts.load_text(f"runs:/{run.run_id}/description.md")
     assert whole.splitlines() == lines
 

@@ -9,7 +9,7 @@ from unrolled.tasks.tagging.columns import Sentence
 from unrolled.tasks.tagging.conll import Splits
 from unrolled.tasks.tagging.entities import Tags
 from unrolled.tasks.tagging.names import BY_DISTANCE, BY_DISTANCE_UNSEEN, Names
-from unrolled.tasks.tagging.task import LOSS_BY_STEP, ConllFiles, Tagging
+from unrolled.tasks.tagging.task import LOSS_BY_STEP, ConllFiles, Tagging, bracketed
 
 FILES = {
     "train.txt": "Ada B-PER\nmet O\nBob B-PER\n\nin O\nNew B-LOC\nYork I-LOC\n\nIBM B-ORG\n",
