@@ -371,7 +371,7 @@ def test_a_report_of_another_version(monkeypatch, report):
     monkeypatch.setattr(tracking, "connect", lambda: None)
     monkeypatch.setattr(tracking, "read_run", lambda _: parent)
     monkeypatch.setattr(tracking, "read_sweep", lambda _: sweep)
-    with pytest.raises(RefusedError, match="but gru .* has no readable one") as caught:
+    with pytest.raises(RefusedError, match=r"but gru .* has no readable one") as caught:
         loading.load_trained("1", tag.KIND)
     checked(str(caught.value))
 

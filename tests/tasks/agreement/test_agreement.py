@@ -153,7 +153,7 @@ class TestNothingGivesTheAnswerAway:
         chosen = np.flatnonzero(first if request.param == "innermost" else found.depth == 1)
         inputs = many.test.inputs.copy()
         inputs[found.sentence[chosen], (found.step - found.distance)[chosen]] = PADDING
-        return inputs, found.answer[chosen], many
+        return inputs, found.target[chosen], many
 
     def test_answers_are_balanced(self, questions):
         _, answers, _ = questions
@@ -338,7 +338,7 @@ class TestReport:
         task = loaded(**NESTED)
         questions = task.test_verbs
         report = task.evaluate(Scores(task, last_noun))
-        correct = questions.last_noun == questions.answer
+        correct = questions.last_noun == questions.target
         outermost, everywhere = questions.depth == 1, questions.depth >= 1
         for name, values, among in (
             (BY_ATTRACTORS, np.minimum(questions.attractors, 5), outermost),

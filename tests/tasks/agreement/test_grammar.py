@@ -218,11 +218,11 @@ class TestOptions:
             ({"depth": {"min": 3, "max": 2}}, "`depth.max`: .* at least 3, got 2"),
             (
                 {"depth": {"max": 3}},
-                "`distance.min`: expected at least 9 with depth.max=3, got 1: .*lower depth.max",
+                "`distance.min`: expected at least 9 with depth.max=3, got 1, .*decrease depth.max",
             ),
             (
                 {"attractors": 2, "distance": {"min": 12}},
-                "`distance.min`: expected at least 13 with attractors=2, got 12: .*attractors",
+                "`distance.min`: expected at least 13 with attractors=2, got 12, .*attractors",
             ),
             ({"attractors": -1}, "`attractors`: expected an integer of at least 0, got -1"),
             ({"attractors": 1.5}, "`attractors`: .* got 1.5"),

@@ -87,7 +87,7 @@ def test_a_file_of_another_key_is_not_taken_for_this_one(make, tmp_path, caplog)
     cached(make, "x", {"a": 1}, tmp_path)
     only_file(tmp_path).write_bytes(foreign)
     assert_same(cached(make, "x", {"a": 1}, tmp_path))
-    assert "or is of other data" in caplog.text
+    assert "or belongs to other data" in caplog.text
 
 
 def test_the_code_of_modules_changes_with_their_files(tmp_path, monkeypatch):
@@ -181,7 +181,7 @@ def test_file_too_large_is_reported_and_work_goes_on(tmp_path):
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert f"cannot be cached in {tmp_path} (File too large)" in errors
-    assert "has 1 MB free" in errors
+    assert "1 MB of free space" in errors
     assert list(tmp_path.iterdir()) == []
 
 

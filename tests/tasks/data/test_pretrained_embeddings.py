@@ -42,5 +42,5 @@ def test_tabs_and_empty_lines_may_stand_between(written):
 
 
 def test_no_file_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no file"):
+    with pytest.raises(FileNotFoundError, match="not a file"):
         read_vectors(tmp_path / "absent.txt", WANTED)

@@ -52,12 +52,12 @@ def test_survives_the_way_through_its_list_of_words():
 
 
 def test_refuses_a_size_without_room_for_a_word():
-    with pytest.raises(ValueError, match=r"at least 3, got 2: <PAD> and <UNK> take"):
+    with pytest.raises(ValueError, match=r"at least 3, got 2: <PAD> and <UNK> use"):
         Vocabulary.of_most_frequent(TEXTS, 2)
 
 
 def test_refuses_words_without_the_special_ones():
-    with pytest.raises(ValueError, match=r"begin with \['<PAD>', '<UNK>'\], got \['a', 'b'\]"):
+    with pytest.raises(ValueError, match=r"start with \['<PAD>', '<UNK>'\], got \['a', 'b'\]"):
         Vocabulary(["a", "b"])
 
 
