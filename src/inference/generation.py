@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.inference.loading import Kind, load_trained, require_same
+from unrolled.inference.loading import Kind, load_trained, check_sizes
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def _load_tokenizer(config: dict, model: Any) -> Any:
     if not isinstance(model, LanguageModel):
         raise ValueError(f"expected a LanguageModel, got a {type(model).__name__}")
     tokenizer = tokenizer_from_json(config)
-    require_same({"tokens": (model.embedding.input_dim, len(tokenizer.vocabulary))})
+    check_sizes({"tokens": (model.embedding.input_dim, len(tokenizer.vocabulary))})
     return tokenizer
 
 

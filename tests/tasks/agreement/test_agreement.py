@@ -100,7 +100,7 @@ class TestExamples:
             for row, inputs in enumerate(task.test.inputs)
             for question in parse(words_of(task, inputs))
         ]
-        names = ("sentence", "step", "distance", "depth", "attractors", "answer")
+        names = ("sentence", "step", "distance", "depth", "attractors", "target")
         found = zip(*(getattr(questions, name) for name in names), strict=True)
         assert list(found) == parsed
 

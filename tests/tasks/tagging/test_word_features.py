@@ -70,7 +70,7 @@ def test_it_is_made_again_from_json():
     again = WordEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
     for before, after in zip(
         vars(encoder.encode(["Teddy", "é"])).values(),
-        vars(again.spell(["Teddy", "é"])).values(),
+        vars(again.encode(["Teddy", "é"])).values(),
         strict=True,
     ):
         np.testing.assert_array_equal(before, after)
