@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.inference.loading import Kind, load_trained, check_sizes
+from unrolled.inference.loading import Kind, check_sizes, load_trained
 
 
 @dataclass(frozen=True)

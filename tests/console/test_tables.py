@@ -1,4 +1,4 @@
-"""The table on terminals of any width."""
+"""Tables on terminals of different widths."""
 
 import io
 
@@ -15,7 +15,7 @@ COLUMNS = {
 }
 
 
-def test_no_figure_is_cut_however_narrow_the_terminal():
+def test_figures_are_never_truncated():
     for width in (60, 80, 140):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(as_rich(COLUMNS, "a title"))
@@ -26,12 +26,12 @@ def test_no_figure_is_cut_however_narrow_the_terminal():
         assert "…" not in shown
 
 
-def test_a_heading_of_two_lines_is_one_in_markdown():
+def test_a_two_line_heading_is_one_line_in_markdown():
     text = as_markdown({"unit": ["gru"], "training\nratio": ["1.50"]})
     assert text == "| unit | training ratio |\n|---|---|\n| gru | 1.50 |"
 
 
-def test_what_is_too_wide_for_the_terminal_becomes_several_tables():
+def test_a_wide_table_is_split():
     for width in (60, 80, 140):
         parts = split_columns(COLUMNS, 1, width)
         assert len(parts) == {60: 4, 80: 2, 140: 1}[width]
@@ -43,6 +43,6 @@ def test_what_is_too_wide_for_the_terminal_becomes_several_tables():
             assert "lstm forget_bias=3.0 match=parameters" in console.export_text()
 
 
-def test_a_table_of_names_alone_is_one_block():
+def test_a_table_of_names_is_not_split():
     names = {"variant": COLUMNS["variant"]}
     assert split_columns(names, 1, 10) == [names]

@@ -28,7 +28,7 @@ VARIANTS = {
 
 @pytest.fixture(scope="module")
 def loaded():
-    """Loads the task with options, once for the same."""
+    """Loads the task with the given options; cached."""
     tasks = {}
 
     def load(**options):
@@ -55,7 +55,7 @@ def words_of(task, inputs):
 
 
 def parse(words):
-    """(step, distance, depth, attractors, answer) of each asked verb, from the words alone.
+    """Returns (step, distance, depth, attractors, target) of each target verb, from its words.
 
     A noun is a subject if its "the" begins the sentence, ends its opening or follows "that".
     """
@@ -93,7 +93,7 @@ class TestExamples:
                 ]
                 assert set(split.target_mask[row]) == {0, 1}
 
-    def test_questions_are_those_of_an_independent_parser(self, task):
+    def test_target_verbs_are_those_of_an_independent_parser(self, task):
         questions = task.test_verbs
         parsed = [
             (row, *question)
@@ -104,7 +104,7 @@ class TestExamples:
         found = zip(*(getattr(questions, name) for name in names), strict=True)
         assert list(found) == parsed
 
-    def test_distances_depths_and_attractors_are_as_asked(self, task):
+    def test_distances_depths_and_attractors_match_the_options(self, task):
         options, questions = task.options, task.test_verbs
         outermost = questions.distance[questions.depth == 1]
         assert len(outermost) == len(task.test)
@@ -114,7 +114,7 @@ class TestExamples:
         if options.attractors is not None:
             assert (questions.attractors == options.attractors).all()
 
-    def test_inner_subjects_are_answered_first(self, loaded):
+    def test_verbs_of_inner_subjects_come_first(self, loaded):
         task = loaded(**NESTED)
         for row in range(len(task.test)):
             depths = task.test_verbs.depth[task.test_verbs.sentence == row]
@@ -125,7 +125,7 @@ class TestExamples:
         texts = [" ".join(words_of(task, row)) for split in splits(task) for row in split.inputs]
         assert len(set(texts)) == 1200
 
-    def test_held_out_words_are_in_test_alone(self, task):
+    def test_held_out_words_occur_only_in_the_test_split(self, task):
         numbers = Agreement.encode(sorted(task.held_out_words))
         assert len(numbers) > 0
         for split in (task.training, task.validation):
@@ -138,16 +138,16 @@ class TestExamples:
 
 @pytest.fixture(scope="module", params=["default", "nested", "attractors"])
 def many(request, loaded):
-    """The task with enough sentences to see slight differences."""
+    """The task with enough sentences to detect small differences."""
     return loaded(**VARIANTS[request.param], test_examples=8000, train_examples=1)
 
 
-class TestNothingGivesTheAnswerAway:
-    """Over many sentences, for the outermost verb and for the innermost."""
+class TestNothingRevealsTheTarget:
+    """Over many sentences, for the outermost and the innermost verb."""
 
     @pytest.fixture(params=["outermost", "innermost"])
     def questions(self, request, many):
-        """Rows, steps and answers of one verb a sentence, and the sentences without its subject."""
+        """Rows, steps and targets of one verb per sentence, and sentences without its subject."""
         found = many.test_verbs
         first = np.r_[True, found.sentence[1:] != found.sentence[:-1]]
         chosen = np.flatnonzero(first if request.param == "innermost" else found.depth == 1)
@@ -155,11 +155,11 @@ class TestNothingGivesTheAnswerAway:
         inputs[found.sentence[chosen], (found.step - found.distance)[chosen]] = PADDING
         return inputs, found.target[chosen], many
 
-    def test_answers_are_balanced(self, questions):
+    def test_targets_are_balanced(self, questions):
         _, answers, _ = questions
         assert abs(answers.mean() - 0.5) < 4 * 0.5 / math.sqrt(len(answers))
 
-    def test_every_word_is_as_frequent_with_either_answer(self, questions):
+    def test_every_word_is_equally_frequent_with_either_target(self, questions):
         inputs, answers, task = questions
         has = bag_of_words(inputs, len(task.vocabulary)) > 0
         count, share = has.sum(axis=0), answers.mean()
@@ -179,7 +179,7 @@ class TestNothingGivesTheAnswerAway:
         accuracy = accuracy_of_regression(many.test.inputs, answers, len(many.vocabulary))
         assert accuracy > 0.6
 
-    def test_length_is_the_same_with_either_answer(self, questions):
+    def test_length_is_independent_of_the_target(self, questions):
         inputs, answers, _ = questions
         lengths = np.count_nonzero(inputs, axis=1)
         difference = lengths[answers == 0].mean() - lengths[answers == 1].mean()
@@ -193,7 +193,7 @@ def bag_of_words(inputs, size):
 
 
 def accuracy_of_regression(inputs, answers, size):
-    """On the second half of the sentences, of ridge regression fitted to the first half."""
+    """The accuracy of ridge regression, fitted to the first half, on the second half."""
     bags = np.c_[bag_of_words(inputs, size), np.ones(len(inputs))].astype(float)
     half = len(bags) // 2
     known, signs = bags[:half], 2 * answers[:half] - 1
@@ -226,7 +226,7 @@ class TestReproducibility:
 
 
 class Scores:
-    """A model that answers every step by a rule: words -> answer at each."""
+    """A model that predicts every step by a rule: words -> number at each step."""
 
     def __init__(self, task, rule):
         self._task, self._rule = task, rule
@@ -259,7 +259,7 @@ def last_noun(words):
 
 
 def wrong_far_away(words):
-    """Right up to a distance of 8."""
+    """Correct up to a distance of 8."""
     answers = truth(words)
     for step, distance, *_, answer in parse(words):
         answers[step] = answer if distance <= 8 else 1 - answer
@@ -267,7 +267,7 @@ def wrong_far_away(words):
 
 
 class TestReport:
-    def test_truth_is_right_everywhere(self, task):
+    def test_the_true_targets_have_accuracy_1(self, task):
         report = task.evaluate(Scores(task, truth))
         for name in ("accuracy", "accuracy_seen_words", "accuracy_held_out_words"):
             assert report.metrics[name] == 1
@@ -294,7 +294,7 @@ class TestReport:
         metrics = task.evaluate(Scores(task, truth)).metrics
         assert metrics["baseline_majority"] == pytest.approx(np.mean(right))
 
-    def test_blind_rules_do_not_solve_the_task(self, loaded):
+    def test_baselines_do_not_solve_the_task(self, loaded):
         far = loaded(**VARIANTS["far"]).evaluate(Scores(loaded(), last_noun)).metrics
         assert 0.4 < far["baseline_last_noun"] < 0.6
         assert 0.5 < far["baseline_majority"] < 0.7
@@ -321,7 +321,7 @@ class TestReport:
             ({"min": 5, "max": 15}, [5.5, 7.5, 9.5, 11.5, 13.5, 15]),
         ],
     )
-    def test_ranges_of_distance(self, loaded, distance, middles):
+    def test_bins_of_distance(self, loaded, distance, middles):
         task = loaded(distance=distance)
         points = task.evaluate(Scores(task, truth)).breakdowns[BY_DISTANCE]
         assert [point.at for point in points] == list(middles)
@@ -352,7 +352,7 @@ class TestReport:
                 assert point.value == pytest.approx(correct[these].mean())
         assert report.breakdowns[BY_ATTRACTORS][-1].at == 5
 
-    def test_accuracies_by_words(self, loaded):
+    def test_accuracies_of_seen_and_held_out_words(self, loaded):
         task = loaded()
 
         def wrong_on_held_out(words):
@@ -364,7 +364,7 @@ class TestReport:
         assert metrics["accuracy_held_out_words"] == 0
         assert metrics["accuracy"] == pytest.approx(1 - task.test_verbs.held_out.mean())
 
-    def test_no_accuracies_by_words_with_none_held_out(self, loaded):
+    def test_without_held_out_words_their_accuracies_are_absent(self, loaded):
         task = loaded(held_out=0)
         metrics = task.evaluate(Scores(task, truth)).metrics
         assert [name for name in metrics if "words" in name] == []
@@ -377,7 +377,7 @@ class TestText:
         assert numbers.dtype == np.int32
         assert words_of(loaded(), numbers) == words
 
-    def test_encode_nothing(self):
+    def test_encode_an_empty_sequence(self):
         assert Agreement.encode([]).shape == (0,)
 
     def test_encode_names_unknown_words(self):
@@ -411,7 +411,7 @@ def test_touches_no_data_before_load():
     assert not hasattr(Agreement(), "training")
 
 
-def test_refuses_options_at_once():
+def test_invalid_options_raise_at_once():
     with pytest.raises(ValueError, match=r"`distance.min`: expected at least 5 with depth.max=2"):
         Agreement(depth={"max": 2})
 

@@ -21,7 +21,7 @@ ARRAYS = {
 
 
 class Maker:
-    """Makes `ARRAYS` and counts how often."""
+    """Creates `ARRAYS`, and counts the calls."""
 
     calls = 0
 
@@ -74,13 +74,13 @@ def test_another_key_is_another_file(make, tmp_path, key):
     assert make.calls == len(list(tmp_path.iterdir())) == 2
 
 
-def test_nothing_but_the_file_stays_behind(make, tmp_path):
+def test_no_temporary_files_remain(make, tmp_path):
     cached(make, "x", {}, tmp_path)
     assert only_file(tmp_path).name.startswith("x-")
     assert only_file(tmp_path).suffix == ".arrays"
 
 
-def test_a_file_of_another_key_is_not_taken_for_this_one(make, tmp_path, caplog):
+def test_a_file_of_another_key_is_not_used(make, tmp_path, caplog):
     cached(lambda: {"numbers": np.zeros(3)}, "x", {"a": 2}, tmp_path)
     foreign = only_file(tmp_path).read_bytes()
     only_file(tmp_path).unlink()
@@ -145,9 +145,9 @@ cached(lambda: {"zeros": np.zeros(100_000_000, np.uint8)}, "x", {}, sys.argv[1])
 """
 
 
-def test_kill_while_writing_leaves_nothing_that_is_read(tmp_path):
+def test_a_kill_while_writing_leaves_no_readable_file(tmp_path):
     written = []
-    for attempt in range(5):  # A writer may finish before the signal comes.
+    for attempt in range(5):  # A writer may finish before the signal arrives.
         folder = tmp_path / str(attempt)
         process = in_subprocess(WRITES_A_LOT, folder)
         while process.poll() is None and not list(folder.glob("*.partial")):
@@ -176,7 +176,7 @@ assert arrays["ones"].sum() == 1_000_000
 """
 
 
-def test_file_too_large_is_reported_and_work_goes_on(tmp_path):
+def test_a_too_large_file_is_reported_and_the_program_continues(tmp_path):
     process = in_subprocess(WRITES_INTO_LITTLE_ROOM, tmp_path)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -197,7 +197,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_full_disk_is_reported_and_work_goes_on(small_disk, caplog):
+def test_a_full_disk_is_reported_and_the_program_continues(small_disk, caplog):
     ones = np.ones(1_000_000, np.uint8)
     arrays = cached(lambda: {"ones": ones}, "x", {}, small_disk)
     np.testing.assert_array_equal(arrays["ones"], ones)
@@ -205,7 +205,9 @@ def test_full_disk_is_reported_and_work_goes_on(small_disk, caplog):
     assert list(small_disk.iterdir()) == []
 
 
-def test_folder_that_cannot_be_made_is_reported_and_work_goes_on(make, tmp_path, caplog):
+def test_a_folder_that_cannot_be_created_is_reported_and_the_program_continues(
+    make, tmp_path, caplog
+):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "folder"
     assert_same(cached(make, "x", {}, folder))
@@ -215,7 +217,7 @@ def test_folder_that_cannot_be_made_is_reported_and_work_goes_on(make, tmp_path,
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_folder_is_reported_and_work_goes_on(make, tmp_path, caplog):
+def test_a_read_only_folder_is_reported_and_the_program_continues(make, tmp_path, caplog):
     tmp_path.chmod(0o500)
     assert_same(cached(make, "x", {}, tmp_path))
     assert "Permission denied" in caplog.text
@@ -235,7 +237,7 @@ def test_default_folder_without_a_usable_variable(monkeypatch, tmp_path, value):
     assert default_folder() == tmp_path / ".cache" / "unrolled"
 
 
-def test_folder_may_begin_with_a_tilde(make, monkeypatch, tmp_path):
+def test_the_folder_may_start_with_a_tilde(make, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     cached(make, "x", {}, "~/here")
     assert (tmp_path / "here").is_dir()

@@ -25,8 +25,8 @@ PTB = PREPARED.parent / "text" / "ptb"
 needs_ptb = pytest.mark.skipif(not PTB.is_dir(), reason=f"there is no Penn Treebank in {PTB}")
 
 
-class _AllAlike:
-    """A model to which every token is as probable as any other of 50."""
+class _Uniform:
+    """A model that predicts a uniform distribution over 50 tokens."""
 
     def negative_log_likelihoods(self, tokens, start):  # noqa: ARG002
         return np.full(len(tokens), math.log(50))
@@ -46,14 +46,14 @@ def words():
     return task
 
 
-def test_the_vocabulary_is_that_of_training_alone(characters, words):
+def test_the_vocabulary_is_built_from_training_only(characters, words):
     assert characters.unknown_share["training"] == 0
     assert max(characters.training.tokens) == characters.classes - 1
     assert words.classes == 501  # with <PAD>
     assert words.unknown_share["test"] > words.unknown_share["training"] > 0.1
 
 
-def test_a_vocabulary_with_room_for_all_words_brings_a_warning(caplog):
+def test_a_vocabulary_of_all_training_words_is_reported(caplog):
     Words(vocabulary_size=10_000).load()
     [warning] = (record.getMessage() for record in caplog.records)
     assert warning.startswith("pydoc_word: task.vocabulary_size=10000 includes all training words")
@@ -66,7 +66,7 @@ def test_the_vocabulary_of_pydoc_leaves_unknown_words_to_train_on(caplog):
 
 
 def test_every_token_of_the_test_counts(characters):
-    found = characters.evaluate(_AllAlike())
+    found = characters.evaluate(_Uniform())
     assert found.metrics["perplexity"] == pytest.approx(50)
     assert found.metrics["bits_per_character"] == pytest.approx(math.log2(50))
     [letters] = found.breakdowns.values()
@@ -75,8 +75,8 @@ def test_every_token_of_the_test_counts(characters):
     assert letters[0].at == 1
 
 
-def test_perplexity_judges_words(words):
-    found = words.evaluate(_AllAlike())
+def test_perplexity_is_the_metric_of_words(words):
+    found = words.evaluate(_Uniform())
     assert found.metrics[words.metric.key] == pytest.approx(50)
     assert found.metrics["unknown_share"] == (words.test.tokens == UNKNOWN).mean()
     bits = len(words.test) * math.log2(50)
@@ -86,12 +86,12 @@ def test_perplexity_judges_words(words):
     assert sum(point.count for point in ranks) == len(words.test)
 
 
-def test_bits_per_character_are_of_the_tokens_that_a_cap_leaves():
+def test_bits_per_character_account_for_a_token_limit():
     task = Words(vocabulary_size=500, evaluation_tokens=2000)
     task.load()
     whole = Words(vocabulary_size=500)
     whole.load()
-    capped, all_ = (each.evaluate(_AllAlike()).metrics for each in (task, whole))
+    capped, all_ = (each.evaluate(_Uniform()).metrics for each in (task, whole))
     assert capped["bits_per_character"] == pytest.approx(all_["bits_per_character"])
 
 
@@ -125,7 +125,7 @@ def test_a_model_that_diverged_is_judged_all_the_same(words):
     assert found.metrics["perplexity"] == math.inf
 
 
-def test_guessing_is_by_frequency_alone(words):
+def test_the_chance_level_is_that_of_a_unigram_model(words):
     counts = np.bincount(words.training.tokens, minlength=words.classes) + 1.0
     p = counts / counts.sum()
     expected = np.exp(-np.mean([np.log(p[token]) for token in words.test.tokens]))
@@ -160,7 +160,7 @@ def test_options_that_leave_the_data_as_they_are_leave_the_fingerprint(words):
     assert other.fingerprint != words.fingerprint
 
 
-def test_a_text_that_repeats_itself_brings_a_warning(tmp_path, caplog):
+def test_a_text_with_repetitions_is_reported(tmp_path, caplog):
     lines = [f"line number {number} of a text that comes twice\n" for number in range(1000)]
     path = tmp_path / "twice.txt"
     path.write_text("".join(lines * 2))

@@ -63,7 +63,7 @@ def test_an_empty_line_ends_a_sentence_and_blank_texts_have_none():
         (True, "it fell\nand ", "it fell <EOS> and"),
     ],
 )
-def test_a_prompt_ends_no_sentence_that_it_leaves_open(tokenised, prompt, expected):
+def test_an_incomplete_sentence_of_a_prompt_has_no_end(tokenised, prompt, expected):
     words = " ".join(f"{prompt} {TEXT}".lower().split())
     tokenizer = WordTokenizer.of(words, 100, tokenised=tokenised)
     numbers = tokenizer.encode_prompt(prompt)
@@ -99,7 +99,7 @@ def test_only_the_most_frequent_words_are_known():
     assert tokenizer.decode(tokenizer.encode("the cat was")) == "the <UNK> was"
 
 
-def test_tokenised_text_has_a_sentence_a_line_and_unknown_words_of_its_own():
+def test_tokenised_text_has_one_sentence_per_line_and_its_own_unknown_words():
     text = " no it was n't black <unk> \n the <unk> N\n"
     tokenizer = WordTokenizer.of(text, size=100, tokenised=True)
     assert "<unk>" not in tokenizer.vocabulary
@@ -116,19 +116,19 @@ def test_tokenised_text_has_a_sentence_a_line_and_unknown_words_of_its_own():
         WordTokenizer.of("a b\nc\n", 50, tokenised=True),
     ],
 )
-def test_a_tokenizer_comes_back_from_json(tokenizer):
+def test_a_tokenizer_can_be_recreated_from_json(tokenizer):
     again = tokenizer_from_json(json.loads(json.dumps(tokenizer.to_json())))
     assert again.to_json() == tokenizer.to_json()
     np.testing.assert_array_equal(again.encode(TEXT), tokenizer.encode(TEXT))
 
 
-def test_no_text_has_padding():
+def test_no_text_contains_padding():
     tokenizer = WordTokenizer.of("a b\n", 50, lower=False, tokenised=True)
     numbers = tokenizer.encode("a <PAD> <UNK> <EOS>")
     a, end = (tokenizer.vocabulary.index(word) for word in ("a", "<EOS>"))
     assert numbers.tolist() == [a, UNKNOWN, UNKNOWN, end, end]
 
 
-def test_an_unknown_kind_is_refused():
+def test_an_unknown_kind_raises():
     with pytest.raises(ValueError, match="characters or words, got 'bytes'"):
         tokenizer_from_json({"kind": "bytes", "vocabulary": []})

@@ -1,4 +1,4 @@
-"""What is read of a word."""
+"""The features of words."""
 
 import json
 
@@ -10,7 +10,7 @@ from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder, normal, sh
 SENTENCES = [["Teddy", "Roosevelt", "was", "born", "in", "1858", "."], ["Teddy", "bears", "!"]]
 
 
-def test_words_are_told_apart_without_capitals_and_digits():
+def test_words_are_normalised():
     assert normal("Boeing-747") == normal("BOEING-000")
     encoder = WordEncoder.of(SENTENCES, 5)
     encoded = encoder.encode(["TEDDY", "teddy", "9999", "Lenin", "."])
@@ -40,11 +40,11 @@ def test_words_are_told_apart_without_capitals_and_digits():
         ("Émile", "Capital"),
     ],
 )
-def test_capitals_are_of_a_kind(word, shape):
+def test_capitalisation_classes(word, shape):
     assert SHAPES[shape_of(word)] == shape
 
 
-def test_characters_are_those_of_training_and_long_words_keep_both_ends():
+def test_characters_are_those_of_training_and_long_words_are_shortened_in_the_middle():
     encoder = WordEncoder.of(SENTENCES, 5)
     known = ["<PAD>", "<UNK>", *encoder.characters]
     assert known[2:] == sorted({c for sentence in SENTENCES for word in sentence for c in word})
@@ -55,7 +55,7 @@ def test_characters_are_those_of_training_and_long_words_keep_both_ends():
     assert encoder.character_count == len(known)
 
 
-def test_more_words_can_be_known_than_training_has():
+def test_words_can_be_added_to_the_vocabulary():
     encoder = WordEncoder.of(SENTENCES, 5, ["lenin", "teddy"])
     assert (encoder.encode(["Lenin", "Teddy", "Trotsky"]).words == 1).tolist() == [
         False,
@@ -65,7 +65,7 @@ def test_more_words_can_be_known_than_training_has():
     assert len(set(encoder.vocabulary.words)) == len(encoder.vocabulary)
 
 
-def test_it_is_made_again_from_json():
+def test_an_encoder_can_be_recreated_from_json():
     encoder = WordEncoder.of(SENTENCES, 5)
     again = WordEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
     for before, after in zip(
@@ -96,5 +96,5 @@ def test_a_sentence_without_words_is_empty():
         ("a\x07\x1b[1mb", "a [ 1mb"),
     ],
 )
-def test_a_text_is_cut_into_words_and_signs(text, words):
+def test_a_text_is_tokenised(text, words):
     assert words_of(text) == words.split()
