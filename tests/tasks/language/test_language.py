@@ -95,7 +95,7 @@ def test_bits_per_character_account_for_a_token_limit():
     assert capped["bits_per_character"] == pytest.approx(all_["bits_per_character"])
 
 
-def test_perplexity_is_that_of_a_loop_over_the_whole_test_text_a_word_at_a_time():
+def test_perplexity_equals_that_of_a_loop_over_single_words():
     task = Words(vocabulary_size=40, evaluation_tokens=1500)
     task.load()
     keras.utils.set_random_seed(1)
@@ -119,7 +119,7 @@ class _Diverged:
         return np.full(len(tokens), 1000.0)
 
 
-def test_a_model_that_diverged_is_judged_all_the_same(words):
+def test_a_diverged_model_can_be_evaluated(words):
     found = words.evaluate(_Diverged())
     assert found.metrics["cross_entropy"] == 1000
     assert found.metrics["perplexity"] == math.inf
@@ -132,14 +132,14 @@ def test_the_chance_level_is_that_of_a_unigram_model(words):
     assert words.metric.guessing == pytest.approx(expected)
 
 
-def test_caps_take_the_first_tokens():
+def test_limits_take_the_first_tokens():
     task = Characters(train_tokens=5000, evaluation_tokens=1000)
     task.load()
     splits = (task.training, task.validation, task.test)
     assert [len(split) for split in splits] == [5000, 1000, 1000]
 
 
-def test_the_fingerprint_is_of_the_data_and_not_of_their_place(tmp_path):
+def test_the_fingerprint_depends_on_the_data_but_not_on_the_path(tmp_path):
     prints = set()
     for name, content in (("a", "same"), ("b", "same"), ("c", "other")):
         path = tmp_path / name
@@ -150,7 +150,7 @@ def test_the_fingerprint_is_of_the_data_and_not_of_their_place(tmp_path):
     assert len(prints) == 2
 
 
-def test_options_that_leave_the_data_as_they_are_leave_the_fingerprint(words):
+def test_options_that_do_not_change_the_data_do_not_change_the_fingerprint(words):
     for options in ({"context_positions": 5}, {"train_tokens": 10**9}):
         task = Words(vocabulary_size=500, **options)
         task.load()
@@ -172,19 +172,19 @@ def test_a_text_with_repetitions_is_reported(tmp_path, caplog):
     ]
 
 
-def test_a_text_that_does_not_repeat_itself_brings_none(caplog):
+def test_a_text_without_repetitions_is_not_reported(caplog):
     Characters().load()
     assert not caplog.records
 
 
-def test_a_text_too_short_says_how_long_it_should_be(tmp_path):
+def test_a_text_that_is_too_short_raises(tmp_path):
     path = tmp_path / "short.txt"
     path.write_text("too short a text\n" * 100)
     with pytest.raises(ValueError, match="expected at least 1000 tokens for validation, got 8"):
         Characters("text", str(path)).load()
 
 
-def test_windows_to_look_into_are_text_that_goes_on(characters):
+def test_diagnostic_windows_are_continuous_text(characters):
     examples = characters.diagnostic_examples(4)
     np.testing.assert_array_equal(examples.inputs[:, 1:], examples.targets[:, :-1])
     assert examples.inputs.shape == (4, 100)
@@ -209,19 +209,19 @@ def test_options_are_checked(options, message):
         Characters(**options)
 
 
-def test_a_corpus_that_needs_no_path_refuses_one():
+def test_a_path_for_a_corpus_without_path_raises():
     with pytest.raises(ValueError, match="corpus pydoc takes no path"):
         Characters("pydoc", path="here").load()
 
 
-def test_a_part_of_ptb_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_of_ptb_is_reported(tmp_path):
     (tmp_path / "ptb.train.txt").write_text("a b\n")
     with pytest.raises(MissingDataError, match=r"missing: ptb.valid.txt, ptb.test.txt"):
         Words("ptb", str(tmp_path)).load()
 
 
 @needs_shakespeare
-def test_shakespeare_is_all_there():
+def test_shakespeare_is_complete():
     task = Characters("shakespeare")
     task.load()
     assert [len(split) for split in (task.training, task.validation, task.test)] == [
