@@ -295,7 +295,7 @@ def _save(task: Task, weights: Path, model_file: Path, tracked: tracking.Tracked
     """Log the model and the files beside it that inference needs, with a digest of each."""
     shutil.copyfile(weights, model_file)
     tracked.log_file(model_file, "model")
-    texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+    texts = {file: json.dumps(content) for file, content in task.model_files().items()}
     for file, text in texts.items():
         tracked.log_text(text, f"model/{file}")
     contents = {file: text.encode() for file, text in texts.items()}

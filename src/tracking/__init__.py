@@ -1,4 +1,4 @@
-"""Everything that knows MLflow: where runs are kept, how one is written, how a sweep is read."""
+"""MLflow: where runs are stored, how a run is written, and how a sweep is read."""
 
 from unrolled.tracking.abandoned import fail_abandoned_runs
 from unrolled.tracking.addresses import how_to_browse, page

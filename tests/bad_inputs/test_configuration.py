@@ -229,12 +229,17 @@ CONTRADICTIONS = [
 ]
 
 BY_TASK_OR_MODEL = [
-    (["task.T=1"], "`T`: expected a whole number of at least 2, got 1"),
-    (["task.T=1000000000"], "expected what fits into", "GiB of memory", "with T=1000000000"),
-    (["budget.train_examples=4000000000"], "`train_examples`: expected what fits into"),
-    (["budget.train_examples=null"], "`train_examples`: expected a whole number of at least 1"),
-    (["task.data_seed=-1"], "`data_seed`: expected a whole number of at least 0, got -1"),
-    (["model.units=100000"], "`model`: expected what fits into", "with model.units=100000"),
+    (["task.T=1"], "`T`: expected an integer of at least 2, got 1"),
+    (
+        ["task.T=1000000000"],
+        "expected a value that fits into",
+        "GiB of memory",
+        "with T=1000000000",
+    ),
+    (["budget.train_examples=4000000000"], "`train_examples`: expected a value that fits into"),
+    (["budget.train_examples=null"], "`train_examples`: expected an integer of at least 1"),
+    (["task.data_seed=-1"], "`data_seed`: expected an integer of at least 0, got -1"),
+    (["model.units=100000"], "`model`: expected a value that fits into", "with model.units=100000"),
     (["model.embedding=32"], "`model.embedding`: expected null, as the inputs of adding are"),
     (["+cell.gate=1"], "has no option 'gate'. It has: "),
     (["cell=lstm_coupled", "cell.forget_gate=maybe"], "`forget_gate`: expected True or False or"),
@@ -272,8 +277,8 @@ BY_TASK_OR_MODEL = [
         "`units`",
         "cell=gru_mut1 with model.units=8",
     ),
-    (["task=agreement", "task.distance.max=0"], "`distance.max`: expected a whole number"),
-    (["tracking.uri=http://127.0.0.1:99999"], "http://127.0.0.1:99999 names no server"),
+    (["task=agreement", "task.distance.max=0"], "`distance.max`: expected an integer"),
+    (["tracking.uri=http://127.0.0.1:99999"], "http://127.0.0.1:99999 has no valid server"),
 ]
 
 MADE_BEFORE = [*KEYS_AND_CHOICES, *NOT_AS_TYPED, *SWEEPS, *TYPES, *RANGES, *CONTRADICTIONS]
