@@ -1,0 +1,89 @@
+"""Write the pages of the documentation site to build/docs: `python docs/prepare_site.py`.
+
+Pages link to files of the project, such as ../src/layers/gru.py, as is right on a code host. A site
+holds its own pages only. So README.md becomes the home page, each file that a page links to becomes
+a page with line numbers, and the link leads to the line of the symbol that its text names. What
+this writes is plain Markdown, which any generator can build.
+"""
+
+import posixpath
+import re
+import shutil
+import sys
+
+from excerpts import EXCERPT, PROJECT, lines_of
+
+BUILD = PROJECT / "build" / "docs"
+PAGES = BUILD / "pages"
+LINK = re.compile(r"\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
+_SYMBOL = re.compile(r"`([A-Za-z_][\w.]*)`")
+_LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
+_FENCE = "`" * 8
+
+
+def main() -> int:
+    """Write all pages, and a folder in which mkdocstrings finds the package."""
+    shutil.rmtree(BUILD, ignore_errors=True)
+    shutil.copytree(PROJECT / "docs", PAGES, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (PAGES / "index.md").write_text((PROJECT / "README.md").read_text("utf-8"), "utf-8")
+    linked = set()
+    for page in sorted(PAGES.rglob("*.md")):
+        name = page.relative_to(PAGES).as_posix()
+        # Links of README.md start in the project's folder, those of the others below docs/.
+        folder = "" if name == "index.md" else posixpath.dirname(f"docs/{name}")
+        page.write_text(_for_site(page.read_text("utf-8"), folder, name, linked), "utf-8")
+    for path in sorted(linked):
+        _write_source(path)
+    (BUILD / "package").mkdir()
+    (BUILD / "package" / "unrolled").symlink_to(PROJECT / "src", target_is_directory=True)
+    return 0
+
+
+def _for_site(markdown: str, folder: str, name: str, linked: set[str]) -> str:
+    """A page with links to other pages of the site; adds the files it links to, to `linked`."""
+
+    def moved(link: re.Match) -> str:
+        text, target, anchor = link["text"], link["target"], link["anchor"] or ""
+        if ":" in target:
+            return link[0]
+        path = posixpath.normpath(posixpath.join(folder, target))
+        if path == "README.md":
+            page = "index.md"
+        elif path.startswith("docs/"):
+            page = path.removeprefix("docs/")
+        else:
+            linked.add(path)
+            page, anchor = f"source/{path}.md", _line_of(path, text)
+        return f"[{text}]({posixpath.relpath(page, posixpath.dirname(name) or '.')}{anchor})"
+
+    def numbered(found: re.Match) -> str:
+        first, last = lines_of(found["path"], found["symbol"])
+        title = f"{found['path']}, lines {first} to {last}"
+        return f'```python title="{title}" linenums="{first}"\n{found["code"]}```\n'
+
+    return EXCERPT.sub(numbered, LINK.sub(moved, markdown))
+
+
+def _line_of(path: str, text: str) -> str:
+    symbol = _SYMBOL.fullmatch(text)
+    if symbol is None or not path.endswith(".py"):
+        return ""
+    return f"#__codelineno-0-{lines_of(path, symbol[1])[0]}"
+
+
+def _write_source(path: str) -> None:
+    file = PROJECT / path
+    if file.is_dir():
+        names = sorted(each.name for each in file.iterdir() if not each.name.startswith("_"))
+        content = "\n".join(f"- `{name}`" for name in names)
+    else:
+        language = _LANGUAGES.get(file.suffix, "text")
+        content = f'{_FENCE}{language} linenums="1"\n{file.read_text("utf-8")}\n{_FENCE}'
+    page = PAGES / "source" / f"{path}.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    head = "---\nsearch:\n  exclude: true\nhide: [toc]\n---\n"
+    page.write_text(f"{head}\n# `{path}`\n\n{content}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
