@@ -1,4 +1,4 @@
-"""The excerpts of source code in README.md and docs/*.md: `python docs/excerpts.py` updates them.
+"""The excerpts of source code in README.md and docs/*.md: `python -m docs.excerpts` updates them.
 
 A page quotes a class or a function as a comment that names it, followed by a block of code:
 

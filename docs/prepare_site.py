@@ -1,4 +1,4 @@
-"""Write the pages of the documentation site to build/docs: `python docs/prepare_site.py`.
+"""Write the pages of the documentation site to build/docs: `python -m docs.prepare_site`.
 
 Pages link to files of the project, such as ../src/layers/gru.py, as is right on a code host. A site
 holds its own pages only. So README.md becomes the home page, each file that a page links to becomes
@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 
-from excerpts import EXCERPT, PROJECT, lines_of
+from docs.excerpts import EXCERPT, PROJECT, lines_of
 
 BUILD = PROJECT / "build" / "docs"
 PAGES = BUILD / "pages"
@@ -47,14 +47,14 @@ def _for_site(markdown: str, folder: str, name: str, linked: set[str]) -> str:
         if ":" in target:
             return link[0]
         path = posixpath.normpath(posixpath.join(folder, target))
-        if path == "README.md":
-            page = "index.md"
-        elif path.startswith("docs/"):
-            page = path.removeprefix("docs/")
-        else:
-            linked.add(path)
-            page, anchor = f"source/{path}.md", _line_of(path, text)
-        return f"[{text}]({posixpath.relpath(page, posixpath.dirname(name) or '.')}{anchor})"
+        here = posixpath.dirname(name) or "."
+        if path == "README.md" or path.startswith("docs/"):
+            page = "index.md" if path == "README.md" else path.removeprefix("docs/")
+            return f"[{text}]({posixpath.relpath(page, here)}{anchor})"
+        linked.add(path)
+        # In HTML: MkDocs looks for the anchors of Markdown links among headings alone.
+        page = posixpath.relpath(f"source/{path}.html", here)
+        return f'<a href="{page}{_line_of(path, text)}">{text}</a>'
 
     def numbered(found: re.Match) -> str:
         first, last = lines_of(found["path"], found["symbol"])
