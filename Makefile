@@ -67,7 +67,8 @@ DOCS := .venv-docs
 .PHONY: docs
 docs: $(DOCS)/ready  ## Build the documentation: build/docs/site/index.html
 	$(DOCS)/bin/python -m docs.prepare_site
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict
+	# From there, as the site names source files relative to the working directory.
+	cd build/docs/package && NO_MKDOCS_2_WARNING=1 ../../../$(DOCS)/bin/python -m mkdocs build --strict -f ../../../mkdocs.yml
 
 $(DOCS)/ready: requirements-docs.txt
 	$(PYTHON) -m venv $(DOCS)
