@@ -6,10 +6,12 @@ a page with line numbers, and the link leads to the line of the symbol that its 
 this writes is plain Markdown, which any generator can build.
 """
 
+import ast
 import posixpath
 import re
 import shutil
 import sys
+from pathlib import Path
 
 from docs.excerpts import EXCERPT, PROJECT, lines_of
 
@@ -74,8 +76,9 @@ def _line_of(path: str, text: str) -> str:
 def _write_source(path: str) -> None:
     file = PROJECT / path
     if file.is_dir():
-        names = sorted(each.name for each in file.iterdir() if not each.name.startswith("_"))
-        content = "\n".join(f"- `{name}`" for name in names)
+        content = "\n".join(
+            _entry(each) for each in sorted(file.iterdir()) if each.name[0] not in "_."
+        )
     else:
         language = _LANGUAGES.get(file.suffix, "text")
         content = f'{_FENCE}{language} linenums="1"\n{file.read_text("utf-8")}\n{_FENCE}'
@@ -83,6 +86,14 @@ def _write_source(path: str) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     head = "---\nsearch:\n  exclude: true\nhide: [toc]\n---\n"
     page.write_text(f"{head}\n# `{path}`\n\n{content}\n", "utf-8")
+
+
+def _entry(file: Path) -> str:
+    """A file of a folder, with the first line of its docstring."""
+    if file.suffix != ".py":
+        return f"- `{file.name}`"
+    about = (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n")[0]
+    return f"- `{file.name}`: {about.replace('<', '&lt;')}"
 
 
 if __name__ == "__main__":
