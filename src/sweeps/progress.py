@@ -10,12 +10,21 @@ from unrolled.sweeps.state_files import StateError, read_state, write_at_once, w
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: `error` is None for one that ended well."""
+    """How a run ended.
+
+    Attributes:
+        name: of the run.
+        seconds: that it took.
+        summary: its result, for people.
+        error: why it failed, for people; None if it ended well.
+        failure: the kind of failure, a `tracking.Failure`; None if it ended well.
+    """
 
     name: str
     seconds: float
     summary: str
     error: str | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,9 @@ class Progress:
                 self._directory / self._OUTCOME, {each.name for each in fields(Outcome)}
             )
         except StateError as error:
-            return Outcome(str(self._directory), 0.0, "", str(error))
+            from unrolled.tracking import Failure  # It takes seconds to import.
+
+            return Outcome(str(self._directory), 0.0, "", str(error), Failure.ERROR)
         return None if left is None else Outcome(**left)
 
     def forget_outcome(self) -> None:

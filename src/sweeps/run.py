@@ -1,7 +1,6 @@
 """One configuration to one tracked run."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import logging
@@ -95,7 +94,8 @@ def job(config: DictConfig) -> None:
         said = tracking.masked("".join(traceback.format_exception(problem)))
         logging.getLogger(__name__).error("%s failed\n%s", name, said)
         error = tracking.masked(f"{type(problem).__name__}: {problem}")
-        outcome = Outcome(name, time.perf_counter() - start, "", error)
+        seconds, failure = time.perf_counter() - start, tracking.failure_of(problem)
+        outcome = Outcome(name, seconds, "", error, failure)
     Progress(directory).finish(outcome)
 
 
@@ -180,15 +180,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         best = best_model(directory, best_epoch)
         _load(model, best)
         report = task.evaluate(model)
-        found = {
-            "metric": dataclasses.asdict(task.metric),
-            "metrics": report.metrics,
-            "judged": {name: dataclasses.asdict(each) for name, each in report.judged.items()},
-            "breakdowns": {
-                name: [dataclasses.asdict(point) for point in each]
-                for name, each in report.breakdowns.items()
-            },
-        }
+        found = report.as_data(task.metric)
         if diagnosis:
             found["diagnosis"] = _log_diagnosis(tracked, diagnosis, history, name)
         _log_result(tracked, report, best_epoch)
@@ -286,8 +278,8 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
     found = {f"test/{name}": value for name, value in report.metrics.items()}
     tracked.log_metrics({**found, "best_epoch": best_epoch})
     breakdowns = {
-        f"test/{name}": [(point.at, point.value) for point in points]
-        for name, points in report.breakdowns.items()
+        f"test/{breakdown.name}": [(point.at, point.value) for point in points]
+        for breakdown, points in report.breakdowns.items()
     }
     tracked.log_series(breakdowns)
     for name, columns in report.tables.items():
@@ -394,8 +386,10 @@ def _without_name(section: DictConfig) -> dict:
 
 
 def _tags(config: DictConfig, sweep: Sweep) -> dict[str, str]:
+    variant = sweep.variant(config)
     return {
-        "variant": sweep.variant(config),
+        "variant": variant,
+        tracking.SETTINGS: json.dumps(variant.settings),
         "cell": config.cell.name,
         "task": config.task.name,
         "seed": config.seed,

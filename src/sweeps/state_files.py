@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-_FORMAT = 2
+_FORMAT = 3
 """Goes up by one when the meaning of any of these files changes."""
 
 

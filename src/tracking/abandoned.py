@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+from unrolled.tracking.failure import Failure
 from unrolled.tracking.patience import PatientClient
 from unrolled.tracking.writing import RunWriter
 
@@ -21,7 +22,7 @@ def fail_abandoned_runs() -> int:
     # Read again: a run may have ended well, or been resumed, between the search and the check.
     abandoned = [run_id for run_id in gone if _is_abandoned(client.get_run(run_id))]
     for run_id in abandoned:
-        RunWriter(run_id).fail("its process ended unexpectedly (killed?)")
+        RunWriter(run_id).fail("its process ended unexpectedly (killed?)", Failure.INTERRUPTED)
     return len(abandoned)
 
 

@@ -9,6 +9,7 @@ class Metric:
     """What chooses the best epoch, what a table compares, and from when on a task is learnt.
 
     Attributes:
+        key: its name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse".
         name: as people write it: "accuracy", "MSE".
         guessing: what the best answer reaches that looks at no input.
         learnt: from this value on the task counts as learnt, whose price is compared; None for a
@@ -21,6 +22,7 @@ class Metric:
             say by themselves how many times as good.
     """
 
+    key: str
     name: str
     guessing: float
     learnt: float | None
@@ -29,11 +31,6 @@ class Metric:
     unit: str = ""
     is_loss: bool = False
     logarithmic: bool = False
-
-    @property
-    def key(self) -> str:
-        """Its name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse"."""
-        return self.name.lower().replace("-", "_").replace(" ", "_")
 
     @property
     def label(self) -> str:
@@ -76,16 +73,22 @@ class Metric:
 
 def accuracy(classes: int, learnt: float) -> Metric:
     """The share of right answers, where `classes` classes are equally frequent."""
-    return Metric("accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
+    return Metric("accuracy", "accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
 
 
 def mean_squared_error(guessing: float, learnt: float) -> Metric:
     """The mean squared error, for answers that are one number."""
-    return Metric("MSE", guessing, learnt, higher_is_better=False, is_loss=True)
+    return Metric("mse", "MSE", guessing, learnt, higher_is_better=False, is_loss=True)
 
 
 def cross_entropy(guessing: float, learnt: float) -> Metric:
     """The cross-entropy in nats for each answer at a step."""
     return Metric(
-        "cross-entropy", guessing, learnt, higher_is_better=False, unit="nats a step", is_loss=True
+        "cross_entropy",
+        "cross-entropy",
+        guessing,
+        learnt,
+        higher_is_better=False,
+        unit="nats a step",
+        is_loss=True,
     )

@@ -6,7 +6,7 @@ Models Use Context", ACL.
 
 import numpy as np
 
-from unrolled.tasks.base.task import Point, Report
+from unrolled.tasks.base.task import Breakdown, Point, Report
 from unrolled.tasks.language.bptt_batches import Stream
 
 KEPT = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -15,8 +15,8 @@ IN_ORDER = (0, 2, 5, 10, 20, 50, 100)
 """Nearest tokens that stay in order, of the most context; those before them are shuffled."""
 ENOUGH = 0.01
 """Share by which a loss may be above that with the most context, and the context be enough."""
-BY_KEPT = "cross-entropy by tokens of context kept"
-BY_IN_ORDER = "cross-entropy by nearest tokens left in order"
+BY_KEPT = Breakdown("cross-entropy", "tokens of context kept")
+BY_IN_ORDER = Breakdown("cross-entropy", "nearest tokens left in order")
 
 _MOST = KEPT[-1]
 

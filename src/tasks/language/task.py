@@ -12,7 +12,7 @@ from unrolled.tasks.base.examples import Examples
 from unrolled.tasks.base.grouped_metrics import points
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.options import require_whole
-from unrolled.tasks.base.task import Report, Task
+from unrolled.tasks.base.task import Breakdown, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.vocabulary import UNKNOWN
 from unrolled.tasks.language import bptt_batches
@@ -193,6 +193,8 @@ class LanguageModelling(Task):
         use = Report({})
         if self.context_positions:
             use = use_of_context(model, self.test, self.context_positions, _CONTEXT_SEED)
+        breakdowns = {**self._breakdowns(losses), **use.breakdowns}
+        judged = breakdowns if self.metric.key == "cross_entropy" else ()
         return Report(
             {
                 "cross_entropy": mean,
@@ -202,10 +204,11 @@ class LanguageModelling(Task):
                 "repeated_share": self.repeated_share["test"],
                 **use.metrics,
             },
-            {**self._breakdowns(losses), **use.breakdowns},
+            breakdowns,
+            judged=dict.fromkeys(judged, self.metric),
         )
 
-    def _breakdowns(self, losses: np.ndarray) -> dict[str, list]:
+    def _breakdowns(self, losses: np.ndarray) -> dict[Breakdown, list]:
         raise NotImplementedError
 
 
@@ -218,6 +221,7 @@ class Characters(LanguageModelling):
     @property
     def metric(self) -> Metric:
         return Metric(
+            "cross_entropy",
             "cross-entropy",
             self._guessing,
             None,
@@ -237,7 +241,7 @@ class Characters(LanguageModelling):
         last_other = np.maximum.accumulate(np.where(letter, -1, steps))
         position = np.minimum(steps - last_other, _LONGEST_WORD)
         found = points(position[letter], losses[letter])
-        return {"cross-entropy by letter's place in its word": found}
+        return {Breakdown("cross-entropy", "letter's place in its word"): found}
 
 
 @dataclass(eq=False)
@@ -260,7 +264,8 @@ class Words(LanguageModelling):
 
     @property
     def metric(self) -> Metric:
-        return Metric("perplexity", _perplexity(self._guessing), None, higher_is_better=False)
+        guessing = _perplexity(self._guessing)
+        return Metric("perplexity", "perplexity", guessing, None, higher_is_better=False)
 
     def make_tokenizer(self, text: str) -> Tokenizer:
         tokenised = self.corpus == "ptb"
@@ -279,7 +284,7 @@ class Words(LanguageModelling):
     def _breakdowns(self, losses):
         """How much harder are rare words? Those of a rank to ten times that rank together."""
         ranks = 10.0 ** np.floor(np.log10(np.maximum(self.test.tokens, 1)))
-        return {"cross-entropy by rank of the word, from": points(ranks, losses)}
+        return {Breakdown("cross-entropy", "rank of the word, from"): points(ranks, losses)}
 
 
 def _perplexity(nats: float) -> float:

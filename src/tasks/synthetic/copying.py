@@ -14,13 +14,13 @@ import tensorflow as tf
 from unrolled.tasks.base.examples import PADDING, Examples, outputs
 from unrolled.tasks.base.grouped_metrics import points
 from unrolled.tasks.base.metric import Metric, cross_entropy
-from unrolled.tasks.base.task import Report
+from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS
 from unrolled.tasks.synthetic.long_lag import LongLag
 
 SYMBOLS, COPIED = 8, 10  # So many symbols there are, and so many are to be copied.
 BLANK, DELIMITER = 8, 9  # As the paper numbers them, after the symbols 0 to 7.
-BY_POSITION = "recall accuracy by position among the ten symbols"
+BY_POSITION = Breakdown("recall accuracy", "position among the ten symbols")
 
 _SHARE_OF_GUESSING = 0.1  # Learnt means a loss of no more than this share of guessing's.
 _VOCABULARY = [SPECIAL_WORDS[PADDING], *[f"a{number}" for number in range(DELIMITER + 1)]]
