@@ -5,6 +5,7 @@ import socket
 from mlflow.entities import Run
 
 from unrolled.system.processes import is_running
+from unrolled.tracking.failure import Failure
 from unrolled.tracking.patience import PatientClient
 from unrolled.tracking.writing import RunWriter
 
@@ -22,7 +23,7 @@ def fail_abandoned_runs() -> int:
     # Read again, because a run may finish or be resumed between the search and the check.
     abandoned = [run_id for run_id in ended if _is_abandoned(client.get_run(run_id))]
     for run_id in abandoned:
-        RunWriter(run_id).fail("its process ended unexpectedly (killed?)")
+        RunWriter(run_id).fail("its process ended unexpectedly (killed?)", Failure.INTERRUPTED)
     return len(abandoned)
 
 

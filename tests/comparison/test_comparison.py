@@ -146,8 +146,8 @@ def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
     } | {"accuracy_by_depth.png"}
 
 
-PERPLEXITY = Metric("perplexity", 50.0, None, higher_is_better=False)
-NATS = Metric("nats", 3.0, None, higher_is_better=False, logarithmic=True)
+PERPLEXITY = Metric("perplexity", "perplexity", 50.0, None, higher_is_better=False)
+NATS = Metric("nats", "nats", 3.0, None, higher_is_better=False, logarithmic=True)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
