@@ -23,7 +23,7 @@ from unrolled.comparison.variants import parts
 from unrolled.console.tables import as_markdown
 from unrolled.console.terminal import QUICK, say, show_table
 from unrolled.tasks.base.metric import Metric
-from unrolled.tasks.language.context import ENOUGH, KEPT
+from unrolled.tasks.language.context import LENGTHS, TOLERANCE
 
 _NORM = "gradient_norm/all"
 _CONTEXT = "context\nused"
@@ -204,9 +204,9 @@ def _caption(columns: Mapping[str, list[str]]) -> str:
     sentences.append(flow_comparison.caption(columns))
     if _CONTEXT in columns:
         sentences.append(
-            f"Context used, a number a run: the fewest tokens, of {', '.join(map(str, KEPT))}, "
+            f"Context used, a number a run: the fewest tokens, of {', '.join(map(str, LENGTHS))}, "
             "with which the loss at some places of the test, read from states of zero, is within "
-            f"{ENOUGH:.0%} of that with {KEPT[-1]}."
+            f"{TOLERANCE:.0%} of that with {LENGTHS[-1]}."
         )
     return " ".join(filter(None, sentences))
 

@@ -240,7 +240,7 @@ def test_a_run_that_ends_during_the_search_for_abandoned_ones_stays_finished(mon
         run.finish()
         return process is not None
 
-    monkeypatch.setattr(abandoned, "_is_gone", is_gone)
+    monkeypatch.setattr(abandoned, "_has_ended", is_gone)
     assert tracking.fail_abandoned_runs() == 0
     assert run_of(run.run_id).info.status == "FINISHED"
 
