@@ -331,7 +331,7 @@ def _directions(layer: keras.layers.Layer) -> list[Direction]:
 
 
 def _check_no_inner_recurrence(layer: keras.layers.Layer) -> None:
-    parts = getattr(layer, "_flatten_layers", list)()
+    parts: list[keras.layers.Layer] = getattr(layer, "_flatten_layers", list)()
     hidden = [part for part in parts if isinstance(part, keras.layers.RNN)]
     if hidden:
         raise ValueError(
