@@ -197,10 +197,10 @@ class Tagger(keras.Model):
 
     def compute_loss(
         self,
-        x: Inputs | None = None,
-        y: tf.Tensor | None = None,
-        y_pred: tf.Tensor | None = None,
-        sample_weight: tf.Tensor | None = None,  # noqa: ARG002
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,  # noqa: ARG002
         training: bool = True,  # noqa: ARG002
     ) -> tf.Tensor:
         losses = self.head.losses_by_step(y_pred, y, _word_mask(x))
