@@ -101,7 +101,7 @@ def _check_kind(make: functools.partial, config: DictConfig, task: Task) -> None
     The name of the model does not tell: a user may have written another builder of the same kind.
     """
     try:
-        inspect.signature(make).bind(None, units=1, name="")
+        inspect.signature(make.func).bind(None, units=1, name="", **make.keywords)
     except TypeError as error:
         raise ValueError(
             f"`model`: expected {task.model}, or another model that can learn {task.name}, got "

@@ -47,7 +47,7 @@ def check_references(config: DictConfig) -> None:
         OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         key = error.full_key or "the configuration"
-        if "'suited." in str(error):
+        if _written(config, key).startswith("${recommended."):
             raise RefusedError(
                 f"{key}: the task {config.task.name} recommends no value for it, as it is not "
                 f"learned by model={config.model.name}. Leave model=... out to get the model of "
@@ -57,6 +57,14 @@ def check_references(config: DictConfig) -> None:
             f"{key}: expected a value, got a reference that cannot be resolved "
             f"({first_line(error)}). Correct it, or say {key}=<value>."
         ) from error
+
+
+def _written(config: DictConfig, key: str) -> str:
+    """The value of a key as it is written, with its references; "" if there is no such key."""
+    value = OmegaConf.to_container(config)
+    for part in key.split("."):
+        value = value.get(part, "") if isinstance(value, dict) else ""
+    return str(value)
 
 
 def check_type(key: str, config: DictConfig, defaults: DictConfig) -> None:

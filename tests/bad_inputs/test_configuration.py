@@ -278,6 +278,18 @@ BY_TASK_OR_MODEL = [
         "cell=gru_mut1 with model.units=8",
     ),
     (["task=agreement", "task.distance.max=0"], "`distance.max`: expected an integer"),
+    (["task._target_=nowhere.Mine"], "task._target_: ", "cannot be imported (ModuleNotFoundError:"),
+    (["task._target_=unrolled.layers.LSTM"], "task._target_: ", "which is no class of Task"),
+    (["model._target_=nowhere.build"], "model._target_: expected a module and a name in it, such"),
+    (
+        ["task=agreement", "model=tagger", "model.character_units=2", "model.word_dropout=0.0"],
+        "`model`: expected stack, or another model that can learn agreement, got tagger",
+    ),
+    (
+        ["task=names", "diagnostics=gradients"],
+        "diagnostics.measurements: expected 0",
+        "this one has 3: ",
+    ),
     (["tracking.uri=http://127.0.0.1:99999"], "http://127.0.0.1:99999 has no valid server"),
 ]
 
