@@ -98,6 +98,29 @@ def test_conf_has_the_names_on_command_lines(name):
         assert (PROJECT / path).exists() or path[5:-5] in own, path
 
 
+COMMANDS = sorted({command for name in PAGES for command in commands(name)})
+OTHERS = {"open_forget_gate", "mine", "first_symbol", "complaints"}  # Of docs/extending.md.
+OTHERS |= {"gate_variants"}  # It takes seven seconds to compose, and has a test of its own.
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        each
+        for each in COMMANDS
+        if each.startswith("make experiment ") and len(each.split()) > 3 and "<" not in each
+        if not OTHERS & set(re.split(r"[\s=,]", each)) and "..." not in each
+    ],
+)
+def test_experiments_on_the_pages_can_be_planned(command):
+    from unrolled.sweeps.plan import make_plan
+
+    _, _, name, *overrides = shlex.split(command)
+    one_seed = [] if "seed=" in command else ["seed=1"]  # Fewer to compose.
+    plan = make_plan([name.replace("name=", "experiment="), *overrides, *one_seed])
+    assert plan.runs >= 1
+
+
 def test_every_experiment_cell_and_task_is_described():
     for group, page in (("experiment", "experiments"), ("cell", "units"), ("task", "tasks")):
         for path in (CONF / group).glob("*.yaml"):
