@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 LEVELS = (0.25, 0.5, 0.75)
 """Of the quantiles, unless told otherwise."""
@@ -129,10 +130,9 @@ def _line(lags, log10_norms):
     there = np.isfinite(log10_norms)
     if there.sum() < 2:
         return np.nan, np.nan
-    x, y = lags[there] - lags[there].mean(), log10_norms[there] - log10_norms[there].mean()
-    slope = (x @ y) / (x @ x)
-    unexplained, variance = np.sum((y - slope * x) ** 2), np.sum(y**2)
-    return float(slope), float(1 - unexplained / variance) if variance > 0 else 1.0
+    y = log10_norms[there]
+    line = stats.linregress(lags[there], y)
+    return float(line.slope), float(line.rvalue**2) if np.ptp(y) > 0 else 1.0
 
 
 def _half_life(rate):

@@ -16,7 +16,18 @@ from unrolled.sweeps import interruption
 from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
 from unrolled.sweeps.plan import Plan
 
-_STOPPED = "stopped by the user"
+
+@dataclass(frozen=True)
+class _Unfinished:
+    """Why a sweep is not complete.
+
+    Attributes:
+        reason: for people.
+        exit_code: of the command.
+    """
+
+    reason: str
+    exit_code: int = FAILED
 
 
 @dataclass(frozen=True)
@@ -92,32 +103,36 @@ def run_sweep(plan: Plan, arguments: list[str], left: Left | None = None) -> int
             return FAILED
         with parent.failing_on_error():
             directory = folder.made_for(parent.run_id, claims)
-            reason = _why_stopped(plan, arguments, directory, parent.run_id)
-            if reason is not None:
-                _fail(parent, reason)
-            reason = _why_not_compared(parent, reason is None) or reason
-    if reason is not None:
-        say.print(f"The sweep is not complete: {reason}.", soft_wrap=True, markup=False)
-        say.print(f"Resume it with: make resume run={parent.run_id}", soft_wrap=True)
-    return {None: 0, _STOPPED: INTERRUPTED}.get(reason, FAILED)
+            unfinished = _why_stopped(plan, arguments, directory, parent.run_id)
+            if unfinished is not None:
+                _fail(parent, unfinished)
+            unfinished = _why_not_compared(parent, unfinished is None) or unfinished
+    if unfinished is None:
+        return 0
+    say.print(f"The sweep is not complete: {unfinished.reason}.", soft_wrap=True, markup=False)
+    say.print(f"Resume it with: make resume run={parent.run_id}", soft_wrap=True)
+    return unfinished.exit_code
 
 
-def _why_stopped(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> str | None:
+def _why_stopped(
+    plan: Plan, arguments: list[str], directory: Path, run_id: str
+) -> _Unfinished | None:
     """Run the sweep; returns why it is not complete, None if it is."""
     from unrolled.tracking import TrackingError
 
     try:
         with interruption.kept():
-            return run_all(plan, arguments, directory, run_id)
+            reason = run_all(plan, arguments, directory, run_id)
     except KeyboardInterrupt:
-        return _STOPPED
+        return _Unfinished("stopped by the user", INTERRUPTED)
     except BrokenExecutor as error:
-        return f"a worker process of the sweep was killed ({type(error).__name__})"
+        reason = f"a worker process of the sweep was killed ({type(error).__name__})"
     except (OSError, TrackingError) as error:  # The disk is full, or the store is gone.
-        return f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
+    return None if reason is None else _Unfinished(reason)
 
 
-def _why_not_compared(parent, complete: bool) -> str | None:
+def _why_not_compared(parent, complete: bool) -> _Unfinished | None:
     """Compare the runs, and finish a complete sweep; returns why that could not be done.
 
     Only then: a sweep that is killed before has to be resumed, and is compared again.
@@ -130,21 +145,22 @@ def _why_not_compared(parent, complete: bool) -> str | None:
         if complete:
             parent.finish()
     except (OSError, TrackingError) as error:
-        reason = f"the comparison could not be written ({error})"
-        _fail(parent, reason)
-        return reason
+        unfinished = _Unfinished(f"the comparison could not be written ({error})")
+        _fail(parent, unfinished)
+        return unfinished
     return None
 
 
-def _fail(parent, reason: str) -> None:
+def _fail(parent, unfinished: _Unfinished) -> None:
     """Mark the parent run FAILED, if the store can still be written to.
 
     If it cannot, the next command does, which finds that the process is gone.
     """
-    from unrolled.tracking import TrackingError
+    from unrolled.tracking import Failure, TrackingError
 
+    stopped = unfinished.exit_code == INTERRUPTED
     try:
-        parent.fail(reason)
+        parent.fail(unfinished.reason, Failure.INTERRUPTED if stopped else Failure.ERROR)
     except TrackingError as error:
         say.print(f"Could not record that the sweep stopped: {error}", markup=False)
 
