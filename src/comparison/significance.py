@@ -1,5 +1,6 @@
 """How sure a difference is: tests over the seeds of a sweep's variants."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -114,7 +115,9 @@ def welch(these: Sequence[float], those: Sequence[float]) -> Interval:
     value = float(these.mean() - those.mean())
     if min(len(these), len(those)) < 2 or np.ptp(these) == np.ptp(those) == 0:
         return Interval(value)
-    found = stats.ttest_ind(these, those, equal_var=False)
+    with warnings.catch_warnings():  # SciPy warns where one of the two has no spread.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = stats.ttest_ind(these, those, equal_var=False)
     low, high = found.confidence_interval(1 - LEVEL)
     return Interval(value, float(low), float(high), float(found.pvalue))
 

@@ -176,10 +176,11 @@ def _mark_failed(parent, failure: _Failure) -> None:
 
     If it cannot, the next command marks it, because the process is gone.
     """
-    from unrolled.tracking import TrackingError
+    from unrolled.tracking import Failure, TrackingError
 
+    stopped = failure.code == INTERRUPTED
     try:
-        parent.fail(failure.reason)
+        parent.fail(failure.reason, Failure.INTERRUPTED if stopped else Failure.ERROR)
     except TrackingError as error:
         say.print(f"Could not record that the sweep stopped: {error}", markup=False)
 

@@ -4,9 +4,19 @@ import doctest
 
 import pytest
 
+from tests.comparison.made_up import by_variant, variant
 from unrolled.comparison import baselines
-from unrolled.comparison.baselines import as_tag, check, compared_with, of_tag
+from unrolled.comparison.baselines import check, read, read_all
+from unrolled.comparison.variants import Variant
 from unrolled.console.refusals import RefusedError
+
+
+def compared_with(names, units):
+    """What each variant is compared with, by the names that tests call them by."""
+    units = by_variant(units)
+    found = baselines.compared_with(read_all(names, units), units)
+    return {each.name: other.name for each, other in found.items()}
+
 
 UNITS = {
     "lstm": "unrolled.layers.LSTM",
@@ -90,10 +100,43 @@ def test_a_unit_that_is_no_longer_there_is_like_itself():
 def test_what_cannot_be_a_baseline_is_refused(names, message):
     units = {f"{name} T={T}": unit for name, unit in UNITS.items() for T in (5, 9)}
     with pytest.raises(RefusedError, match=message):
-        check(names, units)
+        check(names, by_variant(units))
 
 
-@pytest.mark.parametrize("names", [[], ["lstm"], ["lstm T=50", "gru T=50"], ["layers=1"]])
-def test_names_come_back_from_the_tag_that_keeps_them(names):
-    assert of_tag(as_tag(names) if names else None) == names
+TWO_OF_A_NAME = ["cell", "distance.max", "nesting.max"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "settings"),
+    [
+        ("lstm", {"cell": "lstm"}),
+        ("cell=lstm", {"cell": "lstm"}),
+        ("max=60", {"distance.max": "60"}),
+        ("nesting.max=4", {"nesting.max": "4"}),
+        ("gru max=60 max=4", {"cell": "gru", "distance.max": "60", "nesting.max": "4"}),
+        ("of its own kind", {"cell": "of its own kind"}),
+        ("layers=1", {"cell": "layers=1"}),
+    ],
+)
+def test_a_baseline_is_read_by_the_keys_that_the_sweep_varies(typed, settings):
+    assert read(typed, TWO_OF_A_NAME).settings == settings
+
+
+def test_a_name_that_a_table_shows_is_read_as_the_settings_behind_it():
+    shown = Variant({"cell": "lstm", "losses": ["late", "own"], "task.T": 50})
+    found = read(shown.name, list(shown.settings))
+    assert found.includes(shown)
+    assert not found.includes(Variant({**shown.settings, "task.T": 5}))
+
+
+def test_variants_are_told_apart_by_their_settings_and_not_by_their_names():
+    typed = (
+        Variant({"cell": "lstm", "distance.max": 4}),
+        Variant({"cell": "lstm", "nesting.max": 4}),
+    )
+    assert typed[0].name == typed[1].name
+    assert len({*typed, variant("lstm"), variant("lstm")}) == 3
+
+
+def test_docstrings():
     assert doctest.testmod(baselines).failed == 0
