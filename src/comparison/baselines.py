@@ -79,9 +79,9 @@ def compared_with(names: Sequence[str], units: Units) -> dict[str, str]:
 
     That is the one like it in all but what the baseline sets: with the baseline "lstm" it is
     "lstm T=50" for "gru T=50". Of several baselines it is the one of the variant's family: whose
-    cell is of the same class, or of one that the variant's inherits from, or the other way round;
-    of two the nearer. A variant of no baseline's family is compared with the first, as are the
-    other baselines.
+    cell is of the same class, or of one that the variant's inherits from, or the other way round,
+    or that both inherit from; of two the nearer. A variant of no baseline's family is compared with
+    the first, as are the other baselines.
 
     Args:
         names: of the baselines.
@@ -115,13 +115,20 @@ def _same_unit(variant: str, name: str) -> bool:
 
 
 def _away(unit: str, baseline: str | None) -> int | None:
-    """How many classes lie between two units' cells, None where neither inherits from the other."""
+    """How many classes lie between two units' cells; None for units of different families.
+
+    Units are of one family if one cell inherits from the other, or both from a third unit's, as the
+    LSTM with peepholes and the LSTM with coupled gates do.
+    """
     if baseline is None:
         return None
     these, those = _lineage(unit), _lineage(baseline)
-    if those[0] in these:
-        return these.index(those[0])
-    return those.index(these[0]) if these[0] in those else None
+    common = [
+        kind
+        for kind in these
+        if kind in those and (kind in (these[0], those[0]) or hasattr(kind, "sites"))
+    ]
+    return min((these.index(kind) + those.index(kind) for kind in common), default=None)
 
 
 @cache

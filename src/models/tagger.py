@@ -5,8 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from unrolled.layers import Embedding
-from unrolled.layers.scan.chunks import uncompiled
+from unrolled.layers import Embedding, Recurrent
 from unrolled.models.stack import Unit, check_direction, recurrent
 from unrolled.models.tag_heads import CRF, TagSoftmax
 
@@ -225,6 +224,11 @@ class Spelling(keras.layers.Layer):
         super().__init__(**options)
         self.embedding = embedding
         self.recurrent = recurrent
+        # Almost every batch has another number of different words, and XLA compiles for each.
+        for name in ("forward_layer", "backward_layer"):
+            layer = getattr(recurrent, name, recurrent)
+            if isinstance(layer, Recurrent):
+                layer.jit_compile = False
 
     def build(self, shape):
         self.embedding.build((None, shape[-1]))
@@ -234,10 +238,9 @@ class Spelling(keras.layers.Layer):
         words = tf.reshape(inputs, (-1, inputs.shape[-1]))
         different, where = tf.raw_ops.UniqueV2(x=words, axis=[0])
         different.set_shape((None, inputs.shape[-1]))
-        with uncompiled():  # Nearly every batch has another number of different words.
-            read = self.recurrent(
-                self.embedding(different), mask=different != _PADDING, training=training
-            )
+        read = self.recurrent(
+            self.embedding(different), mask=different != _PADDING, training=training
+        )
         shape = tf.concat([tf.shape(inputs)[:2], [read.shape[-1]]], 0)
         return tf.reshape(tf.gather(read, where), shape)
 

@@ -11,7 +11,7 @@ UNITS = {
     "SimpleRNN": layers.SimpleRNN,
     "SimplifiedGRU": layers.SimplifiedGRU,
     "GRU": layers.GRU,
-    "GRU_reset_after": partial(layers.GRU, reset_after=True),
+    "GRU_reset_after": partial(layers.variants.GRU, reset_after=True),
     "LSTM": layers.LSTM,
     "PeepholeLSTM": layers.PeepholeLSTM,
 }
@@ -41,9 +41,8 @@ def in_keras():
 
 def _in_keras(layer):
     """Keras's layer that computes and learns what ours, built, does; its weights are its own."""
-    if type(layer) in (layers.LSTM, layers.SimpleRNN):
-        return layers.to_keras(layer)
-    if type(layer) is layers.GRU and not layer.reset_after:  # Else Keras has two biases to learn.
+    # Not for a GRU with `reset_after`: Keras's learns two biases.
+    if type(layer) in (layers.LSTM, layers.SimpleRNN, layers.GRU):
         return layers.to_keras(layer)
     ours = type(layer).from_config(layer.get_config())
     options = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")

@@ -8,7 +8,9 @@ import pytest
 
 from unrolled import layers
 
-MODULES = [f"layers.{module.name}" for module in pkgutil.iter_modules(layers.__path__)]
+MODULES = [
+    module.name for module in pkgutil.walk_packages(layers.__path__, prefix="unrolled.layers.")
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

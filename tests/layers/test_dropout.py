@@ -20,7 +20,7 @@ AFTER_ONE_STEP = [
     (layers.SimpleRNN, LINEAR, {0: 1 / 2, 2: 1 / 2}),
     (layers.SimplifiedGRU, GATED, {1: 1 / 2, -1: 1 / 4, 3: 1 / 4}),
     (layers.GRU, GATED, {1: 1 / 2, -1: 3 / 8, 7: 1 / 8}),
-    (layers.GRU, {**GATED, "reset_after": True}, {1: 1 / 2, -1: 3 / 8, 7: 1 / 8}),
+    (layers.variants.GRU, {**GATED, "reset_after": True}, {1: 1 / 2, -1: 3 / 8, 7: 1 / 8}),
     (layers.LSTM, GATED, {0: 7 / 8, 8: 1 / 8}),
     (layers.PeepholeLSTM, GATED, {0: 7 / 8, 8: 1 / 8}),
 ]

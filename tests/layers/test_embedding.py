@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from unrolled import layers
-from unrolled.layers.embedding import LARGEST_TABLE, WORDS_A_ROW
+from unrolled.layers.embedding import LARGEST_TABLE, TOKENS_PER_ENTRY
 
 VOCABULARY, VECTOR, UNITS, SHAPE = 7, 4, 4, (5, 6)
 MANY = np.random.default_rng(0).integers(0, VOCABULARY, SHAPE)
@@ -88,12 +88,12 @@ def test_it_is_the_same_function_with_the_same_gradients(unit, mask_zero, wrappe
 @pytest.mark.parametrize("words_more", [0, -1])
 def test_a_table_is_made_from_so_many_words_on(words_more, projected):
     layer = layers.GRU(UNITS)
-    layer(embedding()(np.ones((1, WORDS_A_ROW * VOCABULARY + words_more), int)))
+    layer(embedding()(np.ones((1, TOKENS_PER_ENTRY * VOCABULARY + words_more), int)))
     assert ((VOCABULARY, VECTOR) in projected) == (words_more == 0)
 
 
 def test_a_large_vocabulary_keeps_its_sparse_gradient(projected):
-    words = np.zeros((LARGEST_TABLE + 1, WORDS_A_ROW), int)
+    words = np.zeros((LARGEST_TABLE + 1, TOKENS_PER_ENTRY), int)
     for size, sparse in ((LARGEST_TABLE, False), (LARGEST_TABLE + 1, True)):
         embed, layer = embedding(vocabulary=size), layers.GRU(UNITS)
         projected.clear()

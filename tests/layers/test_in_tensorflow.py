@@ -1,6 +1,7 @@
 """Our layers in all the ways TensorFlow runs them: eagerly, in functions, compiled, in threads."""
 
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 import keras
 import numpy as np
@@ -185,7 +186,7 @@ def test_an_initial_state_of_another_shape_is_refused(shape):
         ("PeepholeLSTM", {}, 4),
         ("GRU", {"go_backwards": True}, 4),
         ("GRU", {"unroll": True}, 4),
-        ("GRU", {"reset_after": True, "dropout": 0.3, "recurrent_dropout": 0.3}, 4),
+        ("variants.GRU", {"reset_after": True, "dropout": 0.3, "recurrent_dropout": 0.3}, 4),
         ("MinLSTM", {}, 4),
         ("MinGRU", {"dropout": 0.3}, 4),
     ],
@@ -194,7 +195,7 @@ def test_what_is_masked_touches_neither_outputs_nor_gradients(name, options, ste
     if "dropout" in options:
         options = {**options, "seed": 1}
     run = tf.function(outputs_and_gradients) if steps == LONG else outputs_and_gradients
-    found = _by_what_is_masked(lambda: trained(getattr(layers, name), **options), steps, run)
+    found = _by_what_is_masked(lambda: trained(attrgetter(name)(layers), **options), steps, run)
     for zeros, bad in zip(*found, strict=True):
         np.testing.assert_array_equal(bad, zeros)
 

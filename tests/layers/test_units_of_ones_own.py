@@ -10,7 +10,6 @@ from unrolled import layers
 from unrolled.layers.cell import Cell
 from unrolled.layers.gated import GatedCell
 from unrolled.layers.recurrent import Recurrent
-from unrolled.layers.scan import chunks
 
 X = np.random.default_rng(0).normal(size=(2, 20, 3)).astype("float32")
 
@@ -113,8 +112,8 @@ def test_numbers_of_numpy_are_written_as_those_of_python(option, value):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (lambda: layer_of(WithAGain), "no weights but those of sites and peepholes, got .*gain"),
-        (lambda: layers.LSTM(4, activation=keras.layers.PReLU()), "no weights but .*alpha"),
+        (lambda: layer_of(WithAGain), "no weights except those of sites and peepholes, got .*gain"),
+        (lambda: layers.LSTM(4, activation=keras.layers.PReLU()), "no weights except .*alpha"),
         (lambda: layers.SimpleRNN(4, activation=noisy), r"no random numbers.*'RandomUniform'"),
         (lambda: layer_of(WithoutState), r"without a state .*`input_only` alone, \[\]; got \['u'"),
         (lambda: layer_of(Looking), r"`peephole_sites`, \[\]; got \['a'\]"),
@@ -220,11 +219,11 @@ def test_an_activation_may_compute_in_another_precision():
     np.testing.assert_allclose(tf.cast(found, "float32"), tf.cast(expected, "float32"), atol=0.02)
 
 
-def test_without_compilation_the_numbers_are_the_same(monkeypatch):
+def test_without_compilation_the_numbers_are_the_same():
     layer = layers.LSTM(4, return_sequences=True)
     x = tf.constant(np.random.default_rng(1).normal(size=(3, 90, 2)), tf.float32)
     compiled = tf.function(square_and_gradient)(layer, x)
-    monkeypatch.setattr(chunks, "COMPILED", False)
+    layer.jit_compile = False
     function = tf.function(square_and_gradient)
     operations = function.get_concrete_function(layer, x).graph.as_graph_def().library.function
     assert not any(f.attr["_XlaMustCompile"].b for f in operations)

@@ -13,7 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from unrolled import layers
 from unrolled.layers.gru import SimplifiedGRUCell
 from unrolled.layers.recurrent import Recurrent
-from unrolled.layers.scan import programs
+from unrolled.layers.scan import programs, size_limits
 from unrolled.sweeps.memory import graphs_released
 
 GRU = layers.SimplifiedGRU
@@ -65,7 +65,7 @@ def assert_learns_as_eagerly(function, layer, batch):
 
 @pytest.fixture
 def two_sizes(monkeypatch):
-    monkeypatch.setattr(programs, "MOST_SIZES", 2)
+    monkeypatch.setattr(size_limits, "MOST_SIZES", 2)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_prediction_compiles_for_the_first_batch_sizes_too(compiled_for):
 
 
 def test_compiled_or_not_a_layer_learns_the_same(monkeypatch):
-    monkeypatch.setattr(programs, "MOST_SIZES", 1)
+    monkeypatch.setattr(size_limits, "MOST_SIZES", 1)
     layer = built(layers.GRU(2))
     function = traced(layer)
     for batch in (3, 2, 3):

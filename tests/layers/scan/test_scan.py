@@ -115,7 +115,7 @@ def test_dropout_keeps_the_same_elements_at_every_step_and_others_for_every_gate
     shared = {"return_sequences": True, "return_state": True, "dtype": "float64", "seed": 3}
     unit, _ = VARIANTS[variant]
     drop = {"dropout": 0.3, "recurrent_dropout": 0.3}
-    drop = {name: share for name, share in drop.items() if name not in unit.cell_class.refused}
+    drop = {name: share for name, share in drop.items() if name not in unit.cell_class.unsupported}
     layer = with_new_weights(make(variant, UNITS, **shared, **drop), rng)
     again = unit.from_config(layer.get_config())
     again.build(SHAPE)
@@ -124,7 +124,7 @@ def test_dropout_keeps_the_same_elements_at_every_step_and_others_for_every_gate
     ours = results_and_gradients(layer, x, states, None, training=True)
     expected = results_and_gradients(Unrolled(again), x, states, None, training=True)
     assert_same(ours, expected, atol=1e-10)
-    kept = again.cell.state_masks(states[0], training=True)
+    kept = again.cell.state_dropout_masks(states[0], training=True)
     assert len({m.numpy().tobytes() for m in kept.values()}) == len(again.cell.recurrent_sites)
     without = layer(x, initial_state=states, training=False)
     assert np.abs(without[0] - ours[0]).max() > 1e-3
