@@ -29,7 +29,7 @@ def check() -> None:
 
 def _imported() -> tuple[str, str] | None:
     keras = sys.modules.get("keras")
-    return keras and (keras.config.backend(), "Keras, which is imported already,")
+    return (keras.config.backend(), "Keras, which is imported already,") if keras else None
 
 
 def _from_environment() -> tuple[str, str] | None:

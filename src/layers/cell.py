@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -13,9 +13,9 @@ from keras import ops
 from unrolled.layers._compat import DropoutRNNCell
 from unrolled.layers.mark import NAME, MarkedWeights
 
-SiteSum = Callable[..., tf.Tensor]
+SiteSum: TypeAlias = Callable[..., tf.Tensor]
 """`recurrent` in `Cell.equations`."""
-Masks = tf.Tensor | dict[str, tf.Tensor] | None
+Masks: TypeAlias = tf.Tensor | dict[str, tf.Tensor] | None
 """Dropout masks of an input: one for all sites, one by site, or none."""
 
 _SERIALIZERS = {
@@ -77,6 +77,17 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
         ValueError: for an invalid value of an option.
     """
 
+    units: int
+    activation: Callable[[tf.Tensor], tf.Tensor]
+    use_bias: bool
+    bias_initializer: Callable[..., tf.Tensor]
+    dropout: float
+    recurrent_dropout: float
+    kernel: Any
+    recurrent_kernel: Any
+    bias: Any
+    peephole: Any
+
     sites: Sequence[str]
     states: Sequence[str]
     input_only: Sequence[str] = ()
@@ -85,7 +96,6 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
     unbiased: Sequence[str] = ()
     peephole_sites: Sequence[str] = ()
     unsupported: Mapping[str, str] = {}
-    variant: type["Cell"] | None = None
     implementation = 2
 
     def __init__(
@@ -243,17 +253,19 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
         inputs = ops.cast(inputs, self.compute_dtype)  # Keras's layers accept integers as well.
         kernel = self.kernel if kernel is None else kernel
         bias = self.bias if bias is None else bias
-        masks_differ = isinstance(dropout_mask, dict)
-        if masks_differ or self.state_only or self.input_itself or self.unbiased:
-            W = self.by_site(kernel, self._kernel_sites)
-            b = self.by_site(bias, self._bias_sites) if self.use_bias else {}
-            masks = dropout_mask if masks_differ else dict.fromkeys(self.sites, dropout_mask)
-            parts = [self._project_to(site, inputs, masks.get(site), W, b) for site in self.sites]
-            return ops.concatenate(parts, axis=-1)
-        return _product(inputs if dropout_mask is None else inputs * dropout_mask, kernel, bias)
+        by_site = isinstance(dropout_mask, dict)
+        if not (by_site or self.state_only or self.input_itself or self.unbiased):
+            return _product(_dropped(inputs, dropout_mask), kernel, bias)
+        W = self.by_site(kernel, self._kernel_sites)
+        b = self.by_site(bias, self._bias_sites) if self.use_bias else {}
+        masks: Any = dropout_mask if by_site else dict.fromkeys(self.sites, dropout_mask)
+        parts = [
+            self._project_to(site, _dropped(inputs, masks.get(site)), W, b) for site in self.sites
+        ]
+        return ops.concatenate(parts, axis=-1)
 
-    def _project_to(self, site, inputs, dropout_mask, W, b):
-        z = inputs if dropout_mask is None else inputs * dropout_mask
+    def _project_to(self, site, inputs, W, b):
+        z = inputs
         if site in self.state_only:
             z = ops.zeros((*ops.shape(inputs)[:-1], self.units), inputs.dtype)
         elif site in self.input_itself:
@@ -373,6 +385,10 @@ def _product(inputs, kernel, bias=None):
     return tf.reshape(rows, (*ops.shape(inputs)[:-1], kernel.shape[-1]))
 
 
+def _dropped(inputs, dropout_mask):
+    return inputs if dropout_mask is None else inputs * dropout_mask
+
+
 def _serialized(name, value):
     """An option as a configuration file can hold it."""
     if isinstance(value, np.generic):
@@ -384,6 +400,6 @@ def _serialized(name, value):
 
 
 def _rate(name, value):
-    if not (isinstance(value, Real) and 0 <= value < 1):
+    if not (isinstance(value, Real) and 0 <= float(value) < 1):
         raise ValueError(f"`{name}`: expected a rate of at least 0 and below 1, got {value!r}.")
     return value

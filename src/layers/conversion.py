@@ -131,16 +131,23 @@ def _with_update_gate_negated(weights, source, target):
     rows of one weight. The layer here has one bias for each site.
     """
     units = source.units
-    kernel, recurrent_kernel, *bias = (
+    kernel, recurrent_kernel, *biases = (
         np.concatenate([-w[..., :units], w[..., units:]], axis=-1) for w in weights
     )
-    if bias and getattr(source, "reset_after", False):
-        (bias,) = bias
-        if isinstance(target, variants.GRU):
-            of_input, of_state = bias
-            gates = of_input[: 2 * units] + of_state[: 2 * units]
-            bias = [np.concatenate([gates, of_input[2 * units :], of_state[2 * units :]])]
-        else:
-            of_state = np.concatenate([np.zeros(2 * units), bias[3 * units :]])
-            bias = [np.stack([bias[: 3 * units], of_state])]
-    return [kernel, recurrent_kernel, *bias]
+    if biases and getattr(source, "reset_after", False):
+        convert = _one_bias if isinstance(target, variants.GRU) else _two_biases
+        biases = [convert(biases[0], units)]
+    return [kernel, recurrent_kernel, *biases]
+
+
+def _one_bias(bias, units):
+    """The bias of `variants.GRU(reset_after=True)`, sites u, r, c, m, from Keras's two rows."""
+    of_input, of_state = bias
+    gates = of_input[: 2 * units] + of_state[: 2 * units]
+    return np.concatenate([gates, of_input[2 * units :], of_state[2 * units :]])
+
+
+def _two_biases(bias, units):
+    """The inverse of `_one_bias`; the state's part of the gates has no bias of its own."""
+    of_state = np.concatenate([np.zeros(2 * units), bias[3 * units :]])
+    return np.stack([bias[: 3 * units], of_state])

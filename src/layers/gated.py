@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -39,7 +39,7 @@ class GatedCell(Cell):
         ValueError: for options that contradict each other.
     """
 
-    choices: Mapping[str, Sequence] = {"implementation": (1, 2)}
+    choices: ClassVar[Mapping[str, Sequence]] = {"implementation": (1, 2)}
     bias_option: tuple[str, str] | None = None
 
     def __init__(

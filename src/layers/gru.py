@@ -1,5 +1,6 @@
 """Gated recurrent units, as the lecture has them: the simplified and the full GRU."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -39,7 +40,7 @@ class GRUCell(GatedCell):
     TensorShape([2, 4])
     """
 
-    sites = ("u", "r", "c")
+    sites: Sequence[str] = ("u", "r", "c")
     states = ("c",)
     bias_option = ("u", "update_bias")
 

@@ -1,6 +1,6 @@
 """Long short-term memory, as the lecture has it: plain, and with peepholes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -40,8 +40,8 @@ class LSTMCell(GatedCell):
     TensorShape([2, 4])
     """
 
-    sites = ("u", "f", "c", "o")
-    states = ("a", "c")
+    sites: Sequence[str] = ("u", "f", "c", "o")
+    states: Sequence[str] = ("a", "c")
     bias_option = ("f", "forget_bias")
     choices: ClassVar = {**GatedCell.choices, "unit_forget_bias": (True, False)}
 

@@ -30,6 +30,8 @@ class MarkedWeights(CheckpointNames, VariantOptions):
             weights mean the same in Keras, or whose shapes no layer of Keras has.
     """
 
+    name: str
+    weights: list
     unlike_keras: Any = None
     _saved_unmarked = False
     _configured_here = False

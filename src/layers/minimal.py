@@ -1,5 +1,6 @@
 """minGRU and minLSTM: gates that do not see the previous state, so that time runs in parallel."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -122,7 +123,7 @@ class MinLSTMCell(LinearCell):
         gammas = self.gates({"f": recurrent("f"), "u": recurrent("u")})
         return gammas["f"], gammas["u"] * c_tilde
 
-    def gates(self, z: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def gates(self, z: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Γ_f and Γ_u as they are used, each divided by Γ_u + Γ_f."""
         # Γ_f / (Γ_u + Γ_f) is 0 / 0 where both gates are closed; σ(log Γ_f - log Γ_u) is not.
         log_ratio = log_sigmoid(z["f"]) - log_sigmoid(z["u"])

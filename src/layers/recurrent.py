@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from unrolled.layers._compat import stateful_batch_size
+from unrolled.layers.cell import Cell
 from unrolled.layers.embedding import apply_to_vectors, reorder, tokens_of, zero_where_masked
 from unrolled.layers.mark import MarkedWeights
 from unrolled.layers.projection import CellProjection, NoProjection
@@ -66,8 +67,8 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
         ValueError: for an invalid value of an option.
     """
 
-    cell_class: type
-    in_place_of: type | None = None
+    cell_class: type[Cell]
+    in_place_of: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -173,7 +174,7 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
         states: list[tf.Tensor],
         mask: tf.Tensor | None,
         training: bool,
-    ) -> tuple[tf.Tensor | None, list[tf.Tensor]]:
+    ) -> tuple[Any, list[tf.Tensor]]:
         """Run the cell over a sequence whose first axis is time.
 
         Args:
@@ -183,7 +184,8 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
             training: as for `inner_loop`.
 
         Returns:
-            All outputs, `(steps, batch, units)`, if `return_sequences`; the last states.
+            All outputs, `(steps, batch, units)`, or None without `return_sequences`; the last
+            states.
         """
         dropout_mask = self.cell.input_dropout_mask(sequences[0], training)
         projection: Any = CellProjection(self.cell, dropout_mask)

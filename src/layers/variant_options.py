@@ -17,7 +17,7 @@ class VariantOptions:
         variant: the class of the same kind that has the further options, or None.
     """
 
-    variant: type | None = None
+    variant: Any = None
 
     @classmethod
     def _cell_class(cls) -> Any:

@@ -163,11 +163,11 @@ class CellLoops:
 
     def _step(self, sites, states, mask):
         """The next states, and the shared results; a masked step passes the states on."""
-        new = self.cell.equations(sites, *states)
+        new = list(self.cell.equations(sites, *states))
         shared = self.structure.shared_results.of_last_step()
         if mask is not None:
             new = [where_unmasked(mask, n, s) for n, s in zip(new, states, strict=True)]
-        return list(new), shared
+        return new, shared
 
     def _pull_back(self, sites, before, mask, d_states):
         """The vector-Jacobian product of one step of the cell's own equations.

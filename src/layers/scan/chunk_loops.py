@@ -163,18 +163,20 @@ class ChunkLoops:
         last, memory, outputs = chunks.loop(chunk, tensors.states, memory, outputs)
         return [*[array.concat() for array in outputs], *last], memory
 
-    def backward(self, tensors: Tensors, memory: Memory, d_results: list) -> tuple:
+    def backward(self, tensors: Tensors, memory: Memory | None, d_results: list) -> tuple:
         """Run the chunks in reverse.
 
         Args:
             tensors: as for `forward`.
-            memory: of the forward pass.
+            memory: of the forward pass; None runs it once more.
             d_results: gradients of its results.
 
         Returns:
             Gradients with respect to the inputs, in a list, the initial states, and the weights in
             the order of `Tensors`.
         """
+        if memory is None:
+            return self.backward(tensors, self.forward(tensors, saving=True)[1], d_results)
         chunks = memory.chunks
         d_outputs = d_results.pop(0) if self.outputs else None
         x = tensors.inputs

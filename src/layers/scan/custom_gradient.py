@@ -66,8 +66,7 @@ def scan(
 
         def gradient(*d_results):
             def backward(*d_results):
-                known = memory or loops.forward(tensors_, saving=True)[1]
-                return tf.nest.flatten(loops.backward(tensors_, known, list(d_results)))
+                return tf.nest.flatten(loops.backward(tensors_, memory, list(d_results)))
 
             return _without_derivative(backward, len(d_results))(*d_results, *flat)
 
