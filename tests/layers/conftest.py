@@ -1,4 +1,4 @@
-"""Every unit, and beside it what Keras has: a layer of its own, or its loop over our cell."""
+"""Every unit, and its counterpart in Keras: a built-in layer, or `keras.layers.RNN` over a cell."""
 
 from functools import partial
 
@@ -24,8 +24,8 @@ def unit(request):
 
 @pytest.fixture(params=[n for n in UNITS if n not in ("SimplifiedGRU", "LSTM")])
 def largest_unit(request):
-    """Those that are no part of another: of a GRU without its relevance gate, or without peepholes,
-    a scan does nothing that it does not do of them with it."""
+    """Units that are not contained in another, as the simplified GRU is in the GRU: a scan of the
+    larger one covers both."""
     return UNITS[request.param]
 
 

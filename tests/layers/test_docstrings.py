@@ -1,4 +1,4 @@
-"""The examples in the docstrings of `layers` run, and give what they say."""
+"""The examples in the docstrings of `layers` run and print what they say."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""Each unit against NumPy, written from the lecture and from nothing else."""
+"""Each unit against NumPy code written from the lecture."""
 
 import keras
 import numpy as np
@@ -329,7 +329,7 @@ def test_a_gate_starts_with_its_bias(unit, option, site):
     assert np.count_nonzero(first) == UNITS
 
 
-def test_the_forget_gate_starts_at_one_unless_told():
+def test_the_default_forget_bias_is_one():
     assert (starts(built(layers.LSTM, INPUTS))["f"] == 1).all()
     for option in ({"unit_forget_bias": False}, {"forget_bias": 0}):
         assert not built(layers.LSTM, INPUTS, **option).cell.bias.numpy().any()
@@ -350,7 +350,7 @@ def test_chrono_initialisation_spreads_memories_up_to_the_longest_lag(unit):
     assert not first["c"].any()
 
 
-def test_the_irnn_starts_by_adding_up_what_it_sees():
+def test_the_irnn_starts_as_a_sum_of_its_inputs():
     layer = built(layers.SimpleRNN, INPUTS, activation="relu", recurrent_initializer="identity")
     x = np.abs(np.random.default_rng(0).normal(size=(1, STEPS, INPUTS)))
     layer.cell.kernel.assign(np.abs(layer.cell.kernel))
@@ -486,7 +486,7 @@ NO_ACTIVATION = {"candidate_activation": False, "output_activation": False}
     ],
     ids=str,
 )
-def test_options_that_contradict_each_other_are_refused(unit, options, message):
+def test_contradictory_options_are_rejected(unit, options, message):
     with pytest.raises(ValueError, match=message):
         unit(UNITS, **options)
     with pytest.raises(ValueError, match=message):
@@ -507,17 +507,17 @@ def test_options_that_contradict_each_other_are_refused(unit, options, message):
     ],
     ids=str,
 )
-def test_what_only_looks_like_a_contradiction_is_taken(unit, options):
+def test_what_only_looks_like_a_contradiction_is_accepted(unit, options):
     assert np.isfinite(unit(UNITS, **options)(np.ones((1, STEPS, INPUTS), "float32"))).all()
 
 
 @pytest.mark.parametrize("options", [MUT1, MUT2], ids=["MUT1", "MUT2"])
-def test_x_itself_must_be_as_wide_as_the_unit(options):
+def test_an_unweighted_input_must_have_the_size_of_the_state(options):
     with pytest.raises(ValueError, match=r"as many inputs as units; expected 4, got 3\. Set"):
         built(variants.GRU, 3, **options)
 
 
-def test_the_gates_of_the_min_lstm_may_both_be_shut():
+def test_the_gates_of_the_min_lstm_may_both_be_closed():
     layer = built(layers.MinLSTM, INPUTS)
     layer.cell.bias.assign(np.repeat([-200.0, -200.0, 0.0], UNITS))
     assert np.isfinite(layer(np.ones((1, STEPS, INPUTS), "float32"))).all()

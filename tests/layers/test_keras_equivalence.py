@@ -58,7 +58,7 @@ def test_the_same_seed_starts_from_the_same_weights(ours, theirs, options):
 @pytest.mark.parametrize(
     "unit", [layers.SimpleRNN, layers.SimplifiedGRU, layers.GRU, layers.LSTM, layers.PeepholeLSTM]
 )
-def test_nothing_but_the_weights_is_drawn(unit):
+def test_only_the_weights_are_drawn(unit):
     """Else the second layer of a model would start elsewhere than it did when figures were made."""
     keras.utils.set_random_seed(3)
     first, second = unit(UNITS), unit(UNITS)
@@ -77,7 +77,7 @@ def test_nothing_but_the_weights_is_drawn(unit):
 @KINDS
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_there_and_back(ours, theirs, options, masked, backwards):
+def test_conversion_from_keras_and_back(ours, theirs, options, masked, backwards):
     shared = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
     reference = trained(theirs, **options, **shared)
     x = inputs()
@@ -134,7 +134,7 @@ def test_dropout_drops_the_same_elements(ours, theirs, options, drop, implementa
 
 @KINDS
 @pytest.mark.parametrize("more", [{}, {"unroll": True}, {"dtype": "mixed_bfloat16"}], ids=str)
-def test_whole_numbers_are_taken_as_inputs(ours, theirs, options, more):  # noqa: ARG001
+def test_integer_inputs_are_accepted(ours, theirs, options, more):  # noqa: ARG001
     reference = trained(theirs, **options, **more)
     numbers = np.random.default_rng(4).integers(-2, 3, size=SHAPE)
     for kind in ("int32", "int64", "uint8", "bool"):
@@ -145,7 +145,7 @@ def test_whole_numbers_are_taken_as_inputs(ours, theirs, options, more):  # noqa
 
 
 @KINDS
-def test_a_mask_of_one_row_is_for_all_and_of_other_lengths_for_none(ours, theirs, options):  # noqa: ARG001
+def test_a_mask_of_one_row_applies_to_all_and_other_shapes_are_rejected(ours, theirs, options):  # noqa: ARG001
     reference = trained(theirs, **options)
     layer = layers.from_keras(reference)
     row = np.array([[1, 0, 1, 1, 0, 1, 1, 0]], bool)
@@ -240,7 +240,7 @@ def test_arguments_of_every_layer_are_taken(ours, theirs, options):
             kind(3, input_dim=4, **options)
 
 
-def test_use_cudnn_is_refused_when_it_would_matter():
+def test_use_cudnn_true_is_rejected():
     with pytest.raises(ValueError, match="`use_cudnn=True`: LSTM has no cuDNN implementation"):
         layers.LSTM(3, use_cudnn=True)(inputs())
 
@@ -264,7 +264,7 @@ def test_dropout_is_a_rate(rate):
         (trained(keras.layers.GRU, bias_constraint="non_neg"), ValueError, "NonNeg cannot hold"),
     ],
 )
-def test_what_cannot_be_converted_is_refused(layer, error, message):
+def test_what_cannot_be_converted_is_rejected(layer, error, message):
     with pytest.raises(error, match=message):
         layers.from_keras(layer)
 
@@ -279,13 +279,13 @@ def test_what_cannot_be_converted_is_refused(layer, error, message):
         (layers.variants.GRU(3, relevance_gate=False), "no GRU with relevance_gate=False"),
     ],
 )
-def test_a_variant_that_keras_lacks_is_refused(layer, message):
+def test_a_variant_that_keras_does_not_have_is_rejected(layer, message):
     layer.build((None, None, 3))
     with pytest.raises(ValueError, match=message):
         layers.to_keras(layer)
 
 
-def test_what_a_bias_started_from_does_not_matter_once_it_is_trained():
+def test_to_keras_ignores_the_initial_bias_of_a_gate():
     layer = layers.GRU(UNITS, update_bias=-3.0)
     x = inputs()
     expected = layer(x)

@@ -149,7 +149,7 @@ def test_half_precision_sums_over_chunks_in_float32():
     assert float(gradient()[0, 0]) == pytest.approx(8192 + steps - 1, rel=0.01)
 
 
-def test_a_tape_that_persists_gives_the_same_gradients():
+def test_a_persistent_tape_gives_the_same_gradients():
     layer = layers.LSTM(UNITS, dtype="float64")
     layer.build((None, None, FEATURES))
     x, *_ = draw(layer, LENGTHS["several"])
@@ -200,7 +200,7 @@ def test_only_inference_on_a_large_batch_runs_in_halves():
     assert loops(large - 1, training=False) == loops(large, training=True) == 1
 
 
-def test_inference_keeps_the_outputs_alone():
+def test_inference_stores_the_outputs_alone():
     layer = layers.LSTM(UNITS, return_sequences=True)
     layer.build((None, None, FEATURES))
 
@@ -218,7 +218,7 @@ def test_keras_does_not_compile_the_whole_step_by_itself():
 
 
 @pytest.mark.parametrize("kind", ["lstm", "simple"])
-def test_a_way_back_may_be_traced_though_the_way_forward_was_not(kind):
+def test_the_backward_pass_may_be_traced_after_an_eager_forward_pass(kind):
     layer = UNITS_OF_ALL_KINDS[kind](return_sequences=True, dtype="float64")
     x = tf.constant(np.random.default_rng(1).normal(size=(2, LENGTHS["several"], FEATURES)))
     layer.build(x.shape)
@@ -236,7 +236,7 @@ def test_a_way_back_may_be_traced_though_the_way_forward_was_not(kind):
 
 @pytest.mark.parametrize("wrap", [lambda layer: layer, keras.layers.Bidirectional])
 @pytest.mark.parametrize("jit_compile", [True, False])
-def test_a_layer_compiles_nothing_unless_it_may(wrap, jit_compile, tmp_path):
+def test_jit_compile_false_compiles_nothing(wrap, jit_compile, tmp_path):
     path = tmp_path / "model.keras"
     shape = (None, LENGTHS["one chunk"], FEATURES)
     layer = wrap(layers.SimpleRNN(UNITS, jit_compile=jit_compile))
@@ -249,6 +249,6 @@ def test_a_layer_compiles_nothing_unless_it_may(wrap, jit_compile, tmp_path):
         assert any(f.attr["_XlaMustCompile"].b for f in functions) == jit_compile
 
 
-def test_whether_to_compile_is_true_or_false():
+def test_jit_compile_must_be_true_or_false():
     with pytest.raises(ValueError, match="`jit_compile`: expected True or False, got 'auto'"):
         layers.GRU(UNITS, jit_compile="auto")
