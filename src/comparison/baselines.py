@@ -103,9 +103,9 @@ def compared_with(baselines: Sequence[Baseline], units: Units) -> dict[Variant, 
 
     It has the baseline's settings and is like the variant in all others: with the baseline "lstm",
     "gru T=50" is compared with "lstm T=50". Of several baselines the one of the variant's family is
-    taken: its cell is of the same class, of one that the variant's inherits from, or of one that
-    inherits from it. The nearest class wins. A variant of no baseline's family is compared with the
-    first baseline, and so are the other baselines.
+    taken: its cell is of the same class, of one that the variant's inherits from, of one that
+    inherits from it, or of one with a common parent. The nearest class wins. A variant of no
+    baseline's family is compared with the first baseline, and so are the other baselines.
 
     Args:
         baselines: of the sweep.
@@ -137,13 +137,20 @@ def _unit_of(baseline: Baseline, units: Units) -> str | None:
 
 
 def _away(unit: str, baseline: str | None) -> int | None:
-    """How many classes lie between two units' cells, None where neither inherits from the other."""
+    """How many classes lie between two units' cells; None for units of different families.
+
+    Units are of one family if one cell inherits from the other, or both from a third unit's, as the
+    LSTM with peepholes and the LSTM with coupled gates do.
+    """
     if baseline is None:
         return None
     these, those = _lineage(unit), _lineage(baseline)
-    if those[0] in these:
-        return these.index(those[0])
-    return those.index(these[0]) if these[0] in those else None
+    common = [
+        kind
+        for kind in these
+        if kind in those and (kind in (these[0], those[0]) or hasattr(kind, "sites"))
+    ]
+    return min((these.index(kind) + those.index(kind) for kind in common), default=None)
 
 
 @cache

@@ -221,7 +221,7 @@ CONTRADICTIONS = [
     (["cell=gru,lstm", "baseline=gru,lstm"], "baseline: expected one variant"),
     (["cell=gru,lstm", "baseline=3"], "baseline: expected the name of a variant"),
     (["cell=gru,lstm", "baseline=[gru,3]"], "baseline: expected the name of a variant"),
-    (["cell=gru,gru_minimal", "baseline=[gru,gru_minimal]"], "are both unrolled.layers.GRU"),
+    (["cell=gru,gru_chrono", "baseline=[gru,gru_chrono]"], "are both unrolled.layers.GRU"),
     (
         ["task=adding", "cell=gru,lstm", "task.T=5,6", "baseline='lstm T=7'"],
         "no variant 'lstm T=7'",

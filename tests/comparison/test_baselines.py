@@ -59,6 +59,27 @@ def test_the_nearest_of_a_family_wins_in_either_direction():
     assert compared_with(["gru", "lstm_peephole_gers"], UNITS)["lstm"] == "lstm_peephole_gers"
 
 
+def test_variants_of_one_unit_are_a_family_though_neither_inherits_from_the_other():
+    units = {
+        "lstm": "unrolled.layers.LSTM",
+        "lstm_coupled": "unrolled.layers.variants.LSTM",
+        "lstm_peephole": "unrolled.layers.PeepholeLSTM",
+        "lstm_peephole_gers": "unrolled.layers.variants.PeepholeLSTM",
+        "gru": "unrolled.layers.GRU",
+        "gru_simplified": "unrolled.layers.SimplifiedGRU",
+        "gru_minimal": "unrolled.layers.variants.GRU",
+        "min_gru": "unrolled.layers.MinGRU",
+        "min_lstm": "unrolled.layers.MinLSTM",
+    }
+    found = compared_with(["gru", "lstm_peephole"], units)
+    assert found["lstm_coupled"] == found["lstm_peephole_gers"] == "lstm_peephole"
+    assert found["gru_minimal"] == found["min_gru"] == found["min_lstm"] == "gru"
+    assert compared_with(["lstm_peephole", "lstm"], units)["lstm_coupled"] == "lstm"
+    assert compared_with(["lstm", "lstm_peephole"], units)["lstm_peephole_gers"] == "lstm_peephole"
+    assert compared_with(["lstm", "gru_simplified"], units)["gru_minimal"] == "gru_simplified"
+    assert compared_with(["gru", "min_gru"], units)["min_lstm"] == "gru"
+
+
 def test_keras_s_own_layers_are_of_the_family_of_ours():
     keras_s = {"keras_lstm": "keras.layers.LSTM", "keras_gru": "keras.layers.GRU"}
     found = compared_with(["lstm", "gru"], UNITS | keras_s)
