@@ -11,8 +11,7 @@ from keras import ops, tree
 from unrolled.layers import Embedding
 from unrolled.models.heads import AdaptiveSoftmax
 from unrolled.models.stack import Unit, word_vectors
-
-HEADS = ("softmax", "adaptive")
+from unrolled.settings.wiring import LANGUAGE_HEADS, LanguageHead
 
 States = list[list[tf.Tensor]]
 """The states of each recurrent layer, each `(batch, units)`."""
@@ -35,7 +34,7 @@ def build_language_model(
     embedding: int | None = 64,
     dropout: float = 0.0,
     tied: bool = False,
-    head: str = "softmax",
+    head: LanguageHead = "softmax",
     cutoffs: list[int] | None = None,
     name: str | None = None,
 ) -> "LanguageModel":
@@ -70,8 +69,8 @@ def build_language_model(
             f"`direction`: expected 'forward', got {direction!r}. {_CAUSAL} Set `direction` to "
             "'forward'."
         )
-    if head not in HEADS:
-        raise ValueError(f"`head`: expected one of {', '.join(HEADS)}, got {head!r}.")
+    if head not in LANGUAGE_HEADS:
+        raise ValueError(f"`head`: expected one of {', '.join(LANGUAGE_HEADS)}, got {head!r}.")
     if tied:
         _check_tied(units, embedding, head)
         embedding_layer = keras.layers.ReversibleEmbedding(

@@ -7,9 +7,7 @@ from typing import Any
 import keras
 
 from unrolled.layers import Embedding
-
-DIRECTIONS = ("forward", "bidirectional")
-MERGES = ("concat", "sum", "mul", "ave")
+from unrolled.settings.wiring import Direction, Merge, check_direction
 
 Unit = Callable[..., keras.layers.Layer]
 """Creates a recurrent layer of one kind; called with `units` and `return_sequences`."""
@@ -24,8 +22,8 @@ def build_model(
     per_step: bool,
     units: int,
     layers: int = 1,
-    direction: str = "forward",
-    merge: str = "concat",
+    direction: Direction = "forward",
+    merge: Merge = "concat",
     embedding: int | None = 64,
     dropout: float = 0.0,
     name: str | None = None,
@@ -111,28 +109,6 @@ def word_vectors(vocabulary_size: int, size: int | None, **options: Any) -> Embe
     if size is None:
         options |= {"embeddings_initializer": "identity", "trainable": False}
     return Embedding(vocabulary_size, size or vocabulary_size, name="embedding", **options)
-
-
-def check_direction(direction: str, merge: str) -> None:
-    """Checks the direction and the merge mode.
-
-    Raises:
-        ValueError: for an unknown value, or a merge mode without a second direction.
-    """
-    if direction not in DIRECTIONS:
-        raise ValueError(
-            f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}."
-        )
-    if merge not in MERGES:
-        raise ValueError(
-            f"`merge`: expected one of {', '.join(MERGES)}, got {merge!r}. Keras's None returns "
-            "two outputs, one per direction, but the next layer takes one input."
-        )
-    if direction == "forward" and merge != "concat":
-        raise ValueError(
-            f"`merge`: {merge!r} needs two directions, and `direction` is 'forward'. "
-            "Remove `merge`, or set `direction` to 'bidirectional'."
-        )
 
 
 def recurrent(

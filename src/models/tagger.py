@@ -7,12 +7,11 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from unrolled.layers import Embedding
-from unrolled.layers.scan.chunks import uncompiled
-from unrolled.models.stack import Unit, check_direction, recurrent
+from unrolled.layers import Embedding, Recurrent
+from unrolled.models.stack import Unit, recurrent
 from unrolled.models.tag_heads import CRF, TagSoftmax
+from unrolled.settings.wiring import TAG_HEADS, Direction, Merge, TagHead, check_direction
 
-TAG_HEADS = ("softmax", "crf")
 _PADDING, _UNKNOWN = 0, 1  # Token ids, as in `unrolled.tasks.data.vocabulary`.
 
 Inputs = dict[str, Any]
@@ -31,8 +30,8 @@ def build_tagger(
     legal_transitions: list[list[bool]] | None = None,
     units: int,
     layers: int = 1,
-    direction: str = "bidirectional",
-    merge: str = "concat",
+    direction: Direction = "bidirectional",
+    merge: Merge = "concat",
     embedding: int = 100,
     vectors: tuple[np.ndarray, np.ndarray] | None = None,
     capitals: int | None = 8,
@@ -41,7 +40,7 @@ def build_tagger(
     dropout: float = 0.0,
     variational: bool = True,
     word_dropout: float = 0.0,
-    head: str = "crf",
+    head: TagHead = "crf",
     name: str | None = None,
 ) -> "Tagger":
     """Builds a tagger from word embeddings, capitalisation features and character-level vectors.
@@ -270,6 +269,11 @@ class Spelling(keras.layers.Layer):
         super().__init__(**options)
         self.embedding = embedding
         self.recurrent = recurrent
+        # Almost every batch has another number of different words, and XLA compiles for each.
+        for name in ("forward_layer", "backward_layer"):
+            layer = getattr(recurrent, name, recurrent)
+            if isinstance(layer, Recurrent):
+                layer.jit_compile = False
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         self.embedding.build((None, shape[-1]))
@@ -279,10 +283,9 @@ class Spelling(keras.layers.Layer):
         words = tf.reshape(inputs, (-1, inputs.shape[-1]))
         distinct, index = tf.raw_ops.UniqueV2(x=words, axis=[0])
         distinct.set_shape((None, inputs.shape[-1]))
-        with uncompiled():  # The number of distinct words varies from batch to batch.
-            vectors = self.recurrent(
-                self.embedding(distinct), mask=distinct != _PADDING, training=training
-            )
+        vectors = self.recurrent(
+            self.embedding(distinct), mask=distinct != _PADDING, training=training
+        )
         shape = tf.concat([tf.shape(inputs)[:2], [vectors.shape[-1]]], 0)
         return tf.reshape(tf.gather(vectors, index), shape)
 

@@ -1,11 +1,11 @@
 """Runs whose process was killed before it could record its end."""
 
-import os
 import socket
-from pathlib import Path
 
 from mlflow.entities import Run
 
+from unrolled.system.processes import is_running
+from unrolled.tracking.failure import Failure
 from unrolled.tracking.patience import PatientClient
 from unrolled.tracking.writing import RunWriter
 
@@ -23,7 +23,7 @@ def fail_abandoned_runs() -> int:
     # Read again, because a run may finish or be resumed between the search and the check.
     abandoned = [run_id for run_id in ended if _is_abandoned(client.get_run(run_id))]
     for run_id in abandoned:
-        RunWriter(run_id).fail("its process ended unexpectedly (killed?)")
+        RunWriter(run_id).fail("its process ended unexpectedly (killed?)", Failure.INTERRUPTED)
     return len(abandoned)
 
 
@@ -32,29 +32,12 @@ def _is_abandoned(run: Run) -> bool:
 
 
 def _has_ended(process: str | None) -> bool:
-    """Whether the process of a tag, written by `TrackedRun`, ran here and has ended."""
-    host, _, pid = (process or "").rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-        return _is_zombie(int(pid))
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # It is running, as another user.
-        pass
-    except (ValueError, OverflowError):  # The tag is not a process id.
-        pass
-    return False
+    """Whether the process of a tag, written by `TrackedRun`, ran on this machine and has ended.
 
-
-def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended, but its parent has not read its exit code yet.
-
-    Such a process still accepts signals. False on systems without /proc, such as macOS.
+    False for a tag that names no process.
     """
+    host, _, pid = (process or "").rpartition(":")
     try:
-        # "pid (name) state ..."; the name may contain parentheses.
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-    except OSError:
+        return host == socket.gethostname() and not is_running(int(pid))
+    except (ValueError, OverflowError):
         return False

@@ -11,6 +11,7 @@ from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from unrolled.tracking.earlier import updated_report, updated_tags
 from unrolled.tracking.errors import DeletedError, NoSuchRunError
 from unrolled.tracking.patience import PatientClient, patience
 from unrolled.tracking.record import read_record
@@ -87,7 +88,7 @@ def read_sweep(run_id: str) -> SweepRecord:
         client.get_experiment(parent.info.experiment_id).name,
         parent.info.experiment_id,
         parent.info.status,
-        parent.data.tags,
+        updated_tags(parent.data.tags),
         read_record(client, parent),
         [_record(client, child) for child in children],
     )
@@ -183,7 +184,7 @@ def _record(client: PatientClient, run: Run) -> RunRecord:
         run.info.run_id,
         run.info.run_name,
         run.info.status,
-        run.data.tags,
+        updated_tags(run.data.tags),
         run.data.params,
         {name: _as_logged(value) for name, value in run.data.metrics.items()},
         series,
@@ -215,4 +216,4 @@ def _as_logged(value: float) -> float:
 def _report(client: PatientClient, run_id: str) -> dict[str, Any] | None:
     if REPORT not in {artifact.path for artifact in client.list_artifacts(run_id)}:
         return None
-    return patience.call(mlflow.artifacts.load_dict, f"runs:/{run_id}/{REPORT}")
+    return updated_report(patience.call(mlflow.artifacts.load_dict, f"runs:/{run_id}/{REPORT}"))

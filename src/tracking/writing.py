@@ -24,6 +24,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from unrolled.tracking.errors import StoreError
+from unrolled.tracking.failure import FAILURE, Failure, failure_of
 from unrolled.tracking.patience import PatientClient, patience
 from unrolled.tracking.record import RECORD
 from unrolled.tracking.secrets import masked
@@ -54,9 +55,14 @@ class RunWriter:
         """Marks the run FINISHED."""
         self._client.set_terminated(self.run_id, "FINISHED")
 
-    def fail(self, reason: str) -> None:
-        """Marks the run FAILED, with the reason in the tag `error`."""
-        self.set_tags({"error": reason})
+    def fail(self, reason: str, failure: Failure = Failure.ERROR) -> None:
+        """Marks the run FAILED.
+
+        Args:
+            reason: for people, in the tag `error`.
+            failure: its kind, in the tag `failure`.
+        """
+        self.set_tags({"error": reason, FAILURE: failure})
         self._client.set_terminated(self.run_id, "FAILED")
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
@@ -241,8 +247,8 @@ class TrackedRun(RunWriter):
     def _reopen(self, run: Run, tags: Mapping[str, Any]) -> None:
         self.set_tags(tags)
         self._client.update_run(self.run_id, status="RUNNING")
-        if "error" in run.data.tags:
-            self._client.delete_tag(self.run_id, "error")
+        for tag in {"error", FAILURE} & set(run.data.tags):
+            self._client.delete_tag(self.run_id, tag)
 
     @contextlib.contextmanager
     def failing_on_error(self) -> Iterator[None]:
@@ -256,7 +262,7 @@ class TrackedRun(RunWriter):
     def _try_to_fail(self, error: BaseException) -> None:
         # If the store is unavailable, `fail_abandoned_runs` marks the run later.
         with contextlib.suppress(StoreError):
-            self.fail(f"{type(error).__name__}: {error}")
+            self.fail(f"{type(error).__name__}: {error}", failure_of(error))
 
     def __enter__(self) -> "TrackedRun":
         return self

@@ -47,7 +47,8 @@ def ended(command, **options):
 def python(program, folder):
     """Returns a command that runs a program with only the standard library and this project."""
     path = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); import os; os.chdir({str(folder)!r})"
-    return [sys.executable, "-S", "-c", f"{path}\n{program}"]
+    # Without site-packages only experiments/__init__.py finds the package.
+    return [sys.executable, "-S", "-c", f"{path}; import experiments\n{program}"]
 
 
 def test_a_printing_program_exits_with_0_if_its_output_is_closed(tmp_path):

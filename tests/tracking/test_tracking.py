@@ -41,6 +41,9 @@ def test_a_missing_store_is_created(tmp_path):
 
 
 def test_a_sweep_is_read_back_as_it_was_written():
+    metric = {"key": "accuracy", "name": "accuracy"}
+    points = {"what": "accuracy", "by": "distance", "metric": metric, "points": [{"at": 2.5}]}
+    report = {"metric": metric, "breakdowns": [points]}
     with tracking.start_sweep("sizes", "sizes today", {"budget": "quick"}) as parent:
         for seed in (1, 2):
             tags = {"variant": "gru", "seed": seed}
@@ -50,7 +53,7 @@ def test_a_sweep_is_read_back_as_it_was_written():
             ) as run:
                 run.log_metrics({"loss": 2.0}, step=1)
                 run.log_metrics({"loss": 1.0}, step=2)
-                run.log_report({"breakdowns": {"accuracy by distance": [{"at": 2.5}]}})
+                run.log_report(report)
                 run.log_series({"many": [(i, i / 2) for i in range(2500)]})
     sweep = tracking.read_sweep(parent.run_id)
     assert (sweep.name, sweep.experiment) == ("sizes today", "sizes")
@@ -62,7 +65,7 @@ def test_a_sweep_is_read_back_as_it_was_written():
     assert len(first.params) == 250
     assert first.series["loss"] == [(1, 2.0), (2, 1.0)]
     assert first.metrics["loss"] == 1.0
-    assert first.report == {"breakdowns": {"accuracy by distance": [{"at": 2.5}]}}
+    assert first.report == report
     assert first.series["many"] == [(i, i / 2) for i in range(2500)]
     assert tracking.latest_sweep() == parent.run_id
 
@@ -214,7 +217,7 @@ def test_an_error_marks_the_run_failed_with_the_reason():
 
 def test_a_run_whose_process_was_killed_is_marked_failed_later(store):
     program = (
-        "import os, signal, tracking\n"
+        "import os, signal; from unrolled import tracking\n"
         "tracking.connect()\n"
         "run = tracking.TrackedRun('e', 'killed')\n"
         "print(run.run_id, flush=True)\n"

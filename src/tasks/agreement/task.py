@@ -14,12 +14,13 @@ from unrolled.tasks.agreement.sentences import Options, draw_splits
 from unrolled.tasks.base.examples import PADDING, Examples, pad, predict
 from unrolled.tasks.base.grouped_metrics import bin_centers, points
 from unrolled.tasks.base.metric import Metric, accuracy
-from unrolled.tasks.base.task import Report, Task
+from unrolled.tasks.base.task import Breakdown, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS
 
-BY_DISTANCE = "accuracy by distance of outermost verbs in words"
-BY_ATTRACTORS = "accuracy by attractors of outermost verbs"
+BY_DISTANCE = Breakdown("accuracy", "distance of outermost verbs in words", of_metric=True)
+BY_ATTRACTORS = Breakdown("accuracy", "attractors of outermost verbs", of_metric=True)
+BY_DEPTH = Breakdown("accuracy", "depth", of_metric=True)
 _MAX_ATTRACTORS = 5  # Larger numbers are grouped with this one.
 
 _VOCABULARY = [SPECIAL_WORDS[PADDING], *lexicon.WORDS]
@@ -133,7 +134,7 @@ class Agreement(Task):
             {
                 BY_DISTANCE: points(distances, correct[outermost]),
                 BY_ATTRACTORS: points(attractors, correct[outermost]),
-                "accuracy by depth": points(verbs.depth, correct),
+                BY_DEPTH: points(verbs.depth, correct),
             },
         )
 

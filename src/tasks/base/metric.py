@@ -9,6 +9,7 @@ class Metric:
     """The metric that selects the best epoch, is compared in tables, and says if a task is solved.
 
     Attributes:
+        key: name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse".
         name: display name, such as "accuracy" or "MSE".
         guessing: chance level: the value of the best prediction that ignores the input.
         learnt: the value at which the task counts as solved, whose cost is compared; None for a
@@ -21,6 +22,7 @@ class Metric:
             are already ratios.
     """
 
+    key: str
     name: str
     guessing: float
     learnt: float | None
@@ -29,11 +31,6 @@ class Metric:
     unit: str = ""
     is_loss: bool = False
     logarithmic: bool = False
-
-    @property
-    def key(self) -> str:
-        """The name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse"."""
-        return self.name.lower().replace("-", "_").replace(" ", "_")
 
     @property
     def label(self) -> str:
@@ -77,16 +74,22 @@ class Metric:
 
 def accuracy(classes: int, learnt: float) -> Metric:
     """The fraction of correct predictions among `classes` equally frequent classes."""
-    return Metric("accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
+    return Metric("accuracy", "accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
 
 
 def mean_squared_error(guessing: float, learnt: float) -> Metric:
     """The mean squared error, for targets that are a single number."""
-    return Metric("MSE", guessing, learnt, higher_is_better=False, is_loss=True)
+    return Metric("mse", "MSE", guessing, learnt, higher_is_better=False, is_loss=True)
 
 
 def cross_entropy(guessing: float, learnt: float) -> Metric:
     """The cross-entropy in nats per predicted step."""
     return Metric(
-        "cross-entropy", guessing, learnt, higher_is_better=False, unit="nats a step", is_loss=True
+        "cross_entropy",
+        "cross-entropy",
+        guessing,
+        learnt,
+        higher_is_better=False,
+        unit="nats a step",
+        is_loss=True,
     )

@@ -6,14 +6,16 @@ from dataclasses import fields
 from typing import Any
 
 
-def require_integer(name: str, value: Any, least: int) -> None:
-    """Checks that an option is an integer of at least `least`.
+def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Checks that an option is an integer from `least` to `most`, or of at least `least`.
 
     Raises:
         ValueError: otherwise; the message names the option, the expected and the received value.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"`{name}`: expected an integer of at least {least}, got {value!r}.")
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not is_integer or value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{name}`: expected an integer {limits}, got {value!r}.")
 
 
 def require_fraction(name: str, value: Any, most: float) -> None:

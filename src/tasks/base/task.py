@@ -2,7 +2,7 @@
 
 import abc
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -25,6 +25,26 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Breakdown:
+    """Which values are broken down, and by what.
+
+    Attributes:
+        what: the name of the values: "accuracy".
+        by: the property of the questions, with its unit: "distance in words".
+        of_metric: whether they are values of the task's metric.
+    """
+
+    what: str
+    by: str
+    of_metric: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people: "accuracy by distance in words"."""
+        return f"{self.what} by {self.by}"
+
+
+@dataclass(frozen=True)
 class Confusion:
     """A confusion matrix.
 
@@ -42,20 +62,37 @@ class Report:
     """The result of an evaluation.
 
     Attributes:
-        metrics: values by name.
-        breakdowns: points of a grouped metric, sorted by `at`, by a name such as "accuracy by
-            distance".
+        metrics: values by key.
+        breakdowns: points of each `Breakdown`, sorted by `at`.
         tables: columns of values by heading, by the name of a table.
         confusions: confusion matrices by name.
-        judged: metrics of those breakdowns that use another metric than the task's, by the name of
-            the breakdown.
+        judged: metrics of those breakdowns that use another metric than the task's.
     """
 
     metrics: dict[str, float]
-    breakdowns: dict[str, list[Point]] = field(default_factory=dict)
+    breakdowns: dict[Breakdown, list[Point]] = field(default_factory=dict)
     tables: dict[str, dict[str, list]] = field(default_factory=dict)
     confusions: dict[str, Confusion] = field(default_factory=dict)
-    judged: dict[str, Metric] = field(default_factory=dict)
+    judged: dict[Breakdown, Metric] = field(default_factory=dict)
+
+    def as_data(self, metric: Metric) -> dict[str, Any]:
+        """What a comparison reads of it, as plain values.
+
+        Args:
+            metric: of the task.
+        """
+        breakdowns = []
+        for each, points in self.breakdowns.items():
+            of = metric if each.of_metric else self.judged.get(each)
+            breakdowns.append(
+                {
+                    "what": each.what,
+                    "by": each.by,
+                    "metric": of and asdict(of),
+                    "points": [asdict(point) for point in points],
+                }
+            )
+        return {"metric": asdict(metric), "metrics": self.metrics, "breakdowns": breakdowns}
 
 
 class MissingDataError(RuntimeError):
@@ -134,7 +171,16 @@ class Task(abc.ABC):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
 
     def keras_metrics(self) -> list[keras.metrics.Metric]:
-        """Returns `metric` for training and validation; empty for a model that tracks it itself."""
+        """Returns `metric` for training and validation; empty for a model that tracks it itself.
+
+        Raises:
+            ValueError: for a metric that Keras does not have; a task with one overrides this.
+        """
+        if self.metric.key not in _KERAS_METRICS:
+            raise ValueError(
+                f"`metric`: expected one with the key {', '.join(_KERAS_METRICS)}, or a task that "
+                f"overrides keras_metrics, got {self.metric.key!r} in {type(self).__name__}."
+            )
         return [_KERAS_METRICS[self.metric.key](name=self.metric.key)]
 
     def step_labels(self, inputs: np.ndarray) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.tasks.base.task import Point, Report
+from unrolled.tasks.base.task import Breakdown, Point, Report
 from unrolled.tasks.language.bptt_batches import TokenSequence
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -17,8 +17,8 @@ ORDERED = (0, 2, 5, 10, 20, 50, 100)
 """Numbers of nearest tokens that remain in order; the more distant context is shuffled."""
 TOLERANCE = 0.01
 """A context is sufficient if its loss exceeds that of the full context by at most this fraction."""
-BY_LENGTH = "cross-entropy by tokens of context kept"
-BY_ORDERED = "cross-entropy by nearest tokens left in order"
+BY_LENGTH = Breakdown("cross-entropy", "tokens of context kept")
+BY_ORDERED = Breakdown("cross-entropy", "nearest tokens left in order")
 
 _MAX_LENGTH = LENGTHS[-1]
 

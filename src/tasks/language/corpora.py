@@ -135,7 +135,7 @@ CORPORA: dict[str, Callable[[str | None], Corpus]] = {
 
 
 def _required(path: str | Path | None, task: str, what: str) -> Path:
-    if path is None:
+    if path is None or not str(path):  # Path("") would be the working directory.
         raise MissingDataError(
             f"task.path: the task {task} needs {what}, but got none. Set task.path=<path>, or use "
             "the tasks pydoc_char and pydoc_word, which need no file."

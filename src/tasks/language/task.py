@@ -14,7 +14,7 @@ from unrolled.tasks.base.examples import Examples
 from unrolled.tasks.base.grouped_metrics import points
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.options import require_integer
-from unrolled.tasks.base.task import Report, Task
+from unrolled.tasks.base.task import Breakdown, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.vocabulary import UNKNOWN
 from unrolled.tasks.language import bptt_batches
@@ -197,6 +197,8 @@ class LanguageModelling(Task):
         context = Report({})
         if self.context_positions:
             context = use_of_context(model, self.test, self.context_positions, _CONTEXT_SEED)
+        breakdowns = {**self._breakdowns(losses), **context.breakdowns}
+        judged = breakdowns if self.metric.key == "cross_entropy" else ()
         return Report(
             {
                 "cross_entropy": mean,
@@ -206,10 +208,11 @@ class LanguageModelling(Task):
                 "repeated_share": self.repeated_share["test"],
                 **context.metrics,
             },
-            {**self._breakdowns(losses), **context.breakdowns},
+            breakdowns,
+            judged=dict.fromkeys(judged, self.metric),
         )
 
-    def _breakdowns(self, losses: np.ndarray) -> dict[str, list]:
+    def _breakdowns(self, losses: np.ndarray) -> dict[Breakdown, list]:
         raise NotImplementedError
 
 
@@ -222,6 +225,7 @@ class Characters(LanguageModelling):
     @property
     def metric(self) -> Metric:
         return Metric(
+            "cross_entropy",
             "cross-entropy",
             self._guessing,
             None,
@@ -234,14 +238,14 @@ class Characters(LanguageModelling):
     def make_tokenizer(self, text: str) -> Tokenizer:
         return CharacterTokenizer.of(text)
 
-    def _breakdowns(self, losses: np.ndarray) -> dict[str, list]:
+    def _breakdowns(self, losses: np.ndarray) -> dict[Breakdown, list]:
         """Groups the loss of letters by their position in the word."""
         is_letter = np.array([word.isalpha() for word in self.vocabulary])[self.test.tokens]
         steps = np.arange(len(is_letter))
         last_nonletter = np.maximum.accumulate(np.where(is_letter, -1, steps))
         position = np.minimum(steps - last_nonletter, _LONGEST_WORD)
         found = points(position[is_letter], losses[is_letter])
-        return {"cross-entropy by letter's place in its word": found}
+        return {Breakdown("cross-entropy", "letter's place in its word"): found}
 
 
 @dataclass(eq=False)
@@ -264,7 +268,8 @@ class Words(LanguageModelling):
 
     @property
     def metric(self) -> Metric:
-        return Metric("perplexity", _perplexity(self._guessing), None, higher_is_better=False)
+        guessing = _perplexity(self._guessing)
+        return Metric("perplexity", "perplexity", guessing, None, higher_is_better=False)
 
     def make_tokenizer(self, text: str) -> Tokenizer:
         tokenised = self.corpus == "ptb"
@@ -280,10 +285,10 @@ class Words(LanguageModelling):
                 100 * self.unknown_share["test"],
             )
 
-    def _breakdowns(self, losses: np.ndarray) -> dict[str, list]:
+    def _breakdowns(self, losses: np.ndarray) -> dict[Breakdown, list]:
         """Groups the loss by the frequency rank of the word, in powers of ten."""
         ranks = 10.0 ** np.floor(np.log10(np.maximum(self.test.tokens, 1)))
-        return {"cross-entropy by rank of the word, from": points(ranks, losses)}
+        return {Breakdown("cross-entropy", "rank of the word, from"): points(ranks, losses)}
 
 
 def _perplexity(nats: float) -> float:

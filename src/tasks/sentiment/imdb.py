@@ -16,7 +16,7 @@ import numpy as np
 
 from unrolled.tasks.base.examples import Examples, pad, predict
 from unrolled.tasks.base.metric import Metric, accuracy
-from unrolled.tasks.base.task import Point, Report, Task
+from unrolled.tasks.base.task import Breakdown, Point, Report, Task
 from unrolled.tasks.data.cache import Arrays, cached, code_of, fingerprint
 from unrolled.tasks.data.tfds import PreparedSet
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
@@ -28,6 +28,7 @@ NEEDS_NO_DOWNLOAD = "agreement"  # The alternative that messages suggest.
 
 _LENGTH_ENDS = (50, 100, 150, 200, 250, 300, 400)
 _LINE_BREAK = "<br />"
+BY_LENGTH = Breakdown("accuracy", "length in words", of_metric=True)
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 _logger = logging.getLogger(__name__)
@@ -127,6 +128,8 @@ class Imdb(Task):
     def __post_init__(self):
         if self.keep not in ("first", "last"):
             raise ValueError(f'`keep`: expected "first" or "last", got {self.keep!r}.')
+        if self.cache_dir is not None and not str(self.cache_dir):
+            raise ValueError("`cache_dir`: expected a folder or None, got ''.")
         if self.validation_examples is None:
             self.validation_examples = HELD_OUT
         counts = ("vocabulary_size", "max_words", "validation_examples")
@@ -158,7 +161,7 @@ class Imdb(Task):
         """
         correct = predict(model, self.test) == self.test.targets
         points = _by_length(correct, self.test.lengths, self.max_words)
-        return Report({"accuracy": float(correct.mean())}, {"accuracy by length in words": points})
+        return Report({"accuracy": float(correct.mean())}, {BY_LENGTH: points})
 
     def _encode_all(self) -> Arrays:
         _logger.info("Encoding the reviews of %s, once.", DATASET)

@@ -17,10 +17,10 @@ import numpy as np
 from unrolled.tasks.base.examples import Examples, outputs
 from unrolled.tasks.base.grouped_metrics import bin_centers, points
 from unrolled.tasks.base.metric import Metric, mean_squared_error
-from unrolled.tasks.base.task import Report
+from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.synthetic.long_lag import LongLag
 
-BY_LAG = "MSE by steps since the first marked value"
+BY_LAG = Breakdown("MSE", "steps since the first marked value", of_metric=True)
 EXPECTED_SUM = 1.0  # Both values have mean 1/2.
 VALUE, MARKER = range(2)  # The two features of a step.
 

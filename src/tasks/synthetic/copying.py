@@ -15,13 +15,13 @@ import tensorflow as tf
 from unrolled.tasks.base.examples import PADDING, Examples, outputs
 from unrolled.tasks.base.grouped_metrics import points
 from unrolled.tasks.base.metric import Metric, cross_entropy
-from unrolled.tasks.base.task import Report
+from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS
 from unrolled.tasks.synthetic.long_lag import LongLag
 
 SYMBOLS, COPIED = 8, 10  # Number of symbols in the alphabet, and in the sequence to copy.
 BLANK, DELIMITER = 8, 9  # The paper's indices, after the symbols 0 to 7.
-BY_POSITION = "recall accuracy by position among the ten symbols"
+BY_POSITION = Breakdown("recall accuracy", "position among the ten symbols")
 
 _SOLVED_FRACTION = 0.1  # The task is solved at this fraction of the chance level.
 _VOCABULARY = [SPECIAL_WORDS[PADDING], *[f"a{number}" for number in range(DELIMITER + 1)]]

@@ -13,11 +13,11 @@ import numpy as np
 from unrolled.tasks.base.examples import PADDING, Examples, predict
 from unrolled.tasks.base.grouped_metrics import bin_centers, points
 from unrolled.tasks.base.metric import Metric, accuracy
-from unrolled.tasks.base.task import Report
+from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS
 from unrolled.tasks.synthetic.long_lag import LongLag
 
-BY_LAG = "accuracy by steps since the first symbol"
+BY_LAG = Breakdown("accuracy", "steps since the first symbol", of_metric=True)
 
 _VOCABULARY = [SPECIAL_WORDS[PADDING], "E", "B", "a", "b", "c", "d", "X", "Y"]
 _TOKEN_IDS = {word: number for number, word in enumerate(_VOCABULARY)}

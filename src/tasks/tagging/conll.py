@@ -46,11 +46,11 @@ def read_folder(path: str | os.PathLike, columns: Sequence[str] | None = None) -
             as `read_columns`.
         FileNotFoundError: if the folder does not exist.
     """
-    path = Path(str(path)).expanduser()  # Hydra parses a folder name such as 2003 as a number.
-    if not path.is_dir():
+    named, path = str(path), Path(str(path)).expanduser()  # Hydra parses a name such as 2003.
+    if not named or not path.is_dir():  # Path("") would be the working directory.
         raise FileNotFoundError(
             f"task.path: expected a folder with a training, a development and a test file in CoNLL "
-            f"columns, got {path}, which is not a folder."
+            f"columns, got {named!r}, which is not a folder."
         )
     names = sorted(file.name for file in path.iterdir() if file.is_file())
     names = [name for name in names if not _OTHER_FILES.search(name)]

@@ -10,13 +10,15 @@ from unrolled.tasks.base.distance import Distance
 from unrolled.tasks.base.examples import PADDING
 from unrolled.tasks.base.grouped_metrics import bin_centers, points
 from unrolled.tasks.base.metric import Metric, accuracy
-from unrolled.tasks.base.task import Report
+from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.tagging.entities import Scores, count_entities
 from unrolled.tasks.tagging.name_sentences import NameSplits, Options, draw_splits
 from unrolled.tasks.tagging.task import Tagging
 
-BY_DISTANCE = "accuracy at ambiguous words by distance of the deciding word in words"
-BY_DISTANCE_UNSEEN = "accuracy at unseen ambiguous words by distance of the deciding word in words"
+BY_DISTANCE = Breakdown("accuracy at ambiguous words", "distance of the deciding word in words")
+BY_DISTANCE_UNSEEN = Breakdown(
+    "accuracy at unseen ambiguous words", "distance of the deciding word in words"
+)
 _NAME_OR_NONE = accuracy(2, learnt=0.95)
 
 
@@ -36,7 +38,7 @@ class Names(Tagging):
     """
 
     name: ClassVar[str] = "names"
-    metric: ClassVar[Metric] = Metric("F1", 0.0, 0.95, higher_is_better=True, share=True)
+    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, 0.95, higher_is_better=True, share=True)
 
     train_examples: int = 4000
     evaluation_examples: int = 2000

@@ -15,7 +15,7 @@ from unrolled.tasks.base.examples import PADDING, Examples, batches_by_length, p
 from unrolled.tasks.base.grouped_metrics import points
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.options import require_integer
-from unrolled.tasks.base.task import Confusion, Report, Task
+from unrolled.tasks.base.task import Breakdown, Confusion, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.pretrained_embeddings import read_vectors
 from unrolled.tasks.data.vocabulary import UNKNOWN
@@ -24,8 +24,9 @@ from unrolled.tasks.tagging.conll import PreparedConll, Splits, read_folder
 from unrolled.tasks.tagging.entities import EntityF1, Scores, Tags, count_entities, entities
 from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder, normal
 
-LOSS_BY_STEP = "loss by step"
+LOSS_BY_STEP = Breakdown("loss", "step")
 _WORST = 20
+_LONGEST_WORD = 1000  # Every word takes the memory of so many characters.
 _BATCH = 256
 _STEPS_SHOWN = 40  # For the loss by step; few sentences are longer.
 
@@ -120,7 +121,7 @@ class Tagging(Task):
     unknown_share: ClassVar[dict[str, float]]
 
     def __post_init__(self):
-        require_integer("longest_word", self.longest_word, 1)
+        require_integer("longest_word", self.longest_word, 1, _LONGEST_WORD)
         for name in ("train_examples", "evaluation_examples"):
             if getattr(self, name) is not None:
                 require_integer(name, getattr(self, name), 1)
@@ -300,7 +301,7 @@ class Conll2003(Tagging):
     """
 
     name: ClassVar[str] = "conll2003"
-    metric: ClassVar[Metric] = Metric("F1", 0.0, 0.8, higher_is_better=True, share=True)
+    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, 0.8, higher_is_better=True, share=True)
 
     def read(self) -> Splits:
         prepared = PreparedConll()
@@ -319,7 +320,7 @@ class ConllFiles(Tagging):
     """
 
     name: ClassVar[str] = "conll"
-    metric: ClassVar[Metric] = Metric("F1", 0.0, None, higher_is_better=True, share=True)
+    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, None, higher_is_better=True, share=True)
 
     path: str | os.PathLike = ""
     columns: Sequence[str] | None = None

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from unrolled.project import PROJECT
 from unrolled.tasks.agreement import lexicon
 from unrolled.tasks.agreement.sentences import Options
-from unrolled.tasks.agreement.task import BY_ATTRACTORS, BY_DISTANCE, Agreement
+from unrolled.tasks.agreement.task import BY_ATTRACTORS, BY_DEPTH, BY_DISTANCE, Agreement
 from unrolled.tasks.base.examples import PADDING
 
 FEW = {"train_examples": 400, "validation_examples": 200, "test_examples": 600}
@@ -272,7 +272,7 @@ class TestReport:
         for name in ("accuracy", "accuracy_seen_words", "accuracy_held_out_words"):
             assert report.metrics[name] == 1
         for name, points in report.breakdowns.items():
-            everywhere = name == "accuracy by depth"
+            everywhere = name == BY_DEPTH
             counted = task.test.target_mask.sum() if everywhere else len(task.test)
             assert {point.value for point in points} == {1}
             assert sum(point.count for point in points) == counted
@@ -342,7 +342,7 @@ class TestReport:
         outermost, everywhere = questions.depth == 1, questions.depth >= 1
         for name, values, among in (
             (BY_ATTRACTORS, np.minimum(questions.attractors, 5), outermost),
-            ("accuracy by depth", questions.depth, everywhere),
+            (BY_DEPTH, questions.depth, everywhere),
         ):
             points = report.breakdowns[name]
             assert [point.at for point in points] == sorted(set(values[among]))

@@ -29,7 +29,7 @@ def test_values_are_formatted_with_enough_digits():
     assert [MSE.text(value) for value in (1 / 6, 0.0027, 0.00012345)] == [
         *("0.167", "0.00270", "0.000123")
     ]
-    perplexity = Metric("perplexity", 600.0, None, higher_is_better=False)
+    perplexity = Metric("perplexity", "perplexity", 600.0, None, higher_is_better=False)
     assert [perplexity.text(value) for value in (102.63, 99.96, 8.12345, 1234.5, 2e8)] == [
         *("102.6", "100", "8.12", "1234.5", "2.00e+08")
     ]

@@ -14,6 +14,7 @@ from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.data.vocabulary import UNKNOWN
 from unrolled.tasks.sentiment import imdb
 from unrolled.tasks.sentiment.imdb import (
+    BY_LENGTH,
     Imdb,
     PreparedReviews,
     Reviews,
@@ -307,7 +308,7 @@ class TestReport:
             *[("word " * words, words == 900) for words in (301, 302, 900)],
         ]
         report = loaded(test=test).evaluate(AlwaysPositive())
-        points = report.breakdowns["accuracy by length in words"]
+        points = report.breakdowns[BY_LENGTH]
         assert [(point.at, point.value, point.count) for point in points] == [
             (50, 1.0, 3),
             (100, 0.25, 4),
@@ -318,7 +319,7 @@ class TestReport:
     def test_last_bin_ends_at_max_words(self, loaded, max_words, ends):
         test = [(f"x{words} " * words, POSITIVE) for words in (50, 60, 1000)]
         report = loaded(test=test, max_words=max_words).evaluate(AlwaysPositive())
-        assert [point.at for point in report.breakdowns["accuracy by length in words"]] == ends
+        assert [point.at for point in report.breakdowns[BY_LENGTH]] == ends
 
 
 @pytest.mark.parametrize("positive", [1, 7, 50, 93])
