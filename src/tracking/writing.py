@@ -23,6 +23,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
+from unrolled.tracking.earlier import BASELINES, SETTINGS
 from unrolled.tracking.errors import StoreError
 from unrolled.tracking.failure import FAILURE, Failure, failure_of
 from unrolled.tracking.patience import PatientClient, patience
@@ -34,6 +35,7 @@ _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the limits of MLflow's log_batch
 _LONGEST_TAG, _LONGEST_NOTE = 5000, 7500  # MLflow takes 8,000, other servers may take less.
 _DESCRIPTION = "description.md"
 _MASKED = ("error", "overrides", "tracking.uri")  # See `tracking.secrets`.
+_DATA = (SETTINGS, BASELINES)
 _CREATION = "creation"  # The tag by which a run is found whose creation was not confirmed.
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 REPORT = "report.json"
@@ -153,8 +155,10 @@ def _name(metric: str) -> str:
 
 
 def _cut(tags: Mapping[str, Any]) -> dict[str, str]:
-    """Tags as texts of a length that MLflow stores."""
-    return {key: value[:_LONGEST_TAG] for key, value in _texts(tags).items()}
+    """Tags as texts of a length that MLflow stores; data, which would be lost, is not cut."""
+    return {
+        key: value if key in _DATA else value[:_LONGEST_TAG] for key, value in _texts(tags).items()
+    }
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
