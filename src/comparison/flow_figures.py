@@ -134,11 +134,7 @@ def half_life_by_gates(
     """
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
-    found = np.concatenate(
-        [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
-    )
-    finite = found[np.isfinite(found) & (found > 0)]
-    low, high = (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
+    low, high = _limits(dots)
     handles = []
     for number, (label, by_time) in enumerate(dots.items()):
         colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
@@ -151,16 +147,7 @@ def half_life_by_gates(
         if by_time:
             handles.append(_handle(marker, colour, colour, label))
     handles += [_handle("o", "grey", face, f"{when} training") for when, face in _FACES.items()]
-    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
-    for place, side, text in (
-        (
-            (0.02, 0.98),
-            "left",
-            "longer than the gates imply: through\nrecurrent weights or layers above",
-        ),
-        ((0.98, 0.78), "right", "as the gates imply"),
-    ):
-        axes.text(*place, text, transform=axes.transAxes, ha=side, va="top", color="#595959")
+    _explain_diagonal(axes, low, high)
     axes.set(
         title=title,
         xlabel="half-life that the gates imply, in steps: log 2 / -log γ, slowest tenth of units",
@@ -175,6 +162,26 @@ def half_life_by_gates(
     axes.grid(alpha=0.3)
     figure.legend(handles=handles, fontsize="small", loc="outside right upper")
     return figure
+
+
+def _limits(
+    dots: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
+) -> tuple[float, float]:
+    """Limits of both axes, with room for infinite values at the upper one."""
+    found = [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
+    found = np.concatenate(found)
+    finite = found[np.isfinite(found) & (found > 0)]
+    return (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
+
+
+def _explain_diagonal(axes: Axes, low: float, high: float) -> None:
+    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    above = "longer than the gates imply: through\nrecurrent weights or layers above"
+    for place, side, text in (
+        ((0.02, 0.98), "left", above),
+        ((0.98, 0.78), "right", "as the gates imply"),
+    ):
+        axes.text(*place, text, transform=axes.transAxes, ha=side, va="top", color="#595959")
 
 
 def _handle(marker: str, edge: str, face: str, label: str) -> Line2D:
@@ -244,34 +251,36 @@ def gate_trace(
     order = np.argsort(-keep.mean(axis=1), kind="stable")
     width = max(7.0, 0.19 * steps + 2.5)
     figure = Figure(figsize=(width, 7.6), layout="constrained")
-    *maps, lowest = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
-    for axes, values, label in zip(
-        maps,
-        (keep, left),
-        (
-            "fraction of c⟨t-1⟩ that\nthe gates retain",
-            "fraction of c⟨t⟩ that the\ngates leave at the answer",
-        ),
-        strict=True,
-    ):
-        shown = axes.imshow(
-            values[order], aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
-        )
-        axes.set_ylabel("units, the longest\nmemory on top")
-        figure.colorbar(shown, ax=axes, label=label)
-    relative = log10_norms[:steps] - log10_norms[answer]
-    lowest.plot(range(steps), np.where(np.isfinite(relative), relative, np.nan), color=COLOURS[0])
-    mark_level(lowest, FALLEN, "1%")
-    lowest.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
-    lowest.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
-    lowest.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    lowest.grid(alpha=0.3)
+    upper, middle, lower = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+    _by_unit(upper, keep[order], "fraction of c⟨t-1⟩ that\nthe gates retain")
+    _by_unit(middle, left[order], "fraction of c⟨t⟩ that the\ngates leave at the answer")
+    _gradient_of_answer(lower, log10_norms[:steps] - log10_norms[answer])
     if any(words[:steps]):
         named = [step for step in range(steps) if words[step]]
-        lowest.set_xticks(named, [words[n] for n in named], rotation=90, fontsize="small")
-    lowest.set_xlabel("input at each step; the answer is given at the last")
+        lower.set_xticks(named, [words[n] for n in named], rotation=90, fontsize="small")
+    lower.set_xlabel("input at each step; the answer is given at the last")
     figure.suptitle(f"{name}: what the memory retains ({gates.layer}, {gates.direction})")
     return figure
+
+
+def _by_unit(axes: Axes, values: np.ndarray, label: str) -> None:
+    """A heat map of values from 0 to 1, `(units, steps)`."""
+    shown = axes.imshow(
+        values, aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
+    )
+    axes.set_ylabel("units, the longest\nmemory on top")
+    axes.figure.colorbar(shown, ax=axes, label=label)
+
+
+def _gradient_of_answer(axes: Axes, relative: np.ndarray) -> None:
+    """log10 of the gradient's norm at each step, relative to the step of the answer."""
+    shown = np.where(np.isfinite(relative), relative, np.nan)
+    axes.plot(range(len(relative)), shown, color=COLOURS[0])
+    mark_level(axes, FALLEN, "1%")
+    axes.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
+    axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
 
 
 def _grid(
