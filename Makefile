@@ -1,64 +1,85 @@
 .DEFAULT_GOAL := help
-.PHONY: setup experiment resume compare score sample tag list bench ui test lint help
+.PHONY: setup lock experiment resume compare score sample tag list bench ui test lint help
 .SILENT:
 
-PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
-# glibc gives memory back to the kernel after every training step, and takes it anew, page by page: up
-# to a third of an LSTM's time. With this it keeps some.
+# The Python that makes .venv: PYTHON if it is given, else the newest of these that works. A command
+# can exist without a Python behind it, as pyenv's do, so each is tried. A .venv that works keeps its
+# Python unless PYTHON is given.
+PYTHONS := 3.13 3.12 3.11
+IS_SUPPORTED := -c 'import sys, ensurepip; sys.exit("%d.%d" % sys.version_info[:2] not in "$(PYTHONS)".split())'
+ifeq ($(PYTHON),)
+# Searched for when first used, and once.
+PYTHON = $(eval PYTHON := $(shell for each in $(wildcard $(RUN)) $(PYTHONS:%=python%); do \
+	$$each $(IS_SUPPORTED) 2> /dev/null && echo $$each && break; done))$(PYTHON)
+else
+EXACT := --exact
+$(READY): FORCE
+endif
+QUOTED_PYTHON = '$(subst ','\'',$(PYTHON))'
+REQUIRE_PYTHON = $(QUOTED_PYTHON) $(IS_SUPPORTED) 2> /dev/null || { echo "Expected a command that \
+	runs Python 3.11, 3.12 or 3.13 with its modules venv and ensurepip, got $(or $(PYTHON),none on PATH).\
+	Install such a Python, or name its command: make PYTHON=<command> ..." >&2; exit 2; }
+# glibc returns memory to the kernel after every training step and takes it again page by page, which
+# is up to a third of an LSTM's time. This makes it keep some.
 export MALLOC_TOP_PAD_ ?= 67108864
-# .venv/ready names the folder that .venv was set up in; where that is another, it is set up again.
-ifneq ($(shell cat $(VENV)/ready 2> /dev/null),$(CURDIR))
-$(VENV)/ready: FORCE
+# .venv/ready names the folder that .venv was set up in; in another folder it is set up again.
+ifneq ($(shell cat $(READY) 2> /dev/null),$(CURDIR))
+$(READY): FORCE
 endif
 FORCE:
-# What was typed as key=value goes on to Hydra as it is, but for the variables of this file.
+# What was typed as key=value is passed to Hydra unchanged, except for the variables of this file.
 OVERRIDES = $(filter-out name=% run=% port=% tests=% PYTHON=%,$(MAKEOVERRIDES))
-# Here a value may be a text: filter-out would take words of it, and a bare line end ends a command.
+# Here a value may be a text: filter-out would remove words of it, and a bare line end ends a command.
 define LINE_END
 
 
 endef
-# The value of a variable as one word for the shell, whatever is in it; nothing if it is empty.
+# The value of a variable quoted as one word for the shell; nothing if it is empty.
 quoted = $(if $(value $(1)),'$(subst ','\'',$(value $(1)))')
-ASK = MAKE_OVERRIDES='$(subst $(LINE_END),\$(LINE_END),$(subst ','\'',$(MAKEOVERRIDES)))'
-HAND_OVER = MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))'
+PASS_TEXTS = MAKE_OVERRIDES='$(subst $(LINE_END),\$(LINE_END),$(subst ','\'',$(MAKEOVERRIDES)))'
+PASS_OVERRIDES = MAKE_OVERRIDES='$(subst ','\'',$(OVERRIDES))'
 
-setup: $(READY)  ## Make .venv from requirements.txt; the other targets do it by themselves
+setup: $(READY)  ## Make .venv from requirements.lock; the other targets do so themselves
 	:
 
-$(READY): requirements.txt
-	command -v $(PYTHON) > /dev/null || { \
-		echo "There is no $(PYTHON); install Python 3.11, or name it: make PYTHON=<path> ..." >&2; exit 2; }
-	$(PYTHON) -m experiments.environment
+$(READY): requirements.txt requirements.lock
+	$(REQUIRE_PYTHON)
+	$(QUOTED_PYTHON) -m experiments.environment $(EXACT)
+
+lock:  ## Write requirements.lock, every package and version, from requirements.txt
+	$(REQUIRE_PYTHON)
+	$(QUOTED_PYTHON) -m experiments.lock
 
 experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb seed=1,2 ...]
-	$(PYTHON) -m experiments.catalogue check $(or $(call quoted,name),"")
+	$(REQUIRE_PYTHON)
+	$(QUOTED_PYTHON) -m experiments.catalogue check $(or $(call quoted,name),"")
 	$(MAKE) --no-print-directory $(READY)
-	$(HAND_OVER) $(RUN) -m experiments --from-make experiment=$(call quoted,name)
+	$(PASS_OVERRIDES) $(RUN) -m experiments --from-make experiment=$(call quoted,name)
 
-resume: $(READY)  ## Go on with a sweep that was interrupted: make resume [run=<id of its parent run>]
+resume: $(READY)  ## Resume an interrupted sweep: make resume [run=<id of its parent run>]
 	$(RUN) -m experiments.resume $(call quoted,run)
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run> baseline=lstm]
-	$(HAND_OVER) $(RUN) -m experiments.compare --from-make $(call quoted,run)
+	$(PASS_OVERRIDES) $(RUN) -m experiments.compare --from-make $(call quoted,run)
 
-score: $(READY)  ## log P of sentences: make score text="one|another" [run=<id or latest>]
-	$(ASK) $(RUN) -m experiments.score --from-make
+score: $(READY)  ## Log probability of sentences: make score text="one|another" [run=<id or latest>]
+	$(PASS_TEXTS) $(RUN) -m experiments.score --from-make
 
-sample: $(READY)  ## New text: make sample prompt="..." [temperature=0.8 length=500 run=<id or latest>]
-	$(ASK) $(RUN) -m experiments.sample --from-make
+sample: $(READY)  ## Generate text: make sample prompt="..." [temperature=0.8 length=500 run=<id or latest>]
+	$(PASS_TEXTS) $(RUN) -m experiments.sample --from-make
 
-tag: $(READY)  ## Names in a text: make tag text="Teddy Roosevelt was ..." [run=<id or latest> file=<path>]
-	$(ASK) $(RUN) -m experiments.tag --from-make
+tag: $(READY)  ## Find names in a text: make tag text="Teddy Roosevelt was ..." [run=<id or latest> file=<path>]
+	$(PASS_TEXTS) $(RUN) -m experiments.tag --from-make
 
-list:  ## Every experiment: its question, its command, its minutes
-	$(PYTHON) -m experiments.catalogue list
+list:  ## List the experiments: question, command, minutes
+	$(REQUIRE_PYTHON)
+	$(QUOTED_PYTHON) -m experiments.catalogue list
 
 bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' 'units=[lstm,gru]' ...]
-	$(HAND_OVER) $(RUN) -m benchmarks --from-make
+	$(PASS_OVERRIDES) $(RUN) -m benchmarks --from-make
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
 	$(RUN) -m experiments.ui $(call quoted,port)
@@ -78,10 +99,11 @@ $(DOCS)/ready: requirements-docs.txt
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)
 
-lint: $(READY)  ## Check the style
+lint: $(READY)  ## Check style and imports
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo
 
-help:  ## What there is to make
-	# 141: whoever reads it, such as head, has seen enough.
+help:  ## List the targets
+	# 141: the reader, such as head, has closed the pipe.
 	grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14 || [ $$? -eq 141 ]

@@ -22,7 +22,7 @@ from benchmarks.timing import Two
 from unrolled import tracking
 from unrolled.console.refusals import RefusedError
 from unrolled.console.terminal import progress_bar, say, show_table
-from unrolled.sweeps.run import flat, git_commit
+from unrolled.sweeps.provenance import flat, git_commit
 from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.sentiment.imdb import Imdb
 

@@ -1,4 +1,4 @@
-"""The experiments there are: `make list`. Runs on any Python 3.11, before anything is installed."""
+"""List the experiments: `make list`. Runs on a plain Python, before anything is installed."""
 
 import sys
 
@@ -8,7 +8,11 @@ from unrolled.sweeps.catalogue import experiments, listing
 
 
 def main(arguments: list[str]) -> int:
-    """`list` prints the experiments; `check NAME` refuses a name that none has."""
+    """Print the experiments (`list`), or check that one has a name (`check NAME`).
+
+    Returns:
+        The exit code.
+    """
     if arguments == ["list"]:
         print(listing())
         return 0

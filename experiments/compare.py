@@ -1,6 +1,6 @@
-"""Compare a sweep's runs again: `python -m experiments.compare [id] [baseline=lstm]`.
+"""Compare the runs of a sweep again: `python -m experiments.compare [id] [baseline=lstm]`.
 
-The id is that of the sweep's parent run; without one it is the latest sweep.
+The id is that of the sweep's parent run; the default is the latest sweep.
 """
 
 from unrolled.console.make_arguments import as_typed
@@ -11,7 +11,11 @@ from unrolled.sweeps.plan import baselines_of
 
 
 def main(arguments: list[str]) -> int:
-    """Compare the sweep of the run id given, or the latest, with its baselines or those given."""
+    """Compare the sweep with the id, or the latest, against its baselines or those given.
+
+    Returns:
+        The exit code.
+    """
     arguments = as_typed(arguments)
     overrides = [argument for argument in arguments if "=" in argument]
     ids = [argument for argument in arguments if "=" not in argument]

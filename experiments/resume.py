@@ -1,6 +1,6 @@
-"""Go on with a sweep that was interrupted: `python -m experiments.resume [id]`.
+"""Resume an interrupted sweep: `python -m experiments.resume [id]`.
 
-The id is that of the sweep's parent run; without one it is the latest sweep.
+The id is that of the sweep's parent run; the default is the latest sweep.
 """
 
 from unrolled.console.program import run

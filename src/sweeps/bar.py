@@ -9,17 +9,17 @@ from rich.text import Text
 from unrolled.console.terminal import progress_bar, say
 from unrolled.sweeps.progress import Outcome, Progress
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_UPDATES = 0.5
 
 
 class SweepBar:
-    """One bar over all runs of a sweep, and a line for each run as it ends.
+    """A context with one progress bar for all runs of a sweep, and a line for each run that ends.
 
-    A context: a thread looks at the runs' folders, so that it makes no difference whether they run
-    in this process or, with one of Hydra's launchers, in others.
+    A thread reads the progress from the folders of the runs. So it makes no difference whether they
+    run in this process or, with one of Hydra's launchers, in others.
 
     Args:
-        folders: of each run, where it keeps its files.
+        folders: the folder of each run.
     """
 
     def __init__(self, folders: Sequence[Path]):
@@ -38,22 +38,22 @@ class SweepBar:
     def __exit__(self, *_) -> None:
         self._stop.set()
         self._watcher.join()
-        self.look()
+        self.update()
         self._bar.stop()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_SECONDS_BETWEEN_LOOKS):
-            self.look()
+        while not self._stop.wait(_SECONDS_BETWEEN_UPDATES):
+            self.update()
 
-    def look(self) -> None:
-        """Read how far the runs are, and print a line for each that has ended since."""
+    def update(self) -> None:
+        """Read the progress of the runs, and print a line for each that has ended since."""
         for number, run in enumerate(self._runs):
             if number not in self.outcomes and (outcome := run.outcome) is not None:
                 self.outcomes[number] = outcome
                 self._say_how_it_ended(outcome)
-        shares = [1.0 if n in self.outcomes else run.share for n, run in enumerate(self._runs)]
+        fractions = [1.0 if n in self.outcomes else r.fraction for n, r in enumerate(self._runs)]
         done = f"{len(self.outcomes)} of {len(self._runs)} runs"
-        self._bar.update(self._task, completed=sum(shares), description=done)
+        self._bar.update(self._task, completed=sum(fractions), description=done)
 
     def _say_how_it_ended(self, outcome: Outcome) -> None:
         text = Text(f"  {outcome.name:<32} {outcome.seconds:6.0f} s   ")

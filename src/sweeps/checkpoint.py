@@ -1,4 +1,4 @@
-"""Where a training has got to, on disk after every epoch, so that it can go on from there."""
+"""The state of training, saved after every epoch, from which training can be resumed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,15 +14,16 @@ _KEYS = {"run_id", "data", "epoch", "weights", "sha256", "states", "random"}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The last epoch that a run has finished, in the run's own folder.
+    """The last epoch that a run has finished, saved in the folder of the run.
 
-    Weights and the optimiser's state are in one file, all else in another, which names the first
-    and has its digest: a process that is killed while it writes leaves the epoch before.
+    One file holds the weights and the state of the optimizer. A second file holds everything else,
+    with the name and the digest of the first: if the process is killed mid-write, the previous
+    epoch survives.
 
     Attributes:
-        directory: the run's folder.
-        run_id: of the MLflow run; what another one has left is not restored.
-        data: the fingerprint of what it learns from, which may have changed since as well.
+        directory: the folder of the run.
+        run_id: of the MLflow run; a checkpoint of another run is not restored.
+        data: the fingerprint of the training data; a checkpoint of other data is not restored.
     """
 
     directory: Path
@@ -30,7 +31,7 @@ class Checkpoint:
     data: str | None = None
 
     def save(self, model: keras.Model, epoch: int, states: list[dict]) -> None:
-        """Save the model after `epoch` epochs, and the states, plain values, of what follows it."""
+        """Save the model after `epoch` epochs, with the states of callbacks as JSON values."""
         weights = self.directory / f"epoch_{epoch}.weights.h5"
         model.save_weights(weights)
         state = {
@@ -48,13 +49,14 @@ class Checkpoint:
                 other.unlink(missing_ok=True)
 
     def restore(self, model: keras.Model) -> tuple[int, list[dict]]:
-        """Give a compiled model what was saved.
+        """Restore a compiled model.
 
         Returns:
-            The number of epochs done, and the states; 0 and none where nothing was saved.
+            The number of epochs done, and the states; 0 and no states without a checkpoint.
 
         Raises:
-            StateError: if another run has saved it, or a file of it is missing or garbled.
+            StateError: if the checkpoint is of another run or of other data, or a file of it is
+                missing or damaged.
         """
         path = self.directory / _STATE
         saved = read_state(path, _KEYS)
@@ -85,7 +87,7 @@ class Checkpoint:
         return saved["epoch"], saved["states"]
 
     def remove(self) -> None:
-        """Once the run has ended well there is nothing left to restore."""
+        """Delete the files, once the run is complete."""
         (self.directory / _STATE).unlink(missing_ok=True)
         for weights in self.directory.glob("epoch_*.weights.h5"):
             weights.unlink(missing_ok=True)
@@ -97,5 +99,5 @@ def _digest(path: Path) -> str:
 
 
 def _random_states(model: keras.Model) -> list:
-    """Where dropout is in its random numbers, which Keras does not save with the weights."""
+    """The random states of dropout, which Keras does not save with the weights."""
     return [each for each in model.variables if each.path.endswith("seed_generator_state")]

@@ -1,4 +1,4 @@
-"""Folders that one process at a time may work in."""
+"""Folders that only one process at a time may use."""
 
 import contextlib
 import fcntl
@@ -12,21 +12,21 @@ _SECONDS_BETWEEN_TRIES = 0.2
 
 
 class InUseError(RuntimeError):
-    """A folder in which another process works; the message names the process."""
+    """Raised for a folder that another process uses; the message names the process."""
 
 
 @contextlib.contextmanager
 def claimed(directory: Path, patience: float = 0.0) -> Iterator[None]:
-    """Have a folder for this process alone.
+    """A context in which no other process can claim the folder.
 
-    The operating system ends the claim with the process, however that ends.
+    The operating system ends the claim when the process ends, for whatever reason.
 
     Args:
-        directory: made if it is not there.
-        patience: seconds to wait for another process to leave it.
+        directory: created if it does not exist.
+        patience: seconds to wait for another process to release it.
 
     Raises:
-        InUseError: if another process still has it then.
+        InUseError: if another process still uses it then.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / LOCK, "a+") as file:

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         return REFUSED
     interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
-        from unrolled.sweeps.run import job
+        from unrolled.sweeps.job import job
     if plan is None:
         sys.argv = ["unrolled", *arguments]
         return job() or 0

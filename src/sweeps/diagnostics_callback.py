@@ -1,4 +1,4 @@
-"""Looking into a model while it learns: how far gradients flow back, what the gates do."""
+"""Gradient flow and gate statistics, measured during training."""
 
 import math
 import time
@@ -27,21 +27,21 @@ _TIME_CONSTANTS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 class Diagnosis(keras.callbacks.Callback):
-    """Measures a model on the same examples again and again.
+    """Measures gradient flow and gates on a fixed set of examples during training.
 
     Args:
         model: built and compiled.
-        task: loaded; the first examples of its validation split are those measured on.
+        task: loaded; the model is measured on the first examples of its validation split.
         config: a section `diagnostics` with at least one measurement.
-        steps: training steps in all.
-        tracked: the run that gets the numbers, each at its training step.
+        steps: the number of training steps.
+        tracked: the measurements are logged to this run, at their training steps.
 
     Attributes:
-        measured: what `now` gave, with the training step, in the order of training.
-        seconds: that measurements took after the first training step and before the end.
+        measured: the results of `now`, each with its training step, in order.
+        seconds: the time that measurements took during training.
     """
 
-    async_safe = True  # It looks at no metric, so Keras need not wait for one after every batch.
+    async_safe = True  # It reads no metric, so Keras need not wait for one after every batch.
 
     def __init__(
         self, model: keras.Model, task: Task, config: DictConfig, steps: int, tracked: TrackedRun
@@ -67,11 +67,11 @@ class Diagnosis(keras.callbacks.Callback):
             self._measure()
 
     def state(self) -> dict:
-        """What to `resume` from."""
+        """The state that `resume` restores."""
         return {"measured": self.measured, "seconds": self.seconds, "step": self._step}
 
     def resume(self, state: dict) -> None:
-        """Go on from the `state` of another."""
+        """Restore a `state`."""
         self.measured, self.seconds = state["measured"], state["seconds"]
         self._step = state["step"]
 
@@ -83,7 +83,11 @@ class Diagnosis(keras.callbacks.Callback):
             self.seconds += time.perf_counter() - start
 
     def now(self, gates: list[Gates]) -> dict:
-        """The model as it is, whose gates have been read: what is kept of a measurement."""
+        """Measure the model as it is now.
+
+        Args:
+            gates: the result of `gates`.
+        """
         flows = [
             _flow(flow)
             for loss in self._losses
@@ -92,13 +96,13 @@ class Diagnosis(keras.callbacks.Callback):
         return {"flows": flows, "gates": [_gates(each) for each in gates]}
 
     def gates(self) -> list[Gates]:
-        """The gates on the examples, of a unit that has any."""
+        """The gate activations on the examples; empty for a unit without gates."""
         return self._gates.measure(self._batch[0]) if self._gates else []
 
     def longest(self) -> tuple[int, list[str], int]:
-        """The longest of the examples: its number, what to call its steps, the step of its answer.
+        """The longest example: its index, the names of its steps, and the step of its answer.
 
-        Where several steps are asked it is the last of them.
+        If the task asks for answers at several steps, it is the last of them.
         """
         examples = self._examples
         number = int(examples.lengths.argmax())
@@ -108,9 +112,9 @@ class Diagnosis(keras.callbacks.Callback):
         return number, self._task.names_of_steps(examples.inputs[number]), last
 
     def norms(self, number: int, gates: Gates) -> np.ndarray:
-        """log10 |dL/dc<t>| at each step of an example, where these gates keep memory.
+        """log10 |dL/dc<t>| at each step of an example, in the layer of these gates.
 
-        L is the loss at the last answer, if it is among those that are measured.
+        L is the loss at the last answer if that is measured, else the task's own loss.
         """
         flows = self._flow.measure(*self._batch, loss=min(self._losses))  # "late" before "own".
         way = gates.layer, gates.direction
@@ -124,7 +128,7 @@ class Diagnosis(keras.callbacks.Callback):
 
 
 def _flow(flow: GradientFlow) -> dict:
-    """A flow by lag, as plain values."""
+    """Gradient flow by lag, as JSON values."""
     curve = flow.by_lag()
     low, _, high = curve.log10_quantiles
     return {
@@ -138,14 +142,14 @@ def _flow(flow: GradientFlow) -> dict:
 
 
 def _decay_of(curve) -> Decay:
-    """The decay of a curve; of one without any gradient, one without memory."""
+    """The decay of a curve; a curve without any gradient has no memory."""
     if np.any(curve.log10_mean > -np.inf):
         return decay(curve.at, curve.log10_mean)
     return Decay(math.nan, math.nan, math.nan, 0, False, False)
 
 
 def _gates(gates: Gates) -> dict:
-    """The use of gates, as plain values."""
+    """Gate statistics, as JSON values."""
     return {
         "layer": gates.layer,
         "direction": gates.direction,
@@ -165,7 +169,7 @@ def _use(values: np.ndarray) -> dict:
 
 
 def _metrics(found: dict) -> dict[str, float]:
-    """What is worth a curve over training."""
+    """The values that are plotted over training."""
     metrics = {}
     for flow in found["flows"]:
         key = "/".join(("flow", *(flow[k] for k in ("layer", "direction", "state", "loss"))))

@@ -16,18 +16,16 @@ from unrolled.sweeps import interruption
 from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
 from unrolled.sweeps.plan import Plan
 
-_STOPPED = "stopped by the user"
-
 
 @dataclass(frozen=True)
-class Left:
-    """What an interrupted sweep has left behind.
+class Interrupted:
+    """An interrupted sweep, which can be resumed.
 
     Attributes:
         run_id: of its parent run.
         name: of its parent run.
         arguments: its command line.
-        directory: where its runs keep their files.
+        directory: the folder with the files of its runs.
     """
 
     run_id: str
@@ -36,12 +34,12 @@ class Left:
     directory: Path
 
     @classmethod
-    def by(cls, sweep) -> "Left":
-        """Of a `tracking.SweepRecord`.
+    def of(cls, sweep) -> "Interrupted":
+        """Read it from a `tracking.SweepRecord`.
 
         Raises:
-            RefusedError: if it has ended, or nothing of it is left on this machine.
-            tracking.UnreadableRecordError: if its command line is not in its record.
+            RefusedError: if the sweep is complete or running, or its files are not on this machine.
+            tracking.UnreadableRecordError: if its record has no command line.
         """
         from unrolled.comparison.search import is_search
 
@@ -50,76 +48,113 @@ class Left:
             raise RefusedError(f"{sweep.name}: is complete; there is nothing to resume.")
         if sweep.status == "RUNNING":
             raise RefusedError(f"{sweep.name}: is still running.")
-        # What was recorded relative to the project still holds once the project was moved.
+        # The path is recorded relative to the project, which may have been moved.
         directory = PROJECT / sweep.record["directory"]
         if not directory.is_dir():
             raise RefusedError(
                 f"{sweep.name}: expected the files of its runs in {str(directory)!r}, and found no "
-                "such folder. Start it again: make experiment name=..."
+                "such folder. Start the sweep again: make experiment name=..."
             )
         arguments = without_directory(sweep.record["arguments"])
         return cls(sweep.run_id, sweep.name, arguments, directory)
 
 
-def run_sweep(plan: Plan, arguments: list[str], left: Left | None = None) -> int:
+@dataclass(frozen=True)
+class _Failure:
+    """Why a sweep is not complete.
+
+    Attributes:
+        reason: for people.
+        code: the exit code of the program.
+    """
+
+    reason: str
+    code: int = FAILED
+
+
+def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None = None) -> int:
+    """Check a sweep, run it, and compare its runs.
+
+    Args:
+        plan: of the sweep.
+        arguments: its command line.
+        interrupted: the sweep to resume; None for a new one.
+
+    Returns:
+        The exit code: REFUSED if the sweep was not started, INTERRUPTED if the user stopped it,
+        FAILED if it is not complete for another reason, else 0.
+    """
+    from unrolled.tracking import TrackingError
+
+    refusals = (ImportError, OSError, RuntimeError, TypeError, ValueError, TrackingError)
+    with contextlib.ExitStack() as claims:
+        try:
+            _connect(plan)
+            _check_by_building(plan)
+            folder = Folder(plan, interrupted and interrupted.directory)
+            folder.claim(claims)
+        except refusals as problem:
+            print_refusal(problem)
+            return REFUSED
+        try:
+            parent = _start_parent(plan, arguments, folder, interrupted)
+        except TrackingError as problem:
+            print_refusal(problem)
+            return FAILED
+        with parent.failing_on_error():
+            directory = folder.made_for(parent.run_id, claims)
+            failure = _run(plan, arguments, directory, parent.run_id)
+            if failure is not None:
+                _mark_failed(parent, failure)
+            failure = _compare(parent, failure is None) or failure
+    if failure is None:
+        return 0
+    say.print(f"The sweep is not complete: {failure.reason}.", soft_wrap=True, markup=False)
+    say.print(f"Resume it with: make resume run={parent.run_id}", soft_wrap=True)
+    return failure.code
+
+
+def _connect(plan: Plan) -> None:
+    """Connect to the store, and mark runs of killed processes as failed.
+
+    Raises:
+        tracking.TrackingError: if the store cannot be used for this sweep.
+    """
     from unrolled.tracking import (
-        TrackingError,
         check_experiment,
         connect,
         fail_abandoned_runs,
         require_writable,
     )
 
-    asked = plan.configurations[0].tracking
-    refusals = (ImportError, OSError, RuntimeError, TypeError, ValueError, TrackingError)
-    with contextlib.ExitStack() as claims:
-        try:
-            connect(asked.uri, asked.patience)
-            require_writable()
-            check_experiment(plan.name)
-            fail_abandoned_runs()
-            _try_out(plan)
-            folder = Folder(plan, left and left.directory)
-            folder.claim(claims)
-        except refusals as problem:
-            print_refusal(problem)
-            return REFUSED
-        try:
-            parent = _start_parent(plan, arguments, folder, left)
-        except TrackingError as problem:
-            print_refusal(problem)
-            return FAILED
-        with parent.failing_on_error():
-            directory = folder.made_for(parent.run_id, claims)
-            reason = _why_stopped(plan, arguments, directory, parent.run_id)
-            if reason is not None:
-                _fail(parent, reason)
-            reason = _why_not_compared(parent, reason is None) or reason
-    if reason is not None:
-        say.print(f"The sweep is not complete: {reason}.", soft_wrap=True, markup=False)
-        say.print(f"Resume it with: make resume run={parent.run_id}", soft_wrap=True)
-    return {None: 0, _STOPPED: INTERRUPTED}.get(reason, FAILED)
+    settings = plan.configurations[0].tracking
+    connect(settings.uri, settings.patience)
+    require_writable()
+    check_experiment(plan.name)
+    fail_abandoned_runs()
 
 
-def _why_stopped(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> str | None:
-    """Run the sweep; returns why it is not complete, None if it is."""
+def _run(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> _Failure | None:
+    """Run all runs of the sweep; returns None if all of them are complete."""
     from unrolled.tracking import TrackingError
 
     try:
-        with interruption.kept():
-            return run_all(plan, arguments, directory, run_id)
+        with interruption.reraised():
+            reason = run_all(plan, arguments, directory, run_id)
+            return None if reason is None else _Failure(reason)
     except KeyboardInterrupt:
-        return _STOPPED
+        return _Failure("stopped by the user", INTERRUPTED)
     except BrokenExecutor as error:
-        return f"a worker process of the sweep was killed ({type(error).__name__})"
+        return _Failure(f"a worker process of the sweep was killed ({type(error).__name__})")
     except (OSError, TrackingError) as error:  # The disk is full, or the store is gone.
-        return f"{type(error).__name__}: {error}"
+        return _Failure(f"{type(error).__name__}: {error}")
 
 
-def _why_not_compared(parent, complete: bool) -> str | None:
-    """Compare the runs, and finish a complete sweep; returns why that could not be done.
+def _compare(parent, complete: bool) -> _Failure | None:
+    """Compare the runs, and finish a complete sweep; returns None if that succeeded.
 
-    Only then: a sweep that is killed before has to be resumed, and is compared again.
+    The sweep is finished last: if the process is killed during the comparison, the sweep can be
+    resumed, and its runs are compared then.
     """
     from unrolled.comparison.comparison import compare
     from unrolled.tracking import TrackingError
@@ -129,32 +164,32 @@ def _why_not_compared(parent, complete: bool) -> str | None:
         if complete:
             parent.finish()
     except (OSError, TrackingError) as error:
-        reason = f"the comparison could not be written ({error})"
-        _fail(parent, reason)
-        return reason
+        failure = _Failure(f"the comparison could not be written ({error})")
+        _mark_failed(parent, failure)
+        return failure
     return None
 
 
-def _fail(parent, reason: str) -> None:
+def _mark_failed(parent, failure: _Failure) -> None:
     """Mark the parent run FAILED, if the store can still be written to.
 
-    If it cannot, the next command does, which finds that the process is gone.
+    If it cannot, the next command marks it, because the process is gone.
     """
     from unrolled.tracking import TrackingError
 
     try:
-        parent.fail(reason)
+        parent.fail(failure.reason)
     except TrackingError as error:
         say.print(f"Could not record that the sweep stopped: {error}", markup=False)
 
 
-def _try_out(plan: Plan) -> None:
-    """Load every task, cut it up, and build every model once, so that what is wrong is said now.
+def _check_by_building(plan: Plan) -> None:
+    """Load every task and build every model once, so that errors are reported before training.
 
     Raises:
-        Exception: whatever a task, a unit or a model says of its options or its data.
+        Exception: whatever a task, a unit or a model raises for its options or its data.
     """
-    from unrolled.sweeps.run import build, check_room, load_task
+    from unrolled.sweeps.building import build, check_room, load_task
     from unrolled.sweeps.training import optimizer_class, training_steps
 
     for configuration in plan.configurations:
@@ -168,23 +203,28 @@ def _try_out(plan: Plan) -> None:
 
 
 def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
-    """One of those with the same data, cut up alike, and model, as all seeds of a unit have."""
+    """One configuration for each combination of data, batches and model; seeds do not matter."""
     built = {}
     for configuration in configurations:
         resolved = OmegaConf.to_container(configuration, resolve=True)
         parts = [resolved[key] for key in ("task", "cell", "model")]
-        cut = [resolved["training"][key] for key in ("batch_size", "window")]
-        built.setdefault(str([*parts, *cut]), configuration)
+        batches = [resolved["training"][key] for key in ("batch_size", "window")]
+        built.setdefault(str([*parts, *batches]), configuration)
     return list(built.values())
 
 
-def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: Left | None):
-    from unrolled.sweeps.run import git_commit
+def _start_parent(
+    plan: Plan, arguments: list[str], folder: Folder, interrupted: Interrupted | None
+):
+    """Announce the sweep, and start its parent run or continue the interrupted one."""
+    from unrolled.sweeps.provenance import git_commit
     from unrolled.tracking import start_sweep
 
     first = plan.configurations[0]
-    title = left.name if left else f"{plan.name} {first.task.name} {folder.started:%d %b %H:%M}"
-    again = " (resumed)" if left else ""
+    title = f"{plan.name} {first.task.name} {folder.started:%d %b %H:%M}"
+    if interrupted:
+        title = interrupted.name
+    again = " (resumed)" if interrupted else ""
     say.print(f"{title}: {plan.runs} runs of {first.budget.epochs} epochs{again}")
     if first.budget.name == "quick":
         say.print(QUICK)
@@ -206,5 +246,5 @@ def _start_parent(plan: Plan, arguments: list[str], folder: Folder, left: Left |
         title,
         tags,
         lambda run_id: {**record, "directory": str(in_project(folder.of(run_id)))},
-        left and left.run_id,
+        interrupted and interrupted.run_id,
     )

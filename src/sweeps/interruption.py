@@ -1,8 +1,8 @@
-"""Being stopped by the user, which must not get lost on the way.
+"""Interrupts by the user, and the end of workers whose sweep has ended.
 
-Python raises KeyboardInterrupt wherever it happens to be. Where that is a function that TensorFlow
-calls from C++, as it does while it traces or reads data, the interrupt comes out as some other
-error, or not at all; so the signal is remembered as well as raised.
+Python raises KeyboardInterrupt in whatever code is running. In a function that TensorFlow calls
+from C++, while it traces or reads data, the interrupt turns into another error or is lost. So the
+signal is recorded as well as raised.
 """
 
 import contextlib
@@ -13,30 +13,32 @@ import threading
 import time
 from collections.abc import Iterator
 
+from unrolled.system.processes import is_running
+
 _stopped = False
 
 
 def watch() -> None:
-    """From now on SIGINT (Ctrl-C) and SIGTERM raise KeyboardInterrupt and are remembered."""
+    """Let SIGINT (Ctrl-C) and SIGTERM raise KeyboardInterrupt, and record them."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _remember)
+        signal.signal(number, _record)
 
 
-def _remember(number, frame) -> None:
+def _record(number, frame) -> None:
     global _stopped
     _stopped = True
     signal.default_int_handler(number, frame)
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if this process was told to stop."""
+    """Raise KeyboardInterrupt if a signal was recorded."""
     if _stopped:
         raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Lets an interrupt out as what it is, whatever it became inside."""
+def reraised() -> Iterator[None]:
+    """Raise KeyboardInterrupt in place of whatever error an interrupt has turned into inside."""
     try:
         yield
     except Exception as error:
@@ -50,18 +52,18 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def end_with(sweep: int | None, host: str | None) -> None:
-    """End this process, a worker of a sweep, soon after the sweep's own process, for any reason.
+    """End this process, a worker of a sweep, soon after the process of the sweep ends.
 
-    A worker whose sweep was killed would train on, and write to folders in which the sweep, once
-    resumed, lets another work.
+    Otherwise a worker would go on training after its sweep was killed, and write to the same
+    folders as the workers of the resumed sweep.
 
     Args:
-        sweep: the id of the sweep's process.
-        host: its machine; on any other, where a launcher may have put this one, it is not watched.
+        sweep: the process id of the sweep.
+        host: the machine of that process. A worker on another machine does not watch it.
     """
     if host != socket.gethostname() or sweep in (None, os.getpid(), *_watched):
         return
-    if _is_gone(sweep):  # The sweep may have been killed while this process started.
+    if not is_running(sweep):  # The sweep may have been killed while this process started.
         os._exit(1)
     _watched.add(sweep)
     threading.Thread(target=_end_after, args=(sweep,), daemon=True).start()
@@ -72,16 +74,6 @@ _watched = set()
 
 def _end_after(sweep: int) -> None:
     was_parent = os.getppid() == sweep
-    while not _is_gone(sweep) and not (was_parent and os.getppid() != sweep):
+    while is_running(sweep) and not (was_parent and os.getppid() != sweep):
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
-
-
-def _is_gone(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # It runs, and belongs to somebody else.
-        pass
-    return False

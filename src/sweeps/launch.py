@@ -1,4 +1,4 @@
-"""The runs of a sweep: in a folder that is the sweep's alone, launched through Hydra."""
+"""Launches the runs of a sweep through Hydra, in a folder of the sweep's own."""
 
 import contextlib
 import os
@@ -28,24 +28,24 @@ _PATIENCE = 10.0  # Seconds; workers of a sweep that was killed end sooner.
 
 
 class Folder:
-    """Where the runs of a sweep keep their files, in a folder that no other sweep has.
+    """The folder with the files of a sweep's runs; no two sweeps share one.
 
-    It is the folder of the interrupted sweep, or the one that the command line names; otherwise a
-    new one, named after the time and the parent run.
+    It is the folder of the interrupted sweep or the one that the command line names. Otherwise it
+    is a new folder, named after the time and the parent run.
 
     Args:
         plan: of the sweep.
-        left: the folder of the interrupted sweep that goes on.
+        interrupted: the folder of the sweep that is resumed; None for a new sweep.
 
     Attributes:
-        started: when this was made.
+        started: when this object was created.
     """
 
-    def __init__(self, plan: Plan, left: Path | None):
+    def __init__(self, plan: Plan, interrupted: Path | None):
         self.started = datetime.now()
         self._plan = plan
-        self._left = left
-        self._named = left or plan.directory
+        self._interrupted = interrupted
+        self._named = interrupted or plan.directory
 
     def of(self, run_id: str) -> Path:
         """The folder, once the id of the parent run is known."""
@@ -53,11 +53,11 @@ class Folder:
         return self._named or above / f"{self.started:%Y-%m-%d_%H-%M-%S}_{run_id}"
 
     def claim(self, claims: contextlib.ExitStack) -> None:
-        """Before anything is made: have the folder, if it is known, and be able to write there.
+        """Claim the folder if its name is known, and check that files can be written to it.
 
         Raises:
-            InUseError: if another process works in it.
-            RefusedError: if the command line names a folder that has files in it, or an earlier
+            InUseError: if another process uses it.
+            RefusedError: if the command line names a folder that is not empty, or an earlier
                 version of this project began the sweep.
             OSError: if it cannot be written to.
         """
@@ -67,7 +67,7 @@ class Folder:
             with tempfile.TemporaryFile(dir=above):
                 return
         claims.enter_context(claimed(self._named))
-        if self._left is None:
+        if self._interrupted is None:
             check_is_new(self._named)
         for folder in folders(self._plan, self._named):
             if Progress(folder).is_of_an_earlier_version:
@@ -76,12 +76,12 @@ class Folder:
                     "cannot continue it. Compare the runs that ended (make compare), or start the "
                     "sweep again: make experiment name=..."
                 )
-            if folder.exists():  # Workers of the sweep that was killed may not have ended yet.
+            if folder.exists():  # Workers of the killed sweep may still be ending.
                 with claimed(folder, _PATIENCE):
                     pass
 
     def made_for(self, run_id: str, claims: contextlib.ExitStack) -> Path:
-        """The folder, which is there from now on."""
+        """Create the folder if it is new, claim it, and return it."""
         directory = self.of(run_id)
         if self._named is None:
             directory.mkdir()
@@ -90,32 +90,35 @@ class Folder:
 
 
 def in_project(path: Path) -> Path:
-    """Relative to the project if it is in there, so that it is found after the project moved."""
+    """The path relative to the project if it is inside, so that the project can be moved."""
     return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 
 def without_directory(arguments: list[str]) -> list[str]:
-    """A command line without the folder that it names."""
+    """A command line without the override of the folder."""
     return [each for each in arguments if not each.startswith(_DIRECTORY)]
 
 
 def folders(plan: Plan, directory: Path) -> list[Path]:
-    """Of all runs, those of the stage before the sweep first."""
+    """The folders of all runs, those of the search stage first."""
     searches = [directory / STAGE / str(number) for number in range(plan.search_runs)]
     return searches + [directory / str(number) for number in range(plan.runs)]
 
 
 def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: str) -> str | None:
-    """Launch the runs; returns why the sweep is not whole, None if it is.
+    """Launch the runs of a sweep, after those of its search stage.
 
-    A run that diverges in the search for a key's values is part of what the search finds; after any
-    other failure there the values are not chosen.
+    A run that diverges in the search stage is a result of the search. After any other failure there
+    no values are chosen, and the sweep stops.
 
     Args:
         plan: of the sweep.
         arguments: its command line.
         directory: its folder.
         parent_run_id: MLflow's id of its parent run.
+
+    Returns:
+        Why the sweep is not complete, for people; None if it is.
 
     Raises:
         KeyboardInterrupt: if the user stops it.
@@ -133,7 +136,7 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
             sweep = replace(sweep, searched=plan.search.key)
             overrides = [*arguments, *plan.search.overrides]
             _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE)
-            bar.look()
+            bar.update()
             others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
             if others:
                 return f"{others} of the runs that choose {plan.search.key} did not end"
@@ -145,7 +148,7 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
 
 
 def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
-    """How many runs did not end well for a reason that says nothing of their unit."""
+    """The number of runs that failed for a reason other than their unit."""
     from unrolled.comparison.significance import is_its_own
 
     return sum(
@@ -154,10 +157,10 @@ def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
 
 
 def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:
-    """The runs of one stage, in folders 0, 1, ... of `directory`."""
-    from unrolled.sweeps.run import job
+    """Launch the runs of one stage, in the folders 0, 1, ... of `directory`."""
+    from unrolled.sweeps.job import job
 
-    sweep.hand_over(directory)
+    sweep.save(directory)
     given = forced(without_directory(overrides))
     sys.argv = ["unrolled", "--multirun", *given, f"{_DIRECTORY}{quoted(str(directory))}"]
     with _errors_raised():
@@ -167,7 +170,7 @@ def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:
 
 @contextlib.contextmanager
 def _errors_raised() -> Iterator[None]:
-    """Has Hydra raise what goes wrong, where it would print it and exit."""
+    """A context in which Hydra raises errors instead of printing them and exiting."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -180,7 +183,7 @@ def _errors_raised() -> Iterator[None]:
 
 
 def _chosen(asked: Search, parent_run_id: str) -> dict[str, Any]:
-    """The value of each variant that did best in the stage that has ended."""
+    """The best value for each variant, from the runs of the search stage."""
     from unrolled.comparison.search import choices, chosen
     from unrolled.tracking import read_sweep
 

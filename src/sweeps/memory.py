@@ -1,4 +1,4 @@
-"""Giving back what a run has taken, which TensorFlow would keep to the end of the process."""
+"""Releasing the memory of a run, which TensorFlow would hold until the process ends."""
 
 import contextlib
 import gc
@@ -11,15 +11,15 @@ _REGISTERED_BY_CUSTOM_GRADIENT = "CustomGradient-"
 
 @contextlib.contextmanager
 def graphs_released() -> Iterator[None]:
-    """Let the graphs that are traced within be collected once nothing else refers to them.
+    """Release the graphs that are traced inside this context.
 
-    Every `tf.custom_gradient` that is traced registers its gradient function in a table of the
-    process. The function refers to the graph, and the graph to the model and its optimiser, so none
-    of them would ever be collected. TensorFlow and Keras do the same: with any optimiser, the graph
-    of the training step would stay. There is no public way to remove an entry.
+    Every traced `tf.custom_gradient` registers its gradient function in a global table. The
+    function refers to its graph, and the graph to the model and the optimizer, so none of them
+    would be garbage-collected. TensorFlow and Keras use custom gradients themselves: with any
+    optimizer, the graph of the training step would stay. There is no public way to remove an entry.
 
-    No function that was traced within, by any thread, may be differentiated afterwards. So there
-    may be one run at a time in a process.
+    A function that was traced inside, by any thread, must not be differentiated afterwards. So a
+    process can have only one run at a time.
     """
     before = set(gradient_registry.list())
     try:

@@ -1,16 +1,17 @@
-"""How far each run of a sweep is, in small files in the run's own folder."""
+"""The progress of each run of a sweep, in small files in the folder of the run."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unrolled.sweeps.state_files import StateError, read_state, write_at_once, write_state
+from unrolled.sweeps.state_files import StateError, read_state, write_state
+from unrolled.system.atomic import write_atomically
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: `error` is None for one that ended well."""
+    """How a run ended; `error` is None if it succeeded."""
 
     name: str
     seconds: float
@@ -20,11 +21,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which run it is; progress that another run has left is not progress of this one.
+    """Identifies a run, so that it never takes up the progress of another one.
 
     Attributes:
         sweep: the MLflow id of its sweep's parent run; None for a single run.
-        configuration: all of it that decides what the run computes, by dotted keys, as JSON has it.
+        configuration: the values that decide what the run computes, by dotted keys, as JSON values.
     """
 
     sweep: str | None
@@ -33,11 +34,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that began earlier.
+    """A run that was started earlier.
 
     Attributes:
         run_id: its MLflow run.
-        outcome: how it ended, if it ended well.
+        outcome: how it ended, if it succeeded.
     """
 
     run_id: str
@@ -45,43 +46,43 @@ class Begun:
 
 
 class Progress:
-    """What one run leaves in its own folder, for the sweep's bar and for going on with the run.
+    """The files in which one run records its progress, for the progress bar and for resuming.
 
     Args:
-        directory: the run's folder.
+        directory: the folder of the run.
     """
 
-    _SHARE, _OUTCOME, _RUN = "progress", "outcome.json", "run.json"
+    _FRACTION, _OUTCOME, _RUN = "progress", "outcome.json", "run.json"
 
     def __init__(self, directory: Path):
         self._directory = directory
 
-    def report(self, share: float) -> None:
-        """The share of the run that is done, from 0 to 1."""
-        write_at_once(self._directory / self._SHARE, f"{share:.4f}")
+    def report(self, fraction: float) -> None:
+        """Record the fraction of the run that is done, from 0 to 1."""
+        write_atomically(self._directory / self._FRACTION, f"{fraction:.4f}".encode())
 
     @property
-    def share(self) -> float:
-        """The share last reported, 0 before the first. A bar shows it; nothing depends on it."""
+    def fraction(self) -> float:
+        """The fraction last reported, 0 before the first report. It is only displayed."""
         try:
-            return float((self._directory / self._SHARE).read_text())
+            return float((self._directory / self._FRACTION).read_text())
         except (FileNotFoundError, ValueError):
             return 0.0
 
     @property
     def is_of_an_earlier_version(self) -> bool:
-        """Whether a version of this project that had no `run.json` has left something here."""
+        """Whether the folder has files of a version of this project that wrote no `run.json`."""
         return (self._directory / "run_id").exists()
 
     def begin(self, identity: Identity, run_id: str) -> None:
-        """Record as which MLflow run this one has begun."""
+        """Record the MLflow run of this run."""
         self._write(identity, Begun(run_id, None))
 
     def begun(self, identity: Identity) -> Begun | None:
-        """What this very run has left in the folder; None if nothing was left there.
+        """Read what this run has recorded in the folder; None if there is nothing.
 
         Raises:
-            StateError: if another run has left it, or it cannot be read.
+            StateError: if another run has recorded it, or it cannot be read.
         """
         left = read_state(
             self._directory / self._RUN, {"sweep", "configuration", "run_id", "outcome"}
@@ -110,16 +111,16 @@ class Progress:
             )
 
     def finish(self, outcome: Outcome) -> None:
-        """How this attempt at the run ended."""
+        """Record how this attempt at the run ended."""
         write_state(self._directory / self._OUTCOME, asdict(outcome))
 
     def ended_well(self, identity: Identity, run_id: str, outcome: Outcome) -> None:
-        """Record that the run is complete, so that it need not run again."""
+        """Record that the run is complete, so that it is not run again."""
         self._write(identity, Begun(run_id, outcome))
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the last attempt ended, None before it did."""
+        """How the last attempt ended; None while it is running."""
         try:
             left = read_state(
                 self._directory / self._OUTCOME, {each.name for each in fields(Outcome)}
@@ -129,7 +130,7 @@ class Progress:
         return None if left is None else Outcome(**left)
 
     def forget_outcome(self) -> None:
-        """Before another attempt: how the last one ended says nothing about it."""
+        """Delete the outcome of the last attempt, before another one."""
         (self._directory / self._OUTCOME).unlink(missing_ok=True)
 
     def _write(self, identity, begun):

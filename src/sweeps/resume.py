@@ -1,15 +1,15 @@
-"""Go on with a sweep that was interrupted."""
+"""Resume a sweep that was interrupted."""
 
 from unrolled.console.program import REFUSED
 from unrolled.console.refusals import RefusedError, print_refusal
 from unrolled.console.terminal import quiet_start, say
 from unrolled.sweeps import interruption
-from unrolled.sweeps.execution import Left, run_sweep
+from unrolled.sweeps.execution import Interrupted, run_sweep
 from unrolled.sweeps.plan import make_plan
 
 
 def main(arguments: list[str]) -> int:
-    """Run those runs of a sweep that did not end, from their last epochs; returns the exit code.
+    """Run the unfinished runs of a sweep, from their last epochs; returns the exit code.
 
     Args:
         arguments: the id of the sweep's parent run, or nothing, for the latest sweep.
@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> int:
         if run_id is None:
             raise NoSuchRunError("There is no sweep yet; make one: make experiment name=...")
         old = read_sweep(run_id)
-        left = Left.by(old)
-        plan = make_plan(left.arguments)
+        interrupted = Interrupted.of(old)
+        plan = make_plan(interrupted.arguments)
     except (TrackingError, RefusedError) as problem:
         print_refusal(problem)
         return REFUSED
-    return run_sweep(plan, left.arguments, left)
+    return run_sweep(plan, interrupted.arguments, interrupted)

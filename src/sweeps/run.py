@@ -1,23 +1,14 @@
-"""One configuration to one tracked run."""
+"""One configuration to one tracked run: prepare, fit, report."""
 
-import contextlib
 import dataclasses
-import functools
 import json
 import logging
-import math
 import shutil
-import subprocess
-import time
-import traceback
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 import keras
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled import tracking
@@ -25,21 +16,19 @@ from unrolled.comparison.figures import confusion_matrix, learning_curves
 from unrolled.comparison.flow_figures import gate_histograms, gate_trace
 from unrolled.diagnostics import DivergedError
 from unrolled.inference.loading import MODEL_FILE, digests_of
-from unrolled.models import trainable_parameters, units_for_parameters
-from unrolled.project import CONFIGURATION
+from unrolled.models import trainable_parameters
 from unrolled.sweeps import interruption
+from unrolled.sweeps.building import build, load_task
 from unrolled.sweeps.checkpoint import Checkpoint
-from unrolled.sweeps.checks import imported
-from unrolled.sweeps.claim import claimed
 from unrolled.sweeps.diagnostics_callback import Diagnosis
 from unrolled.sweeps.memory import graphs_released
-from unrolled.sweeps.progress import Begun, Identity, Outcome, Progress
+from unrolled.sweeps.progress import Begun, Progress
+from unrolled.sweeps.provenance import flat, identity_of, tags_of
 from unrolled.sweeps.sample_callback import EpochSamples
 from unrolled.sweeps.state_files import StateError
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.training import best_model, compile_model, fit, training_steps
 from unrolled.tasks.base.metric import Metric
-from unrolled.tasks.base.options import require_memory
 from unrolled.tasks.base.task import Report, Task
 
 
@@ -67,56 +56,36 @@ class Result:
         return f"test {self.metric.name} {self.metric.text(self.metrics[self.metric.key])}"
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
-def job(config: DictConfig) -> None:
-    """One run of a sweep as Hydra's launchers call it: it tells how it ended, and never raises.
+@dataclass(frozen=True)
+class _Prepared:
+    """What a run trains.
 
-    An error here must not take the other runs of the sweep with it.
+    Attributes:
+        config: the whole configuration.
+        task: loaded.
+        model: built and compiled.
+        diagnosis: the callback that measures gradient flow and gates; None if nothing is measured.
     """
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    start = time.perf_counter()
-    name = directory.name
-    try:
-        sweep = Sweep.handed_over(directory.parent)
-        interruption.end_with(sweep.process, sweep.host)
-        tuned = sweep.tuned(config)
-        if tuned is not config:  # Hydra has kept the one from before.
-            OmegaConf.save(tuned, directory / HydraConfig.get().output_subdir / "config.yaml")
-        name = sweep.run_name(tuned)
-        with claimed(directory):
-            outcome = _ended_before(tuned, directory, sweep)
-            if outcome is None:
-                result = run(tuned, directory, sweep)
-                outcome = Outcome(name, time.perf_counter() - start, result.summary)
-                Progress(directory).ended_well(_identity(tuned, sweep), result.run_id, outcome)
-    except Exception as problem:
-        # On a full disk it cannot be logged either: logging would print a traceback of its own.
-        logging.raiseExceptions = False
-        said = tracking.masked("".join(traceback.format_exception(problem)))
-        logging.getLogger(__name__).error("%s failed\n%s", name, said)
-        error = tracking.masked(f"{type(problem).__name__}: {problem}")
-        outcome = Outcome(name, time.perf_counter() - start, "", error)
-    Progress(directory).finish(outcome)
+
+    config: DictConfig
+    task: Task
+    model: keras.Model
+    diagnosis: Diagnosis | None
 
 
-def _ended_before(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome | None:
-    """How this run ended if it did so before the sweep was interrupted; None if it did not.
+@dataclass(frozen=True)
+class _Fitted:
+    """What training has left.
 
-    MLflow has the last word: a run may have been killed after MLflow had it as finished, or have
-    been deleted there since.
+    Attributes:
+        history: each metric of training and validation after each epoch.
+        best_epoch: the epoch that validation chose, from 1.
+        weights: the file of its weights.
     """
-    begun = Progress(directory).begun(_identity(config, sweep))
-    if begun is None:
-        return None
-    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
-    if tracking.status_of(begun.run_id) != "FINISHED":
-        return None
-    return begun.outcome or Outcome(sweep.run_name(config), 0.0, "ended before")
 
-
-def _identity(config: DictConfig, sweep: Sweep) -> Identity:
-    decisive = {k: v for k, v in flat(config).items() if not k.startswith("tracking.")}
-    return Identity(sweep.parent_run_id, json.loads(json.dumps(decisive)))
+    history: dict[str, list[float]]
+    best_epoch: int
+    weights: Path
 
 
 @graphs_released()
@@ -125,105 +94,49 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
 
     Args:
         config: a composed configuration.
-        directory: where the run keeps its files; made if it is not there.
+        directory: where the run writes its files; it is created if it does not exist.
         sweep: the sweep it belongs to, if any.
 
     Raises:
-        MissingDataError: if the task's data set is not to be had.
-        StateError: if the folder holds what another run has left, or what cannot be read.
-        ValueError: for options that the task, the unit or the model refuse.
+        MissingDataError: if the data set of the task is unavailable.
+        StateError: if the folder holds files of another run, or files that cannot be read.
+        ValueError: for options that the task, the unit or the model rejects.
     """
     sweep = sweep or Sweep()
-    name = sweep.run_name(config)
     directory.mkdir(parents=True, exist_ok=True)
-    progress, identity = Progress(directory), _identity(config, sweep)
+    progress, identity = Progress(directory), identity_of(config, sweep)
     tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
     begun = _still_tracked(progress.begun(identity), directory)
+    name = sweep.run_name(config)
     with (
         tracking.TrackedRun(
             sweep.experiment,
             name,
-            _tags(config, sweep),
+            tags_of(config, sweep),
             flat(config),
             sweep.parent_run_id,
             run_id=begun and begun.run_id,
         ) as tracked,
-        interruption.kept(),
+        interruption.reraised(),
     ):
         progress.begin(identity, tracked.run_id)
-        tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
-        task = load_task(config)
-        tracked.set_tags({"data_fingerprint": task.fingerprint, "counted": task.counted})
-        keras.utils.clear_session()  # Or weights' names would count on from the run before.
-        model = build(config, task)
-        compile_model(model, task, config.training, training_steps(task, config))
-        tracked.log_metrics(
-            {
-                "parameters": trainable_parameters(model),
-                "guessing": task.metric.guessing,
-                **({} if task.metric.learnt is None else {"learnt": task.metric.learnt}),
-            }
-        )
-        diagnosis = _diagnosis(model, task, config, tracked)
-        checkpoint = Checkpoint(directory, tracked.run_id, task.fingerprint)
-        history, best_epoch = _fit(
-            model,
-            task,
-            config,
-            tracked,
-            directory,
-            progress.report,
-            checkpoint,
-            diagnosis,
-            [EpochSamples(task.tokenizer, tracked)] if config.model.name == "language" else [],
-        )
-        best = best_model(directory, best_epoch)
-        _load(model, best)
-        report = task.evaluate(model)
-        found = {
-            "metric": dataclasses.asdict(task.metric),
-            "metrics": report.metrics,
-            "judged": {name: dataclasses.asdict(each) for name, each in report.judged.items()},
-            "breakdowns": {
-                name: [dataclasses.asdict(point) for point in each]
-                for name, each in report.breakdowns.items()
-            },
-        }
-        if diagnosis:
-            found["diagnosis"] = _log_diagnosis(tracked, diagnosis, history, name)
-        _log_result(tracked, report, best_epoch)
-        tracked.log_report(found)
-        picture = learning_curves(name, history, best_epoch, task.metric)
-        tracked.log_figure(picture, "learning_curves.png")
-        best = Path(shutil.copyfile(best, directory / MODEL_FILE))
-        tracked.log_file(best, "model")
-        texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
-        for file, text in texts.items():
-            tracked.log_text(text, f"model/{file}")
-        files = {best.name: best.read_bytes(), **{k: text.encode() for k, text in texts.items()}}
-        tracked.set_tags(digests_of(files))
+        prepared = _prepare(config, tracked)
+        checkpoint = Checkpoint(directory, tracked.run_id, prepared.task.fingerprint)
+        fitted = _fit(prepared, directory, checkpoint, progress, tracked)
+        report = _report(name, prepared, fitted, tracked)
+        model_file = _save(prepared.task, fitted.weights, directory / MODEL_FILE, tracked)
     checkpoint.remove()
-    best_model(directory, best_epoch).unlink()
+    fitted.weights.unlink()
     return Result(
         tracked.run_id,
         name,
-        trainable_parameters(model),
-        best_epoch,
-        task.metric,
+        trainable_parameters(prepared.model),
+        fitted.best_epoch,
+        prepared.task.metric,
         report.metrics,
-        history,
-        best,
+        fitted.history,
+        model_file,
     )
-
-
-def _load(model: keras.Model, best: Path) -> None:
-    try:
-        model.load_weights(best)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise StateError(
-            f"{best}: the weights of the best epoch cannot be read back ({error}). Delete the "
-            f"folder {best.parent}, so that the run starts from its first epoch."
-        ) from error
 
 
 def _still_tracked(begun: Begun | None, directory: Path) -> Begun | None:
@@ -237,6 +150,24 @@ def _still_tracked(begun: Begun | None, directory: Path) -> Begun | None:
     return None
 
 
+def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
+    """Load the data, build and compile the model, and log what is known before training."""
+    tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
+    task = load_task(config)
+    tracked.set_tags({"data_fingerprint": task.fingerprint, "counted": task.counted})
+    keras.utils.clear_session()  # Otherwise names of weights are numbered on from the last run.
+    model = build(config, task)
+    compile_model(model, task, config.training, training_steps(task, config))
+    tracked.log_metrics(
+        {
+            "parameters": trainable_parameters(model),
+            "guessing": task.metric.guessing,
+            **({} if task.metric.learnt is None else {"learnt": task.metric.learnt}),
+        }
+    )
+    return _Prepared(config, task, model, _diagnosis(model, task, config, tracked))
+
+
 def _diagnosis(
     model: keras.Model, task: Task, config: DictConfig, tracked: tracking.TrackedRun
 ) -> Diagnosis | None:
@@ -246,10 +177,31 @@ def _diagnosis(
     return Diagnosis(network, task, config.diagnostics, training_steps(task, config), tracked)
 
 
-def _fit(model, task, config, tracked, *rest) -> tuple[dict[str, list[float]], int]:
-    """`fit`, which leaves on the run where it diverged, if it does."""
+def _fit(
+    prepared: _Prepared,
+    directory: Path,
+    checkpoint: Checkpoint,
+    progress: Progress,
+    tracked: tracking.TrackedRun,
+) -> _Fitted:
+    """Train, and load the weights of the best epoch into the model.
+
+    If training diverges, the run is tagged with where it did.
+    """
+    config, task, model = prepared.config, prepared.task, prepared.model
+    samples = [EpochSamples(task.tokenizer, tracked)] if config.model.name == "language" else []
     try:
-        return fit(model, task, config, tracked, *rest)
+        history, best_epoch = fit(
+            model,
+            task,
+            config,
+            tracked,
+            directory,
+            progress.report,
+            checkpoint,
+            prepared.diagnosis,
+            samples,
+        )
     except DivergedError as error:
         tracked.set_tags(
             {
@@ -259,6 +211,43 @@ def _fit(model, task, config, tracked, *rest) -> tuple[dict[str, list[float]], i
             }
         )
         raise
+    weights = best_model(directory, best_epoch)
+    _load_weights(model, weights)
+    return _Fitted(history, best_epoch, weights)
+
+
+def _load_weights(model: keras.Model, best: Path) -> None:
+    try:
+        model.load_weights(best)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StateError(
+            f"{best}: the weights of the best epoch cannot be read back ({error}). Delete the "
+            f"folder {best.parent}, so that the run starts from its first epoch."
+        ) from error
+
+
+def _report(
+    name: str, prepared: _Prepared, fitted: _Fitted, tracked: tracking.TrackedRun
+) -> Report:
+    """Evaluate the model on the test split, and log the report and the figures of the run."""
+    task, diagnosis = prepared.task, prepared.diagnosis
+    report = task.evaluate(prepared.model)
+    found = {
+        "metric": dataclasses.asdict(task.metric),
+        "metrics": report.metrics,
+        "judged": {name: dataclasses.asdict(each) for name, each in report.judged.items()},
+        "breakdowns": {
+            name: [dataclasses.asdict(point) for point in each]
+            for name, each in report.breakdowns.items()
+        },
+    }
+    if diagnosis:
+        found["diagnosis"] = _log_diagnosis(tracked, diagnosis, fitted.history, name)
+    _log_result(tracked, report, fitted.best_epoch)
+    tracked.log_report(found)
+    picture = learning_curves(name, fitted.history, fitted.best_epoch, task.metric)
+    tracked.log_figure(picture, "learning_curves.png")
+    return report
 
 
 def _log_diagnosis(
@@ -296,140 +285,13 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
         tracked.log_figure(confusion_matrix(name, confusion), f"{name}.png")
 
 
-def load_task(config: DictConfig) -> Task:
-    """The task of a configuration, with its data; made once a process for the same options."""
-    return _loaded_task(json.dumps(_without_name(config.task)))
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded_task(options: str) -> Task:
-    task = _maker(json.loads(options), "task", "unrolled.tasks.synthetic.adding.Adding", Task)()
-    task.load()
-    return task
-
-
-def build(config: DictConfig, task: Task) -> keras.Model:
-    """The model of a configuration for a loaded task, sized as `model.match` says.
-
-    It begins with the random numbers of `seed`, and what comes after goes on with them.
-
-    Raises:
-        ValueError: what the unit or the model refuses, and for which cell and which sizes.
-    """
-    with _naming_sizes(config):
-        return _build(config, task)
-
-
-@contextlib.contextmanager
-def _naming_sizes(config: DictConfig) -> Iterator[None]:
-    """Adds to a ValueError for which cell and which sizes it is."""
-    try:
-        yield
-    except ValueError as problem:
-        sizes = ", ".join(
-            f"model.{key}={config.model[key]}"
-            for key in ("units", "embedding", "layers", "direction", "match")
-            if key in config.model
-        )
-        raise ValueError(f"{problem} (This is cell={config.cell.name} with {sizes}.)") from problem
-
-
-def check_room(config: DictConfig, task: Task) -> None:
-    """The weights of a configuration's model must fit into memory; none of them is made.
-
-    Raises:
-        ValueError: if they do not, and as `build`.
-    """
-    with _naming_sizes(config):
-        with keras.StatelessScope(initialize_variables=False):
-            model = _build(config, task)
-        keras.utils.clear_session(free_memory=False)  # Keras remembers what it has not initialized.
-        weights = sum(math.prod(weight.shape) for weight in model.weights)
-        require_memory("model", f"one of {weights:,} weights", weights * _BYTES_PER_WEIGHT)
-
-
-_BYTES_PER_WEIGHT = 4 * 4  # In float32: the weight, its gradient, and two averages for Adam.
-
-
-def _build(config: DictConfig, task: Task) -> keras.Model:
-    options = _without_name(config.model)
-    if config.model.name != task.model:
-        raise ValueError(
-            f"`model`: expected {task.model}, the kind that learns {task.name}, got "
-            f"{config.model.name}."
-        )
-    units, match, match_unit = (options.pop(key) for key in ("units", "match", "match_unit"))
-    if task.features is not None and options["embedding"] is not None:
-        raise ValueError(
-            f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
-            f"got {options['embedding']}."
-        )
-    make = _maker({**options, **task.answers()}, "model", "unrolled.models.build_model")
-    unit = _maker(_without_name(config.cell), "cell", "unrolled.layers.LSTM")
-    if match == "parameters":
-        like = imported("model.match_unit", match_unit, "unrolled.layers.LSTM", keras.layers.Layer)
-        like = make(like, units=units)
-        units = units_for_parameters(
-            lambda size: make(unit, units=size), trainable_parameters(like)
-        )
-    keras.utils.set_random_seed(config.seed)  # After the sizes tried, which drew numbers, too.
-    return make(unit, units=units, name=config.cell.name)
-
-
-def _maker(
-    options: dict, section: str, such_as: str, kind: type | None = None
-) -> functools.partial:
-    """What `_target_` of a section names, with the section's other options.
-
-    Not by `hydra.utils.instantiate`: that one buries the message of an option that is refused.
-    """
-    target = imported(f"{section}._target_", options.pop("_target_"), such_as, kind)
-    return functools.partial(target, **options)
-
-
-def _without_name(section: DictConfig) -> dict:
-    """The options of what a section of the configuration makes; its name is for people."""
-    resolved = OmegaConf.to_container(section, resolve=True)
-    return {key: value for key, value in resolved.items() if key != "name"}
-
-
-def _tags(config: DictConfig, sweep: Sweep) -> dict[str, str]:
-    return {
-        "variant": sweep.variant(config),
-        "cell": config.cell.name,
-        "task": config.task.name,
-        "seed": config.seed,
-        "model": config.model.name,
-        "budget": config.budget.name,
-        "experiment": sweep.experiment,
-        "git_commit": git_commit(),
-        **({} if sweep.stage is None else {"stage": sweep.stage}),
-    }
-
-
-@functools.cache
-def git_commit() -> str:
-    """The commit of this project, marked where files differ from it."""
-    git = ["git", "-C", str(CONFIGURATION.parent)]
-    try:
-        head, changes = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
-            for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.strip() + ("-dirty" if changes else "")
-
-
-def flat(config: DictConfig) -> dict[str, str]:
-    """All values by their dotted keys."""
-    resolved = OmegaConf.to_container(config, resolve=True)
-
-    def walk(part, above):
-        for key, value in part.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{above}{key}.")
-            else:
-                yield above + key, value
-
-    return dict(walk({k: v for k, v in resolved.items() if k != "budgets"}, ""))
+def _save(task: Task, weights: Path, model_file: Path, tracked: tracking.TrackedRun) -> Path:
+    """Log the model and the files beside it that inference needs, with a digest of each."""
+    shutil.copyfile(weights, model_file)
+    tracked.log_file(model_file, "model")
+    texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+    for file, text in texts.items():
+        tracked.log_text(text, f"model/{file}")
+    contents = {file: text.encode() for file, text in texts.items()}
+    tracked.set_tags(digests_of({model_file.name: model_file.read_bytes(), **contents}))
+    return model_file

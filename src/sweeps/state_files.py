@@ -1,28 +1,31 @@
-"""Small files of state: written at once, read back only by the version that wrote them."""
+"""Small state files, written atomically and read only by the version that wrote them."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from unrolled.system.atomic import write_atomically
+
 _FORMAT = 2
-"""Goes up by one when the meaning of any of these files changes."""
+"""Increased by one whenever the meaning of any of these files changes."""
 
 
 class StateError(ValueError):
-    """A file of a run or a sweep that cannot be trusted; the message says why and what to do."""
+    """Raised for an unusable file of a run or a sweep; the message says why and what to do."""
 
 
 def write_state(path: Path, values: dict[str, Any]) -> None:
-    """Write values that JSON has, so that a reader finds the old file or the new one, whole."""
-    write_at_once(path, json.dumps({"format": _FORMAT, **values}))
+    """Write JSON values, atomically: a reader finds the previous file or the complete new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"format": _FORMAT, **values}).encode())
 
 
 def read_state(path: Path, keys: set[str]) -> dict[str, Any] | None:
-    """The values that `write_state` left in a file; None if there is no such file.
+    """Read the values that `write_state` wrote; None if there is no such file.
 
     Args:
         path: of the file.
-        keys: expected in it.
+        keys: the expected keys.
 
     Raises:
         StateError: if it cannot be read, holds other keys or is of another format.
@@ -47,11 +50,3 @@ def _told(path, problem):
         f"{path} cannot be read back: {problem}. Delete the folder {path.parent} to compute its "
         "run again, or start a new sweep."
     )
-
-
-def write_at_once(path: Path, text: str) -> None:
-    """Write so that a reader sees the old text or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text)
-    draft.replace(path)

@@ -1,4 +1,4 @@
-"""What the runs of one sweep share."""
+"""What the runs of one sweep share, passed to them through a file."""
 
 import copy
 from dataclasses import asdict, dataclass, field
@@ -9,23 +9,23 @@ from omegaconf import DictConfig, OmegaConf
 
 from unrolled.sweeps.state_files import read_state, write_state
 
-SINGLE = "single_runs"  # The experiment of runs that belong to none.
+SINGLE = "single_runs"  # The MLflow experiment of runs without an experiment file.
 _FILE = "sweep.json"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as its runs know it, also in processes of their own.
+    """A sweep as its runs see it, in this process or in others.
 
     Attributes:
         experiment: its name in MLflow.
         parent_run_id: the MLflow run that holds the comparison; None for a single run.
         axes: the keys that are varied.
-        searched: the key of which each variant has a value of its own, if there is one.
-        stage: STAGE for the runs that find it.
-        chosen: for the runs after them its value by variant.
-        process: the id of the sweep's own process, on whose end its workers end too.
-        host: the machine on which that is.
+        searched: the key whose value is searched for each variant, if there is one.
+        stage: STAGE for the runs of the search.
+        chosen: the values that the search has found, by variant.
+        process: the process id of the sweep; workers end when it ends.
+        host: the machine of that process.
     """
 
     experiment: str = SINGLE
@@ -37,16 +37,16 @@ class Sweep:
     process: int | None = None
     host: str | None = None
 
-    def hand_over(self, directory: Path) -> None:
-        """Leave it to the processes of the runs that keep their files in folders in `directory`.
+    def save(self, directory: Path) -> None:
+        """Write it to the folder that contains the folders of the runs.
 
-        Not in the environment: a launcher's processes may be older than this stage of the sweep.
+        Environment variables would not do: a launcher's workers may be older than this stage.
         """
         write_state(directory / _FILE, asdict(self))
 
     @classmethod
-    def handed_over(cls, directory: Path) -> "Sweep":
-        """The sweep that was left there; else that of a single run.
+    def load(cls, directory: Path) -> "Sweep":
+        """Read what `save` has written; without a file, the sweep of a single run.
 
         Raises:
             StateError: if the file cannot be read, or another version of the project wrote it.
@@ -55,7 +55,7 @@ class Sweep:
         return cls() if left is None else cls(**left)
 
     def tuned(self, config: DictConfig) -> DictConfig:
-        """The configuration with the value that was chosen for its variant, if one was."""
+        """The configuration, with the value that the search has chosen for its variant."""
         variant = self.variant(config)
         if variant not in self.chosen:
             return config
@@ -64,7 +64,7 @@ class Sweep:
         return config
 
     def run_name(self, config: DictConfig) -> str:
-        """The run's name in the UI, which no other run of the sweep has."""
+        """The name of the run in MLflow, unique within the sweep."""
         words = [self.variant(config)]
         if self.stage is not None:
             value = OmegaConf.select(config, self.searched)

@@ -1,4 +1,4 @@
-"""Fitting one model to one task, and following it."""
+"""Training one model on one task, with checkpoints and a log of every epoch."""
 
 import math
 import time
@@ -23,16 +23,16 @@ _SECONDS_BETWEEN_REPORTS = 0.5
 def compile_model(
     model: keras.Model, task: Task, config: DictConfig, steps: int | None = None
 ) -> None:
-    """The optimiser of a section `training`, and the loss and the metric of a task.
+    """Compile a model with the optimizer of a section `training` and the loss of a task.
 
     Args:
         model: built.
-        task: what it is to learn.
+        task: its loss and metric are used.
         config: the section.
-        steps: how many training takes in all, over which a cosine schedule spreads.
+        steps: the number of training steps, over which a cosine schedule extends.
     """
     optimizer = optimizer_class(config.optimizer)
-    rate = float(config.learning_rate)  # Keras takes no whole number.
+    rate = float(config.learning_rate)  # Keras rejects integers.
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(
@@ -45,15 +45,15 @@ def compile_model(
         weighted_metrics=task.metrics_in_keras(),
         jit_compile=config.jit_compile,
     )
-    # Else the first step makes its variables, and TensorFlow has to trace it a second time.
+    # Otherwise the first step creates its variables, and TensorFlow traces it a second time.
     model.optimizer.build(model.trainable_variables)
 
 
 def optimizer_class(name: str) -> type[keras.optimizers.Optimizer]:
-    """What `training.optimizer` names.
+    """The class that `training.optimizer` names.
 
     Raises:
-        RefusedError: if there is no such class, or it is no optimizer.
+        RefusedError: if there is no such class, or it is not an optimizer.
     """
     kind = keras.optimizers.Optimizer
     return imported("training.optimizer", name, "keras.optimizers.Adam", kind)
@@ -65,30 +65,30 @@ def fit(
     config: DictConfig,
     tracked: TrackedRun,
     directory: Path,
-    report_share: Callable[[float], None],
+    report_progress: Callable[[float], None],
     checkpoint: Checkpoint,
     diagnosis: Diagnosis | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[dict[str, list[float]], int]:
     """Train for the epochs of the budget, and save the model of the best epoch.
 
-    It is the epoch with the best value of the task's metric on the validation split, and of equals
-    the one with the lowest loss. Training begins after the last epoch that `checkpoint` has saved,
-    and ends as if it had begun with the first.
+    The best epoch has the best value of the task's metric on the validation split; ties are broken
+    by the lowest loss. Training starts after the last epoch that `checkpoint` has saved. Its result
+    is that of uninterrupted training.
 
     Args:
         model: compiled.
         task: loaded.
         config: the whole configuration.
-        tracked: the run that gets each epoch's metrics.
-        directory: where that model is saved; see `best_model`.
-        report_share: called with the share of the training that is done.
-        checkpoint: where each epoch is kept.
-        diagnosis: what looks into the model meanwhile.
-        callbacks: that come after all others at the end of an epoch.
+        tracked: the metrics of each epoch are logged to this run.
+        directory: where the best model is saved; see `best_model`.
+        report_progress: called with the fraction of the training that is done.
+        checkpoint: saves the state of training after each epoch.
+        diagnosis: the callback that measures gradient flow and gates.
+        callbacks: called after all others at the end of an epoch.
 
     Returns:
-        Each metric's value after each epoch, and the number of the best epoch, from 1.
+        The values of each metric after each epoch, and the best epoch, counted from 1.
 
     Raises:
         DivergedError: for a training step whose gradients are not finite or explode.
@@ -96,8 +96,9 @@ def fit(
     """
     batch_size, window = config.training.batch_size, config.training.window
     watch = GradientWatch(model, config.training.explosion)
-    log, keep = _EpochLog(tracked, len(task.training), watch), _KeepBest(directory, task.metric)
-    resumed = [log, keep, *([diagnosis] if diagnosis else [])]
+    log = _EpochLog(tracked, len(task.training), watch)
+    best = _SaveBest(directory, task.metric)
+    resumed = [log, best, *([diagnosis] if diagnosis else [])]
     done, states = checkpoint.restore(model)
     for each, state in zip(resumed, states, strict=False):  # None, at the first epoch.
         each.resume(state)
@@ -112,30 +113,30 @@ def fit(
             _Watched(watch),
             *([diagnosis] if diagnosis else []),
             log,
-            keep,
+            best,
             *([_Decay(config.training, log)] if config.training.decay else []),
-            _KeepLast(checkpoint, resumed),
+            _SaveCheckpoint(checkpoint, resumed),
             *callbacks,
-            _ShareDone(report_share),
+            _ProgressReport(report_progress),
         ],
         verbose=0,
     )
-    return log.history, keep.epoch
+    return log.history, best.epoch
 
 
 def best_model(directory: Path, epoch: int | str) -> Path:
-    """The file of the best model so far, which is that of an epoch, from 1."""
+    """The file of the best model so far, that of the given epoch, counted from 1."""
     return directory / f"best_of_epoch_{epoch}.keras"
 
 
 def save_to_use(model: keras.Model, path: Path) -> None:
-    """Save a model as it answers: without its loss, its metrics and the optimizer's settings.
+    """Save a model for inference, without its loss, metrics and optimizer.
 
-    Keras looks up the class of everything that a file has. A task's metric, which is in none of the
-    modules that a model needs, would keep others from loading it.
+    When Keras loads a file, it looks up the class of every object in it. The metric of a task is in
+    none of the modules that a model needs, so with it the file could not be loaded elsewhere.
 
     Args:
-        model: compiled or not; it stays as it is.
+        model: compiled or not; it is not changed.
         path: a `.keras` file.
     """
     compiled, model.compiled = model.compiled, False
@@ -146,15 +147,15 @@ def save_to_use(model: keras.Model, path: Path) -> None:
 
 
 def training_steps(task: Task, config: DictConfig) -> int:
-    """How many there are in all."""
+    """The number of training steps of a run."""
     training = config.training
     return config.budget.epochs * task.batches_an_epoch(training.batch_size, training.window)
 
 
 class _Watched(keras.callbacks.Callback):
-    """Ends training at the first step that diverges; it comes before whoever measures the model."""
+    """Ends training at the first step that diverges, before other callbacks measure the model."""
 
-    async_safe = True  # As `_ShareDone`.
+    async_safe = True  # As for `_ProgressReport`.
 
     def __init__(self, watch: GradientWatch):
         super().__init__()
@@ -164,14 +165,14 @@ class _Watched(keras.callbacks.Callback):
         self._watch.check()
 
 
-class _KeepBest(keras.callbacks.Callback):
+class _SaveBest(keras.callbacks.Callback):
     """Saves the model after each epoch that is the best so far.
 
-    Not `ModelCheckpoint`, which knows one metric: where several epochs answer all of the validation
-    split, the first of them can be far from the last on other data.
+    Not `ModelCheckpoint`, which compares one metric: where several epochs are right on all of the
+    validation split, the first of them can be much worse than the last on other data.
 
-    Each has a file of its own, so that a run that is killed while it saves one, or before the
-    checkpoint of that epoch, still has the one of which the last checkpoint tells.
+    Each model has a file of its own. So if the process is killed while it saves one, or before the
+    checkpoint of that epoch, the model that the last checkpoint refers to survives.
     """
 
     def __init__(self, directory: Path, metric: Metric):
@@ -191,16 +192,16 @@ class _KeepBest(keras.callbacks.Callback):
             save_to_use(self.model, best_model(self._directory, self.epoch))
 
     def state(self) -> dict:
-        """What to `resume` from."""
+        """The state that `resume` restores."""
         return {"epoch": self.epoch, "best": self._best}
 
     def resume(self, state: dict) -> None:
-        """Go on from the `state` of another."""
+        """Restore a `state`."""
         self.epoch, self._best = state["epoch"], tuple(state["best"])
 
 
-class _KeepLast(keras.callbacks.Callback):
-    """Keeps the model after each epoch, and the state of callbacks that have one."""
+class _SaveCheckpoint(keras.callbacks.Callback):
+    """Saves a checkpoint after each epoch, with the state of the callbacks that have one."""
 
     def __init__(self, checkpoint: Checkpoint, resumed: list):
         super().__init__()
@@ -212,9 +213,9 @@ class _KeepLast(keras.callbacks.Callback):
 
 
 class _Decay(keras.callbacks.Callback):
-    """Lowers the learning rate after an epoch that gained too little on the validation split.
+    """Lowers the learning rate after an epoch that improved the validation loss too little.
 
-    Not `ReduceLROnPlateau`, which forgets what it has seen where training is taken up again.
+    Not `ReduceLROnPlateau`, which loses its state when training is resumed.
     """
 
     def __init__(self, config: DictConfig, log: "_EpochLog"):
@@ -230,10 +231,10 @@ class _Decay(keras.callbacks.Callback):
 
 
 class _EpochLog(keras.callbacks.Callback):
-    """Each epoch's metrics to the tracked run, beside the seconds and the examples they cost.
+    """Logs the metrics of each epoch to the tracked run, with its seconds and examples.
 
-    An epoch's seconds are those of its training and validation, and of looking into the model;
-    keeping the model is not counted. Norms of gradients are those before clipping.
+    The seconds of an epoch include training, validation and diagnostics, but not saving the model.
+    Gradient norms are those before clipping.
     """
 
     def __init__(self, tracked: TrackedRun, examples: int, watch: GradientWatch):
@@ -274,15 +275,15 @@ class _EpochLog(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
 
     def state(self) -> dict:
-        """What to `resume` from."""
+        """The state that `resume` restores."""
         return {"history": self.history, "seconds": self._seconds}
 
     def resume(self, state: dict) -> None:
-        """Go on from the `state` of another."""
+        """Restore a `state`."""
         self.history, self._seconds = state["history"], state["seconds"]
 
     def _gradients(self):
-        """Of the epoch's training steps."""
+        """Gradient norms over the training steps of the epoch."""
         watched = self._watch.take()
         norms = {f"gradient_norm/{path}": norm for path, norm in watched.mean.items()}
         return {
@@ -293,10 +294,10 @@ class _EpochLog(keras.callbacks.Callback):
         }
 
 
-class _ShareDone(keras.callbacks.Callback):
-    """Tells now and then which share of all training batches is done."""
+class _ProgressReport(keras.callbacks.Callback):
+    """Reports, about twice a second, the fraction of all training batches that is done."""
 
-    async_safe = True  # It looks at no metric, so Keras need not wait for one after every batch.
+    async_safe = True  # It reads no metric, so Keras need not wait for one after every batch.
 
     def __init__(self, report: Callable[[float], None]):
         super().__init__()

@@ -1,9 +1,8 @@
 """Runs whose process was killed before it could record its end."""
 
-import os
 import socket
-from pathlib import Path
 
+from unrolled.system.processes import is_running
 from unrolled.tracking.patience import PatientClient
 from unrolled.tracking.writing import RunWriter
 
@@ -30,29 +29,12 @@ def _is_abandoned(run) -> bool:
 
 
 def _is_gone(process: str | None) -> bool:
-    """Whether the process of a tag, as `TrackedRun` writes it, ran here and runs no more."""
-    host, _, pid = (process or "").rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-        return _is_zombie(int(pid))
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # It runs, and belongs to somebody else.
-        pass
-    except (ValueError, OverflowError):  # Whatever the tag is, nobody is known to have died.
-        pass
-    return False
+    """Whether the process of a tag, as `TrackedRun` writes it, was on this machine and has ended.
 
-
-def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and its parent has not yet read its exit code.
-
-    Such a process still takes signals. False where there is no /proc, as on macOS.
+    False for a tag that names no process.
     """
+    host, _, pid = (process or "").rpartition(":")
     try:
-        # "pid (name) state ..."; the name may contain parentheses.
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-    except OSError:
+        return host == socket.gethostname() and not is_running(int(pid))
+    except (ValueError, OverflowError):
         return False

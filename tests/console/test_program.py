@@ -47,7 +47,8 @@ def ended(command, **options):
 def python(program, folder):
     """A command that runs a program with the standard library and this project alone."""
     path = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); import os; os.chdir({str(folder)!r})"
-    return [sys.executable, "-S", "-c", f"{path}\n{program}"]
+    # Without site-packages only experiments/__init__.py finds the package.
+    return [sys.executable, "-S", "-c", f"{path}; import experiments\n{program}"]
 
 
 def test_what_only_prints_ends_well_once_nobody_reads(tmp_path):

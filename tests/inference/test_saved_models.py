@@ -9,8 +9,8 @@ import pytest
 
 from tests.whole_runs import composed
 from unrolled.project import CONFIGURATION
-from unrolled.sweeps.run import build, load_task
-from unrolled.sweeps.training import _KeepBest, best_model, compile_model
+from unrolled.sweeps.building import build, load_task
+from unrolled.sweeps.training import _SaveBest, best_model, compile_model
 from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.data.tfds import PreparedSet
 
@@ -26,7 +26,7 @@ OF_TASK = {
 LOAD = """
 import json, sys
 import keras
-import layers, models
+from unrolled import layers, models
 
 found = {}
 for path in sys.argv[1:]:
@@ -64,9 +64,9 @@ def saved(name, folder, own_files):
     model = build(config, task)
     compile_model(model, task, config.training, 10)
     (folder / f"{name} saved").mkdir()
-    keep = _KeepBest(folder / f"{name} saved", task.metric)
-    keep.set_model(model)
-    keep.on_epoch_end(0, {f"val_{task.metric.key}": 0.0, "val_loss": 1.0})
+    save = _SaveBest(folder / f"{name} saved", task.metric)
+    save.set_model(model)
+    save.on_epoch_end(0, {f"val_{task.metric.key}": 0.0, "val_loss": 1.0})
     assert model.compiled
     return str(best_model(folder / f"{name} saved", 1)), [
         float(abs(each).sum()) for each in model.get_weights()

@@ -12,8 +12,9 @@ from unrolled import tracking
 from unrolled.comparison.comparison import compare
 from unrolled.diagnostics import DivergedError, FlowMeter, GateMeter, decay
 from unrolled.sweeps import diagnostics_callback
+from unrolled.sweeps.building import build, load_task
 from unrolled.sweeps.plan import make_plan
-from unrolled.sweeps.run import build, load_task, run
+from unrolled.sweeps.run import run
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.training import compile_model
 

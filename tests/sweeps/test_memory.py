@@ -31,7 +31,7 @@ def test_runs_after_the_first_leave_nothing_and_end_in_the_same_numbers(tmp_path
     models = []
 
     def build(*arguments):
-        model = unrolled.sweeps.run._build(*arguments)
+        model = unrolled.sweeps.building._build(*arguments)
         models.append(weakref.ref(model))
         return model
 

@@ -1,7 +1,5 @@
 """What a run leaves in its folder is taken up by that run, and by no other."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ from unrolled.sweeps.claim import InUseError, claimed
 from unrolled.sweeps.progress import Begun, Identity, Outcome, Progress
 from unrolled.sweeps.state_files import StateError
 from unrolled.sweeps.sweep import Sweep
+from unrolled.system.processes import is_running
 
 OURS = Identity("parent", {"seed": 1, "cell.name": "gru"})
 ENDED = Outcome("gru seed=1", 2.0, "test accuracy 1.0")
@@ -60,7 +59,7 @@ def test_what_another_has_left_is_refused_and_stays(tmp_path, other, message):
     ("name", "read"),
     [
         ("run.json", lambda folder: Progress(folder).begun(OURS)),
-        ("sweep.json", Sweep.handed_over),
+        ("sweep.json", Sweep.load),
         ("checkpoint.json", lambda folder: Checkpoint(folder, "run").restore(None)),
     ],
 )
@@ -132,7 +131,7 @@ def test_a_folder_is_one_process_s_until_that_ends(tmp_path):
 
 
 WORKER = (
-    "import os, socket, sys, time; from experiments import interruption\n"
+    "import os, socket, sys, time; from unrolled.sweeps import interruption\n"
     "print(os.getpid(), flush=True); time.sleep(float(sys.argv[2]))\n"
     "interruption.end_with(int(sys.argv[1]), socket.gethostname()); time.sleep(60)"
 )
@@ -150,15 +149,6 @@ def test_a_worker_ends_with_its_sweep(seconds):
     process.kill()
     process.wait()
     end = time.monotonic() + 30
-    while _is_there(pid):
+    while is_running(pid):
         assert time.monotonic() < end, "the worker went on"
         time.sleep(0.1)
-
-
-def _is_there(pid):
-    try:
-        os.kill(pid, signal.SIG_DFL)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat") as file:  # Where nobody waits for it, it stays as a zombie.
-        return file.read().rpartition(")")[2].split()[0] != "Z"

@@ -16,8 +16,9 @@ from tests.whole_runs import composed
 from unrolled import layers
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
+from unrolled.sweeps.building import build, load_task
 from unrolled.sweeps.progress import Progress
-from unrolled.sweeps.run import build, load_task, run
+from unrolled.sweeps.run import run
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.training import compile_model
 
@@ -87,7 +88,7 @@ def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
     assert [m.step for m in history] == [1, 2]
     assert [m.value for m in history] == result.history["validation/accuracy"]
     assert result.history["examples_seen"] == [96, 192]
-    assert Progress(tmp_path / "run").share == 1.0
+    assert Progress(tmp_path / "run").fraction == 1.0
 
     names = {a.path for a in mlflow.MlflowClient().list_artifacts(result.run_id)}
     assert names == {"configuration.yaml", "learning_curves.png", "model", "report.json"}

@@ -51,7 +51,7 @@ def test_a_sweep_under_the_name_of_a_deleted_experiment_is_refused(monkeypatch, 
         pass
     mlflow.MlflowClient().delete_experiment(parent.experiment_id)
     monkeypatch.setattr(interruption, "watch", lambda: None)
-    monkeypatch.setattr(execution, "_try_out", lambda _: pytest.fail("loaded data before"))
+    monkeypatch.setattr(execution, "_check_by_building", lambda _: pytest.fail("built"))
     asked = ["experiment=gru_vs_lstm", "task=adding", f"hydra.sweep.dir={tmp_path}/out"]
     assert program.main(asked) == 2
     assert f"experiments restore -x {parent.experiment_id}" in capsys.readouterr().err

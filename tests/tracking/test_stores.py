@@ -64,8 +64,8 @@ def test_a_metric_that_is_the_folder_of_another_is_refused(names):
 def test_any_number_of_processes_make_one_database(tmp_path):
     # One process that becomes four: importing MLflow four times would take most of the time.
     program = (
-        "import multiprocessing, tracking\n"
-        "import tracking.database\n"
+        "import multiprocessing; from unrolled import tracking\n"
+        "import unrolled.tracking.database\n"
         "def start(number):\n"
         "    barrier.wait()\n"
         "    tracking.connect()\n"

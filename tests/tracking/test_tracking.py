@@ -212,7 +212,7 @@ def test_an_error_leaves_the_run_failed_with_its_reason():
 
 def test_a_run_whose_process_was_killed_is_failed_later(store):
     program = (
-        "import os, signal, tracking\n"
+        "import os, signal; from unrolled import tracking\n"
         "tracking.connect()\n"
         "run = tracking.TrackedRun('e', 'killed')\n"
         "print(run.run_id, flush=True)\n"

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.whole_runs import composed
 from unrolled import layers
 from unrolled.models import build_language_model
-from unrolled.sweeps.run import load_task
+from unrolled.sweeps.building import load_task
 from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.data.vocabulary import UNKNOWN
 from unrolled.tasks.language.corpora import pydoc

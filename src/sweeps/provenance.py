@@ -1,0 +1,58 @@
+"""What a run records about its origin: configuration, tags and the commit of the code."""
+
+import functools
+import json
+import subprocess
+
+from omegaconf import DictConfig, OmegaConf
+
+from unrolled.project import PROJECT
+from unrolled.sweeps.progress import Identity
+from unrolled.sweeps.sweep import Sweep
+
+
+def identity_of(config: DictConfig, sweep: Sweep) -> Identity:
+    decisive = {k: v for k, v in flat(config).items() if not k.startswith("tracking.")}
+    return Identity(sweep.parent_run_id, json.loads(json.dumps(decisive)))
+
+
+def tags_of(config: DictConfig, sweep: Sweep) -> dict[str, str]:
+    return {
+        "variant": sweep.variant(config),
+        "cell": config.cell.name,
+        "task": config.task.name,
+        "seed": config.seed,
+        "model": config.model.name,
+        "budget": config.budget.name,
+        "experiment": sweep.experiment,
+        "git_commit": git_commit(),
+        **({} if sweep.stage is None else {"stage": sweep.stage}),
+    }
+
+
+@functools.cache
+def git_commit() -> str:
+    """The commit of this project, with the suffix "-dirty" if files differ from it."""
+    git = ["git", "-C", str(PROJECT)]
+    try:
+        head, changes = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.strip() + ("-dirty" if changes else "")
+
+
+def flat(config: DictConfig) -> dict[str, str]:
+    """All values of a configuration by their dotted keys."""
+    resolved = OmegaConf.to_container(config, resolve=True)
+
+    def walk(part, above):
+        for key, value in part.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{above}{key}.")
+            else:
+                yield above + key, value
+
+    return dict(walk({k: v for k, v in resolved.items() if k != "budgets"}, ""))
