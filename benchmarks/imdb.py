@@ -153,7 +153,7 @@ def _epoch(model, training: Examples, task: Imdb, seed: int, config: DictConfig)
 def _fit(
     model, training: Examples, task: Imdb, seed: int, config: DictConfig
 ) -> tuple[float, float]:
-    compile_model(model, task, config, task.batches_an_epoch(config.batch_size))
+    compile_model(model, task, config, task.batches_per_epoch(config.batch_size))
     clock = _FirstBatch()
     batches = training_batches(training, config.batch_size, seed)
     start = time.perf_counter()

@@ -27,7 +27,6 @@ from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.sentiment.imdb import Imdb
 
 EXPERIMENT = "bench"
-_STOPPED = "stopped by the user"
 _HEADS = (Two("softmax", "softmax"), Two("adaptive", "adaptive"), Two("adaptive", "softmax"))
 
 
@@ -42,17 +41,20 @@ class Piece:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a benchmark ended: `reason` says why it is not whole, None if it is."""
+    """How a benchmark ended.
+
+    Attributes:
+        experiment_id, run_id: of its run in MLflow.
+        reason: why it is not complete, for people; None if it is.
+        failure: the kind of failure; None if it is complete.
+        results: what was measured.
+    """
 
     experiment_id: str
     run_id: str
     reason: str | None
+    failure: tracking.Failure | None
     results: Results
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user stopped it."""
-        return self.reason == _STOPPED
 
 
 def run(config: DictConfig) -> Outcome:
@@ -105,24 +107,23 @@ def _start(
 
 def _finish(tracked, results: Results, config: DictConfig, left_out: dict, task) -> Outcome:
     """Measure, and conclude from whatever was measured."""
-    try:
-        reasons = _measure(_pieces(config, left_out, task), results)
-        reasons += [f"left out: {', '.join(left_out)}"] if left_out else []
-        reason = "; ".join(reasons) or None
-    except KeyboardInterrupt:
-        reason = _STOPPED
-    except BaseException as error:
-        tracked.fail(f"{type(error).__name__}: {error}")
-        raise
+    with tracked.failing_on_error():
+        try:
+            reasons = _measure(_pieces(config, left_out, task), results)
+            reasons += [f"left out: {', '.join(left_out)}"] if left_out else []
+            failure = tracking.Failure.ERROR if reasons else None
+        except KeyboardInterrupt:
+            reasons, failure = ["stopped by the user"], tracking.Failure.INTERRUPTED
     for table in results.conclude():
         show_table(table.columns, table.title, table.note, table.names)
     _say_remarks(results)
-    if reason is None:
+    reason = "; ".join(reasons) or None
+    if failure is None:
         tracked.finish()
     else:
-        tracked.fail(reason)
-        say.print(f"Not whole: {reason}.", style="red")
-    return Outcome(tracked.experiment_id, tracked.run_id, reason, results)
+        tracked.fail(reason, failure)
+        say.print(f"Not complete: {reason}.", style="red")
+    return Outcome(tracked.experiment_id, tracked.run_id, reason, failure, results)
 
 
 def _what_is_missing(config: DictConfig) -> tuple[dict[str, str], Imdb | None]:

@@ -4,17 +4,18 @@ Compared is the first recurrent layer's forward direction, whose gradient passes
 and of its states the memory: c where the unit has one, else a.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from unrolled.comparison import flow_figures
-from unrolled.comparison.significance import Runs, results
+from unrolled.comparison.runs import Runs, results
+from unrolled.comparison.sections import Heading, Table
 from unrolled.tasks.base.metric import Metric
 from unrolled.tracking import RunRecord
 
-_MEMORY = "memory (steps)"
+_MEMORY = Heading("memory", "memory (steps)")
 _CAPTION = (
     "Memory: of the trained model, the lag at which the gradient by c⟨t⟩, of a basic RNN by a⟨t⟩, "
     "is below 1% of its peak; ≥: in some run further back than was measured."
@@ -23,8 +24,8 @@ _CAPTION = (
 
 def followed(runs: Runs) -> Runs:
     """Those whose gradient flow was measured."""
-    found = {name: [run for run in group if _diagnosis(run)] for name, group in runs.items()}
-    return {name: group for name, group in found.items() if group}
+    found = {each: [run for run in group if _diagnosis(run)] for each, group in runs.items()}
+    return {each: group for each, group in found.items() if group}
 
 
 def memories(runs: Sequence[RunRecord]) -> np.ndarray:
@@ -37,8 +38,8 @@ def longer(runs: Sequence[RunRecord]) -> np.ndarray:
     return np.array([_kept(run)["memory_is_longer"] for run in runs], bool)
 
 
-def columns(runs: Sequence[RunRecord]) -> dict[str, str]:
-    """What a table says of one variant; nothing where it was not measured."""
+def columns(runs: Sequence[RunRecord]) -> dict[Heading, str]:
+    """The cells of one variant in a table; none where its gradient flow was not measured."""
     runs = [run for run in runs if _diagnosis(run)]
     if not runs:
         return {}
@@ -48,9 +49,9 @@ def columns(runs: Sequence[RunRecord]) -> dict[str, str]:
     return {_MEMORY: f"{beyond}{steps.mean():.0f}{spread}"}
 
 
-def caption(columns: Container[str]) -> str:
-    """What `columns` of a table mean; empty where there are none."""
-    return _CAPTION if _MEMORY in columns else ""
+def caption(table: Table) -> str:
+    """What these columns of a table mean; empty if it has none of them."""
+    return _CAPTION if _MEMORY in table else ""
 
 
 def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
@@ -67,24 +68,24 @@ def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
     answer = "the loss at the last answer" if _loss(runs) == "late" else "the task's loss"
     drawn = {
         f"gradient_flow_{when}_training": flow_figures.lag_curves(
-            {name: _by_lag(group, when) for name, group in runs.items()},
+            {each.name: _by_lag(group, when) for each, group in runs.items()},
             f"How far back the gradient of {answer} reaches, {when} training\n{heading}",
         )
         for when in ("before", "after")
     }
     drawn["gradient_flow_through_training"] = flow_figures.flow_through_training(
-        {name: _map(group) for name, group in runs.items()},
+        {each.name: _map(group) for each, group in runs.items()},
         f"How far back the gradient of {answer} reaches, through training\n{heading}",
     )
     drawn["success_by_memory"] = flow_figures.success_by_memory(
         {
-            name: (memories(group), np.array(results(group)), longer(group))
-            for name, group in runs.items()
+            each.name: (memories(group), np.array(results(group)), longer(group))
+            for each, group in runs.items()
         },
         f"Success and effective memory, a dot a run\n{heading}",
         metric,
     )
-    half_lives = {name: _half_lives(group) for name, group in runs.items()}
+    half_lives = {each.name: _half_lives(group) for each, group in runs.items()}
     if any(half_lives.values()):
         drawn["half_life_by_gates"] = flow_figures.half_life_by_gates(
             half_lives,
@@ -123,8 +124,8 @@ def _memory(found: dict) -> dict:
     flows = found["flows"]
     layer = flows[0]["layer"]
     flows = [flow for flow in flows if flow["layer"] == layer]
-    # In words that sort behind one another: late before own, forward before backward, c before a.
-    return min(flows, key=lambda f: (f["loss"], f["direction"] != "forward", f["state"] != "c"))
+    wanted = {"loss": "late", "direction": "forward", "state": "c"}  # In the order of importance.
+    return min(flows, key=lambda flow: [flow[key] != value for key, value in wanted.items()])
 
 
 def _loss(runs: Runs) -> str:

@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from unrolled.comparison.figures import COLOURS
-from unrolled.comparison.significance import LEVEL, Difference, p_text
+from unrolled.comparison.significance import LEVEL, Difference, Finding, p_text
 from unrolled.tasks.base.metric import Metric
 
 _BETTER, _WORSE, _UNSURE = *COLOURS[:2], "#595959"
 _MARKERS = {
-    "better": ("o", _BETTER, _BETTER, f"better, p < {LEVEL} after Holm's correction"),
-    "worse": ("s", _WORSE, _WORSE, f"worse, p < {LEVEL} after Holm's correction"),
-    "unsure": ("D", "white", _UNSURE, "not significant, or no conclusion: reason at its right"),
+    Finding.BETTER: ("o", _BETTER, _BETTER, f"better, p < {LEVEL} after Holm's correction"),
+    Finding.WORSE: ("s", _WORSE, _WORSE, f"worse, p < {LEVEL} after Holm's correction"),
+    None: ("D", "white", _UNSURE, "not significant, or no conclusion: reason at its right"),
 }
 
 
@@ -66,23 +66,25 @@ def _xlabel(metric: Metric) -> str:
 def _panel(axes: Axes, baseline: str, group: Sequence[Difference]) -> None:
     places = np.arange(len(group))
     for place, each in zip(places, group, strict=True):
-        kind = each.flag if each.flag in _MARKERS else "unsure"
-        marker, face, edge, _ = _MARKERS[kind]
+        marker, face, edge, _ = _MARKERS.get(each.finding, _MARKERS[None])
         found = each.interval
         if np.isfinite(found.low):
             axes.plot([found.low, found.high], [place, place], color=edge, linewidth=2)
         axes.plot(found.value, place, marker, color=edge, markerfacecolor=face, markersize=7)
-        said = f"{each.runs} runs, {p_text(each.p)}" if not each.why_not else each.why_not
+        said = each.why_not or f"{each.runs} runs, {p_text(each.p)}"
         axes.annotate(
             said, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize="small"
         )
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(places, [each.variant for each in group])
+    axes.set_yticks(places, [each.variant.name for each in group])
     axes.set_ylim(len(group) - 0.4, -1.4)  # The best on top, and above it room for words.
     upwards = group[0].metric.higher_is_better
-    for word, to_the_right in (("better", upwards), ("worse", not upwards)):
+    for word, colour, to_the_right in (
+        ("better", _BETTER, upwards),
+        ("worse", _WORSE, not upwards),
+    ):
         said = f"   {word} →" if to_the_right else f"← {word}   "
-        colour, side = _MARKERS[word][2], "left" if to_the_right else "right"
+        side = "left" if to_the_right else "right"
         axes.annotate(said, (0, -0.95), ha=side, va="center", fontsize="small", color=colour)
     axes.set_title(f"against {baseline}", loc="left", fontsize="medium")
     axes.grid(axis="x", alpha=0.3)

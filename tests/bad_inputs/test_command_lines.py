@@ -52,7 +52,7 @@ ASKING = [
     (sample, ["n=1_0"], "n: expected an integer of at least 1, got '1_0'"),
     (sample, ["seed=-1"], "seed: expected an integer of at least 0"),
     (sample, ["seed=" + 5000 * "9"], "seed: expected an integer of at least 0"),
-    (sample, ["seed=1", "seed=2"], "seed: is there twice"),
+    (sample, ["seed=1", "seed=2"], "seed: expected once"),
     (sample, ["leng=5"], "no option 'leng'. Did you mean length?"),
 ]
 

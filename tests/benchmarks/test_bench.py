@@ -271,4 +271,4 @@ def test_what_the_task_refuses_is_told_before_anything_is_measured(capsys, monke
 def test_a_store_that_does_not_answer_is_told(capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert main(["parts=[steps]", "tracking.uri=http://127.0.0.1:9"]) == 2
-    assert "The MLflow store http://127.0.0.1:9 does not answer" in capsys.readouterr().err
+    assert "The MLflow store http://127.0.0.1:9 does not respond" in capsys.readouterr().err

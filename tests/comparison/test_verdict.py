@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.comparison.made_up import ACCURACY, against, group
-from unrolled.comparison.baselines import names_of
+from tests.comparison.made_up import ACCURACY, against, by_variant, group
+from unrolled.comparison.baselines import names_of, read_all
 from unrolled.comparison.significance import differences
 from unrolled.comparison.verdict import verdict
 
@@ -16,10 +16,11 @@ UNITS |= {f"{cell}_{k}": UNITS[cell] for cell in ("lstm", "gru") for k in range(
 
 
 def said(runs, baseline="lstm", failed=None, diverged=None, quick=False):
-    failed = failed or {}
-    baselines = names_of(baseline)
-    found = differences(runs, against(runs, *baselines, **UNITS), failed)
-    return verdict(runs, found, failed, diverged or {}, baselines=baselines, quick=quick)
+    runs, failed, diverged = (by_variant(each or {}) for each in (runs, failed, diverged))
+    names = names_of(baseline)
+    found = differences(runs, against(runs, *names, **UNITS), failed)
+    asked = read_all(names, runs)
+    return verdict(runs, found, failed, diverged, baselines=asked, quick=quick)
 
 
 GRU = group("gru", [0.001, 0.0012, 0.0011], memories=(60, 66, 63))

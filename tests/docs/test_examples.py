@@ -70,7 +70,7 @@ def test_a_unit_and_a_csv_file_of_ones_own(recipes):
 
 
 def test_a_generated_task_of_ones_own(recipes):
-    from unrolled.sweeps.run import build, load_task
+    from unrolled.sweeps.building import build, load_task
 
     small = ["budget.train_examples=8", "budget.evaluation_examples=8", "task.T=4"]
     config = composed(recipes, "task=first_symbol", "cell=simple_rnn", *small)
