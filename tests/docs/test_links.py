@@ -59,7 +59,7 @@ def test_excerpts_are_up_to_date(name):
 
 @EACH_PAGE
 def test_dotted_names_exist(name):
-    for dotted in re.findall(r"`(unrolled(?:\.\w+)+)(?:\(\))?`", prose(name)):
+    for dotted in re.findall(r"`(unrolled(?:\.\w+)+)", prose(name)):
         folder, parts = PROJECT / "src", dotted.split(".")[1:]
         while parts and (folder / parts[0]).is_dir():
             folder /= parts.pop(0)
