@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
         return REFUSED
     say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")
     say.print(tracking.page(outcome.experiment_id, outcome.run_id), soft_wrap=True)
-    if outcome.interrupted:
-        return INTERRUPTED
-    return 0 if outcome.reason is None else FAILED
+    if outcome.failure is None:
+        return 0
+    return INTERRUPTED if outcome.failure is tracking.Failure.INTERRUPTED else FAILED
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 LEVELS = (0.25, 0.5, 0.75)
 """Default quantile levels."""
@@ -128,10 +129,9 @@ def _line(lags: np.ndarray, log10_norms: np.ndarray) -> tuple[float, float]:
     finite = np.isfinite(log10_norms)
     if finite.sum() < 2:
         return np.nan, np.nan
-    x, y = lags[finite] - lags[finite].mean(), log10_norms[finite] - log10_norms[finite].mean()
-    slope = (x @ y) / (x @ x)
-    residual, variance = np.sum((y - slope * x) ** 2), np.sum(y**2)
-    return float(slope), float(1 - residual / variance) if variance > 0 else 1.0
+    y = log10_norms[finite]
+    line = stats.linregress(lags[finite], y)
+    return float(line.slope), float(line.rvalue**2) if np.ptp(y) > 0 else 1.0
 
 
 def _half_life(rate: float) -> float:

@@ -53,7 +53,7 @@ class Float64Copy:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        self._pairs = []
+        self._pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         inputs, outputs = _ends(model)
         plain = keras.Model(inputs, outputs)  # Functional, and not compiled.
         is_sequential = isinstance(model, keras.Sequential)
@@ -121,7 +121,7 @@ class Float64Copy:
         Raises:
             ValueError: if a layer does not run the loop of `keras.layers.RNN`.
         """
-        called = set()
+        called: set[Direction] = set()
         for direction in self.directions:
             loop = _recorded(loop_of(direction), direction, called)
             direction.recurrent.inner_loop = loop
@@ -331,7 +331,7 @@ def _directions(layer: keras.layers.Layer) -> list[Direction]:
 
 
 def _check_no_inner_recurrence(layer: keras.layers.Layer) -> None:
-    parts = getattr(layer, "_flatten_layers", list)()
+    parts: list[keras.layers.Layer] = getattr(layer, "_flatten_layers", list)()
     hidden = [part for part in parts if isinstance(part, keras.layers.RNN)]
     if hidden:
         raise ValueError(

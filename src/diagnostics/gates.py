@@ -147,7 +147,7 @@ class GateMeter:
                 f"unrolled.layers.gated.GatedCell; the cells of {model.name!r} are "
                 f"{', '.join(found)}."
             )
-        self._names = []
+        self._names: list[tuple[str, str]] = []
         self._values = tf.function(self._read, autograph=False, reduce_retracing=True)
 
     def measure(self, inputs: Any) -> list[Gates]:
@@ -169,14 +169,15 @@ class GateMeter:
             reader.refresh()
         calls = self._values(finite_tensors(inputs, "inputs"))
         calls = keras.tree.map_structure(lambda tensor: tensor.numpy(), calls)
-        return [
-            Gates(*name, *keras.tree.map_structure(partial(_masked, mask), values), mask)
-            for name, (*values, mask) in zip(self._names, calls, strict=True)
-        ]
+        found = []
+        for (layer, direction), (*measured, mask) in zip(self._names, calls, strict=True):
+            values, keep = keras.tree.map_structure(partial(_masked, mask), measured)
+            found.append(Gates(layer, direction, values, keep, mask))
+        return found
 
     def _read(self, inputs: Any) -> list[tuple]:
         """Returns, for each call of a layer, the gates, `keep` and the mask."""
-        calls = []
+        calls: list[tuple[tuple[str, str], tuple]] = []
         self._copy.run(inputs, lambda direction: self._loop(direction, calls))
         self._names = [name for name, _ in calls]
         return [values for _, values in calls]
@@ -218,7 +219,7 @@ class _Reader:
         self._cell = cell if self._source is None else _converted(cell)
         states = self._cell.states
         self._memory = states.index("c") if "c" in states else 0
-        self._z = {}
+        self._z: dict[str, tf.Tensor] = {}
         self._cell.equations = self._equations
 
     def refresh(self) -> None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import tree
 
 from unrolled.diagnostics.decay import LEVELS, Curve, curve
-from unrolled.diagnostics.float64_copy import Float64Copy, finite_tensors
+from unrolled.diagnostics.float64_copy import Direction, Float64Copy, finite_tensors
 from unrolled.diagnostics.probes import Probed, probed_loop, total_gradients
 
 LOSSES = ("own", "late")
@@ -92,7 +92,7 @@ class FlowMeter:
     def __init__(self, model: keras.Model, loss: Any = None) -> None:
         self._copy = Float64Copy(model)
         self._compile(model, loss)
-        self._calls = []
+        self._calls: list[tuple[Direction, Sequence[str]]] = []
         self._gradients = tf.function(self._probe, autograph=False, reduce_retracing=True)
 
     def measure(
@@ -119,8 +119,8 @@ class FlowMeter:
         if loss not in LOSSES:
             raise ValueError(f"`loss`: expected one of {', '.join(LOSSES)}, got {loss!r}.")
         self._copy.check_batch(inputs)
-        batch = {"inputs": inputs, "targets": targets, "sample_weight": sample_weight}
-        batch = [finite_tensors(part, name) for name, part in batch.items()]
+        parts = {"inputs": inputs, "targets": targets, "sample_weight": sample_weight}
+        batch = [finite_tensors(part, name) for name, part in parts.items()]
         if loss == "own":
             return self._flows(batch, loss)
         if len(self._copy.network.outputs) > 1:
@@ -156,13 +156,13 @@ class FlowMeter:
         totals, masks, late_steps = total_gradients(
             lambda *band: self._gradients(*batch, late, *band), before_each=self._copy.refresh
         )
-        flows, seen = [], Counter()
+        flows = []
+        seen: Counter[tuple[str, str]] = Counter()
         for call, by_state, mask in zip(self._calls, totals, masks, strict=True):
             (layer, direction, _), states = call
             seen[layer, direction] += 1
-            name = (
-                layer if seen[layer, direction] == 1 else f"{layer} (call {seen[layer, direction]})"
-            )
+            count = seen[layer, direction]
+            name = layer if count == 1 else f"{layer} (call {count})"
             mask, lags = _lags(mask.numpy(), direction, late_steps)
             for state, norms in zip(states, by_state, strict=True):
                 norms = np.where(mask, norms, np.nan)
@@ -179,7 +179,7 @@ class FlowMeter:
         injected: list | None,
     ) -> tuple[list, list[tf.Tensor], tf.Tensor | None]:
         """Runs one band of `probes.total_gradients`; also returns the masks and the late steps."""
-        calls = []
+        calls: list[Probed] = []
         with _float64(), tf.GradientTape() as tape:
             loop_of = partial(probed_loop, calls=calls, tape=tape, injected=injected)
             outputs = self._copy.run(inputs, loop_of)

@@ -163,7 +163,7 @@ def _probed(
 
 def total_gradients(
     gradients: Callable[..., tuple], before_each: Callable[[], None]
-) -> tuple[list[list[np.ndarray]], Any]:
+) -> tuple[list[list[np.ndarray]], *tuple[Any, ...]]:
     """Computes norms of gradients of any magnitude, as a sum over as many bands as needed.
 
     Args:

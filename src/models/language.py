@@ -157,7 +157,7 @@ class LanguageModel(keras.Model):
         rates = [0.0 if one_hot else dropout, *[dropout] * len(recurrent)]
         self.drop = [keras.layers.Dropout(rate) for rate in rates]
         self._mean_loss = keras.metrics.Mean("cross_entropy")
-        self._carried = {}
+        self._carried: dict[tuple[int, bool], list[list[tf.Variable]]] = {}
         tokens = keras.Input((None,), dtype="int32", name="words")
         self.network = keras.Model(tokens, self.scores(self.read(tokens)[0]), name=self.name)
         # For gradient diagnostics, which process each window on its own.
@@ -211,7 +211,9 @@ class LanguageModel(keras.Model):
         return np.concatenate(parts).astype("float64") if parts else np.zeros(0)
 
     @tf.function(reduce_retracing=True)
-    def next_log_probabilities(self, tokens: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
+    def next_log_probabilities(
+        self, tokens: tf.Tensor | np.ndarray, states: States
+    ) -> tuple[tf.Tensor, States]:
         """Computes the log probabilities of the token that follows the given ones.
 
         Args:
@@ -257,13 +259,13 @@ class LanguageModel(keras.Model):
         return tokens.astype("int32")
 
     @tf.function
-    def _next(self, tokens: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def _next(self, tokens: tf.Tensor | np.ndarray, targets: tf.Tensor | np.ndarray) -> tf.Tensor:
         top, _ = self.read(tokens)
         return self.negative_log_likelihood(top[:, -1:], targets[:, None])[:, 0]
 
     @tf.function(reduce_retracing=True)
     def _window_losses(
-        self, tokens: tf.Tensor, targets: tf.Tensor, states: States
+        self, tokens: tf.Tensor | np.ndarray, targets: tf.Tensor | np.ndarray, states: States
     ) -> tuple[tf.Tensor, States]:
         top, states = self.read(tokens, states)
         return self.negative_log_likelihood(top, targets), states

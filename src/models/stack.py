@@ -97,11 +97,11 @@ def _inputs(
             "`vocabulary_size`, `features`: expected one of them, for token ids or for vectors, "
             f"got {vocabulary_size} and {features}."
         )
-    if features is not None:
-        vectors = keras.Input((None, features), name="vectors")
-        return vectors, vectors
-    words = keras.Input((None,), dtype="int32", name="words")
-    return words, word_vectors(vocabulary_size, embedding, mask_zero=True)(words)
+    if vocabulary_size is not None:
+        words = keras.Input((None,), dtype="int32", name="words")
+        return words, word_vectors(vocabulary_size, embedding, mask_zero=True)(words)
+    vectors = keras.Input((None, features), name="vectors")
+    return vectors, vectors
 
 
 def word_vectors(vocabulary_size: int, size: int | None, **options: Any) -> Embedding:

@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from unrolled.layers import Embedding
-from unrolled.layers.scan.chunks import uncompiled
+from unrolled.layers import Embedding, Recurrent
 from unrolled.models.stack import Unit, recurrent
 from unrolled.models.tag_heads import CRF, TagSoftmax
 from unrolled.settings.wiring import TAG_HEADS, Direction, Merge, TagHead, check_direction
@@ -197,10 +196,10 @@ class Tagger(keras.Model):
 
     def compute_loss(
         self,
-        x: Inputs | None = None,
-        y: tf.Tensor | None = None,
-        y_pred: tf.Tensor | None = None,
-        sample_weight: tf.Tensor | None = None,  # noqa: ARG002
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,  # noqa: ARG002
         training: bool = True,  # noqa: ARG002
     ) -> tf.Tensor:
         losses = self.head.losses_by_step(y_pred, y, _word_mask(x))
@@ -270,6 +269,11 @@ class Spelling(keras.layers.Layer):
         super().__init__(**options)
         self.embedding = embedding
         self.recurrent = recurrent
+        # Almost every batch has another number of different words, and XLA compiles for each.
+        for name in ("forward_layer", "backward_layer"):
+            layer = getattr(recurrent, name, recurrent)
+            if isinstance(layer, Recurrent):
+                layer.jit_compile = False
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         self.embedding.build((None, shape[-1]))
@@ -279,10 +283,9 @@ class Spelling(keras.layers.Layer):
         words = tf.reshape(inputs, (-1, inputs.shape[-1]))
         distinct, index = tf.raw_ops.UniqueV2(x=words, axis=[0])
         distinct.set_shape((None, inputs.shape[-1]))
-        with uncompiled():  # The number of distinct words varies from batch to batch.
-            vectors = self.recurrent(
-                self.embedding(distinct), mask=distinct != _PADDING, training=training
-            )
+        vectors = self.recurrent(
+            self.embedding(distinct), mask=distinct != _PADDING, training=training
+        )
         shape = tf.concat([tf.shape(inputs)[:2], [vectors.shape[-1]]], 0)
         return tf.reshape(tf.gather(vectors, index), shape)
 

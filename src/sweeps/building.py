@@ -82,7 +82,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
             f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
             f"got {options['embedding']}."
         )
-    make = _maker({**options, **task.answers()}, "model", "unrolled.models.build_model")
+    make = _maker({**options, **task.model_arguments()}, "model", "unrolled.models.build_model")
     _check_kind(make, config, task)
     unit = _maker(_without_name(config.cell), "cell", "unrolled.layers.LSTM")
     if match == "parameters":

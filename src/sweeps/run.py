@@ -1,6 +1,5 @@
 """One configuration to one tracked run: prepare, fit, report."""
 
-import dataclasses
 import json
 import logging
 import shutil
@@ -238,15 +237,7 @@ def _report(
     """Evaluate the model on the test split, and log the report and the figures of the run."""
     task, diagnosis = prepared.task, prepared.diagnosis
     report = task.evaluate(prepared.model)
-    found = {
-        "metric": dataclasses.asdict(task.metric),
-        "metrics": report.metrics,
-        "judged": {name: dataclasses.asdict(each) for name, each in report.judged.items()},
-        "breakdowns": {
-            name: [dataclasses.asdict(point) for point in each]
-            for name, each in report.breakdowns.items()
-        },
-    }
+    found = report.as_data(task.metric)
     if diagnosis:
         found["diagnosis"] = _log_diagnosis(tracked, diagnosis, fitted.history, name)
     _log_result(tracked, report, fitted.best_epoch)
@@ -281,8 +272,8 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
     found = {f"test/{name}": value for name, value in report.metrics.items()}
     tracked.log_metrics({**found, "best_epoch": best_epoch})
     breakdowns = {
-        f"test/{name}": [(point.at, point.value) for point in points]
-        for name, points in report.breakdowns.items()
+        f"test/{breakdown.name}": [(point.at, point.value) for point in points]
+        for breakdown, points in report.breakdowns.items()
     }
     tracked.log_series(breakdowns)
     for name, columns in report.tables.items():
@@ -295,7 +286,7 @@ def _save(task: Task, weights: Path, model_file: Path, tracked: tracking.Tracked
     """Log the model and the files beside it that inference needs, with a digest of each."""
     shutil.copyfile(weights, model_file)
     tracked.log_file(model_file, "model")
-    texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+    texts = {file: json.dumps(content) for file, content in task.model_files().items()}
     for file, text in texts.items():
         tracked.log_text(text, f"model/{file}")
     contents = {file: text.encode() for file, text in texts.items()}

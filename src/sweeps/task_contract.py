@@ -20,9 +20,9 @@ def check_task(task: Task) -> None:
                 f"{type(task).__module__}.{type(task).__qualname__} without it. All attributes "
                 "that a task must have are listed in unrolled.tasks.base.task.Task."
             )
-    followed = [each.name for each in task.metrics_in_keras()]
+    followed = [each.name for each in task.keras_metrics()]
     if followed and task.metric.key not in followed:
         raise ValueError(
-            f"task._target_: expected `metrics_in_keras` to return a metric with the name "
+            f"task._target_: expected `keras_metrics` to return a metric with the name "
             f"{task.metric.key!r}, the key of the task's metric, got {', '.join(followed)}."
         )

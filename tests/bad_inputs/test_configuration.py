@@ -221,7 +221,7 @@ CONTRADICTIONS = [
     (["cell=gru,lstm", "baseline=gru,lstm"], "baseline: expected one variant"),
     (["cell=gru,lstm", "baseline=3"], "baseline: expected the name of a variant"),
     (["cell=gru,lstm", "baseline=[gru,3]"], "baseline: expected the name of a variant"),
-    (["cell=gru,gru_minimal", "baseline=[gru,gru_minimal]"], "are both unrolled.layers.GRU"),
+    (["cell=gru,gru_chrono", "baseline=[gru,gru_chrono]"], "are both unrolled.layers.GRU"),
     (
         ["task=adding", "cell=gru,lstm", "task.T=5,6", "baseline='lstm T=7'"],
         "no variant 'lstm T=7'",
@@ -229,12 +229,17 @@ CONTRADICTIONS = [
 ]
 
 BY_TASK_OR_MODEL = [
-    (["task.T=1"], "`T`: expected a whole number of at least 2, got 1"),
-    (["task.T=1000000000"], "expected what fits into", "GiB of memory", "with T=1000000000"),
-    (["budget.train_examples=4000000000"], "`train_examples`: expected what fits into"),
-    (["budget.train_examples=null"], "`train_examples`: expected a whole number of at least 1"),
-    (["task.data_seed=-1"], "`data_seed`: expected a whole number of at least 0, got -1"),
-    (["model.units=100000"], "`model`: expected what fits into", "with model.units=100000"),
+    (["task.T=1"], "`T`: expected an integer of at least 2, got 1"),
+    (
+        ["task.T=1000000000"],
+        "expected a value that fits into",
+        "GiB of memory",
+        "with T=1000000000",
+    ),
+    (["budget.train_examples=4000000000"], "`train_examples`: expected a value that fits into"),
+    (["budget.train_examples=null"], "`train_examples`: expected an integer of at least 1"),
+    (["task.data_seed=-1"], "`data_seed`: expected an integer of at least 0, got -1"),
+    (["model.units=100000"], "`model`: expected a value that fits into", "with model.units=100000"),
     (["model.embedding=32"], "`model.embedding`: expected null, as the inputs of adding are"),
     (["+cell.gate=1"], "has no option 'gate'. It has: "),
     (["cell=lstm_coupled", "cell.forget_gate=maybe"], "`forget_gate`: expected True or False or"),
@@ -272,7 +277,7 @@ BY_TASK_OR_MODEL = [
         "`units`",
         "cell=gru_mut1 with model.units=8",
     ),
-    (["task=agreement", "task.distance.max=0"], "`distance.max`: expected a whole number"),
+    (["task=agreement", "task.distance.max=0"], "`distance.max`: expected an integer"),
     (["task._target_=nowhere.Mine"], "task._target_: ", "cannot be imported (ModuleNotFoundError:"),
     (["task._target_=unrolled.layers.LSTM"], "task._target_: ", "which is no class of Task"),
     (["model._target_=nowhere.build"], "model._target_: expected a module and a name in it, such"),
@@ -285,7 +290,7 @@ BY_TASK_OR_MODEL = [
         "diagnostics.measurements: expected 0",
         "this one has 3: ",
     ),
-    (["tracking.uri=http://127.0.0.1:99999"], "http://127.0.0.1:99999 names no server"),
+    (["tracking.uri=http://127.0.0.1:99999"], "http://127.0.0.1:99999 has no valid server"),
 ]
 
 MADE_BEFORE = [*KEYS_AND_CHOICES, *NOT_AS_TYPED, *SWEEPS, *TYPES, *RANGES, *CONTRADICTIONS]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from unrolled import layers
 from unrolled.models import AdaptiveSoftmax, build_language_model
-from unrolled.tasks.language.bptt_batches import Stream, evaluation_batches, training_batches
+from unrolled.tasks.language.bptt_batches import TokenSequence, evaluation_batches, training_batches
 
 WORDS = 30
 START = 2
@@ -123,7 +123,7 @@ def test_every_head_trains_in_half_precision(kind):
     finally:
         keras.config.set_dtype_policy(before)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
-    batches = training_batches(Stream(np.tile(_tokens(10), 30), START), 4, 10, seed=1)
+    batches = training_batches(TokenSequence(np.tile(_tokens(10), 30), START), 4, 10, seed=1)
     losses = model.fit(batches, epochs=3, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert model(_tokens(3)[None]).dtype == "float32"
@@ -170,14 +170,14 @@ def test_invalid_cutoffs_raise(cutoffs):
 def test_an_evaluation_with_batch_size_1_is_exact(kind):
     model, tokens = _model(kind), _tokens(157)
     model.compile(jit_compile=False)
-    found = model.evaluate(evaluation_batches(Stream(tokens, START), 1, 20), verbose=0)
+    found = model.evaluate(evaluation_batches(TokenSequence(tokens, START), 1, 20), verbose=0)
     assert found[0] == pytest.approx(model.negative_log_likelihoods(tokens, START).mean(), rel=1e-5)
 
 
 def test_an_epoch_starts_from_zero_states():
     model = _model()
     model.compile(jit_compile=False)
-    batches = evaluation_batches(Stream(_tokens(120), START), 2, 20)
+    batches = evaluation_batches(TokenSequence(_tokens(120), START), 2, 20)
     first = model.evaluate(batches, verbose=0)[0]
     assert model.evaluate(batches, verbose=0)[0] == pytest.approx(first, rel=1e-6)
 
@@ -185,11 +185,11 @@ def test_an_epoch_starts_from_zero_states():
 def test_gradients_stop_at_the_start_of_a_window():
     """A window's gradient is that of a model whose initial states are the carried ones."""
     tokens = _tokens(81)
-    windows = list(Stream(tokens, START).training_windows(2, 10, 0))
+    windows = list(TokenSequence(tokens, START).training_windows(2, 10, 0))
     model = _model()
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
     model.train_step(windows[0])
-    states = tf.nest.map_structure(tf.identity, model._states_carried(2, True))
+    states = tf.nest.map_structure(tf.identity, model._state_variables(2, True))
     (x, _), y, _ = windows[1]
     with tf.GradientTape() as tape:
         top, _ = model.read(x, states)
@@ -208,7 +208,7 @@ def test_training_learns_a_text_that_repeats():
     keras.utils.set_random_seed(1)
     model = build_language_model(layers.GRU, vocabulary_size=WORDS, units=16, embedding=8)
     model.compile(keras.optimizers.Adam(0.02), jit_compile=False)
-    batches = training_batches(Stream(tokens, START), 4, 20, seed=1)
+    batches = training_batches(TokenSequence(tokens, START), 4, 20, seed=1)
     history = model.fit(batches, epochs=12, shuffle=False, verbose=0).history
     assert history["cross_entropy"][-1] < 0.1 < history["cross_entropy"][0]
     np.testing.assert_allclose(np.exp(history["loss"]), history["perplexity"], rtol=1e-5)
