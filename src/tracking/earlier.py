@@ -24,7 +24,7 @@ def updated_tags(tags: Mapping[str, str]) -> dict[str, str]:
         diverged = tags["error"].startswith(("DivergedError", "FloatingPointError"))
         tags[FAILURE] = Failure.DIVERGED if diverged else Failure.ERROR
     if BASELINES not in tags and "baseline" in tags:
-        names = re.split(r",(?! )", tags["baseline"])  # A blank follows the commas within a list.
+        names = re.split(r",(?! )", tags["baseline"])  # Within a list, a space follows each comma.
         tags[BASELINES] = json.dumps(names)
     return tags
 
