@@ -46,7 +46,7 @@ def read_vectors(path: Path, wanted: Container[str]) -> dict[str, np.ndarray]:
         if size is None:
             size = len(parts) - 1
             if not size or not _are_numbers(parts[1:]):
-                raise _LineError(number, path, "numbers, separated by spaces", parts[1:])
+                raise _LineError(number, path, "numbers, separated by spaces,", parts[1:])
         word = " ".join(parts[:-size])  # Some words in GloVe contain spaces.
         if len(parts) < size + 1 or (len(parts) > size + 1 and _are_numbers(parts[1:])):
             expected = f"{size} numbers, as in the first line,"
