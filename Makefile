@@ -92,6 +92,7 @@ docs: $(DOCS)/ready  ## Build the documentation: build/docs/site/index.html
 	cd build/docs/package && NO_MKDOCS_2_WARNING=1 ../../../$(DOCS)/bin/python -m mkdocs build --strict -f ../../../mkdocs.yml
 
 $(DOCS)/ready: requirements-docs.txt
+	$(REQUIRE_PYTHON)
 	$(PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/pip install --quiet --requirement requirements-docs.txt
 	touch $@
