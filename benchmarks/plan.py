@@ -1,4 +1,4 @@
-"""What a command line asks of the benchmark, checked in full before anything slow is imported."""
+"""The plan of a benchmark, checked in full before anything slow is imported."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from unrolled.sweeps.keys import check_key
 from unrolled.sweeps.overrides import parse_overrides
 from unrolled.sweeps.values import check_numbers, check_references, check_section
 
-PARTS = ("limit", "steps", "memory", "imdb", "language")  # in the order in which they are measured
+PARTS = ("limit", "steps", "memory", "imdb", "language")  # In the order of measurement.
 BATCHES = ("padded", "bucketed")
 
 
@@ -27,9 +27,7 @@ def make_plan(arguments: list[str]) -> DictConfig:
         _check_overrides(arguments, compose("benchmark"))
         config = compose("benchmark", arguments)
     check_references(config)
-    # Keras's own layers are peers here.
-    cells = sorted(path.stem for path in (CONFIGURATION / "cell").glob("*.yaml"))
-    cells = [cell for cell in cells if not cell.startswith("keras_")]
+    cells = _cells()
     for key, known in _NAMES.items():
         _check_names(key, OmegaConf.select(config, key), known or cells)
     check_numbers(config)
@@ -37,8 +35,18 @@ def make_plan(arguments: list[str]) -> DictConfig:
     for name, section in SECTIONS.items():
         check_section(name, section, values[name] if name else values)
     if "limit" in config.parts and "steps" not in config.parts:
-        raise RefusedError("parts: limit is a share of what steps measures; add steps.")
+        raise RefusedError("parts: limit is compared with what steps measures; add steps.")
     return config
+
+
+def _cells() -> list[str]:
+    """The units that have a peer: all but Keras's own layers, which are the peers."""
+    paths = sorted((CONFIGURATION / "cell").glob("*.yaml"))
+    return [path.stem for path in paths if not _is_of_keras(OmegaConf.load(path)._target_)]
+
+
+def _is_of_keras(target: str) -> bool:
+    return target.split(".")[0] == "keras"
 
 
 def _check_overrides(arguments: list[str], defaults: DictConfig) -> None:

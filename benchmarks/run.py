@@ -32,7 +32,7 @@ _HEADS = (Two("softmax", "softmax"), Two("adaptive", "adaptive"), Two("adaptive"
 
 @dataclass(frozen=True)
 class Piece:
-    """One thing to measure. `weight` is about how many seconds it takes, for the bar alone."""
+    """One thing to measure; `weight` is about the seconds that it takes, for the progress bar."""
 
     name: str
     weight: float
@@ -58,15 +58,15 @@ class Outcome:
 
 
 def run(config: DictConfig) -> Outcome:
-    """Measure the parts that the configuration names, and track all of it.
+    """Measure the parts that the configuration names, and track the results.
 
-    A part that cannot be measured here is named before anything is; a piece that fails is named,
-    and the others go on.
+    A part that cannot be measured on this machine is named first; a piece that fails is named, and
+    the others continue.
 
     Raises:
-        tracking.TrackingError: if MLflow's store does not answer, or no run can be made in it.
-        MissingDataError: if nothing would be left to measure.
-        RefusedError: for options that the task refuses.
+        tracking.TrackingError: if MLflow's store does not answer, or no run can be created in it.
+        MissingDataError: if there is nothing left to measure.
+        RefusedError: for options that the task rejects.
     """
     busy = load()
     tracking.connect(config.tracking.uri, config.tracking.patience)
@@ -83,7 +83,7 @@ def run(config: DictConfig) -> Outcome:
 def _start(
     config: DictConfig, left_out: dict[str, str], busy: float
 ) -> tuple[tracking.TrackedRun, Results]:
-    """The run in MLflow, and results to fill; both know the machine and what is left out."""
+    """The run in MLflow, and results to fill; both name the machine and what is left out."""
     started, described = datetime.now(), machine()
     tags = {
         "role": "benchmark",
@@ -106,7 +106,7 @@ def _start(
 
 
 def _finish(tracked, results: Results, config: DictConfig, left_out: dict, task) -> Outcome:
-    """Measure, and conclude from whatever was measured."""
+    """Measure, and report whatever was measured."""
     with tracked.failing_on_error():
         try:
             reasons = _measure(_pieces(config, left_out, task), results)
@@ -127,7 +127,7 @@ def _finish(tracked, results: Results, config: DictConfig, left_out: dict, task)
 
 
 def _what_is_missing(config: DictConfig) -> tuple[dict[str, str], Imdb | None]:
-    """The parts that cannot be measured here, with the ways out; and the reviews, if asked for."""
+    """The parts that cannot be measured, with what to do; and the reviews, if asked for."""
     left_out, task = {}, None
     if "imdb" in config.parts:
         try:
@@ -193,7 +193,7 @@ def _shapes(config: DictConfig) -> list[Shape]:
 
 
 def _measure(pieces: list[Piece], results: Results) -> list[str]:
-    """Measure piece after piece; returns what went wrong, in words."""
+    """Measure piece after piece; returns what went wrong, for people."""
     failed = []
     with progress_bar() as bar:
         whole = bar.add_task("", total=sum(piece.weight for piece in pieces))

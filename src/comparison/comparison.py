@@ -1,7 +1,4 @@
-"""The runs of one sweep compared: a report on the terminal and on the parent run.
-
-python -m experiments --compare [RUN_ID] [baseline=[lstm,gru]]    (without an id, the latest sweep)
-"""
+"""The comparison of one sweep's runs: a report on the terminal and on the parent run."""
 
 from collections.abc import Sequence
 from dataclasses import replace

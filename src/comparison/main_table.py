@@ -45,7 +45,7 @@ def _row(variant: VariantRuns) -> dict[Heading, str]:
         Heading("worst", "worst run"): f"{metric.text(metric.worst(found))} of {len(found)}",
     }
     if metric.learnt is not None:
-        row[_to_learn(metric)] = _examples_to_learn(variant)
+        row[_to_solve(metric)] = _examples_to_solve(variant)
     row |= flow_comparison.columns(variant.runs)
     context = variant.last("test/context")
     if len(context):
@@ -57,20 +57,20 @@ def _test(metric: Metric) -> Heading:
     return Heading("test", f"test {metric.name}", metric.key)
 
 
-def _to_learn(metric: Metric) -> Heading:
-    """Tasks that are learned at values that read the same share a column."""
-    return Heading("to_learn", f"to {metric.learnt_text}", metric.learnt_text)
+def _to_solve(metric: Metric) -> Heading:
+    """Tasks whose thresholds read the same have one column."""
+    return Heading("to_solve", f"to {metric.learnt_text}", metric.learnt_text)
 
 
-def _examples_to_learn(variant: VariantRuns) -> str:
-    """The mean number of examples seen until the task was learned, if every run got there."""
+def _examples_to_solve(variant: VariantRuns) -> str:
+    """The mean number of examples seen until the task was solved, if every run got there."""
     prices, metric = [], variant.metric
     for run in variant.runs:
         values = run.series[f"validation/{metric.key}"]
         curve = zip(run.series["examples_seen"], values, strict=True)
         reached = [seen for (_, seen), (_, value) in curve if metric.is_learnt(value)]
         prices += reached[:1]
-    if len(prices) < len(variant.runs):  # The mean of a few would favour those that rarely learn.
+    if len(prices) < len(variant.runs):  # The mean of a few would favour variants that rarely do.
         return f"in {len(prices)} of {len(variant.runs)}" if prices else "never"
     return mean_and_spread(np.array(prices) / 1000, "{:.1f}".format) + " k"
 
@@ -86,14 +86,14 @@ def mean_and_spread(values: np.ndarray, text: Callable[[float], str]) -> str:
 def caption(table: Table) -> str:
     """What the columns of the table mean."""
     sentences = [
-        "Mean ± standard deviation over the seeds, which decide initial weights and which training "
-        "example comes when. s/epoch: median, validation included."
+        "Mean ± standard deviation over the seeds, which decide initial weights and the order of "
+        "training examples. s/epoch: median, including validation."
     ]
-    learnt = [heading.text for heading in table if heading.key == "to_learn"]
-    if learnt:
+    solved = [heading.text for heading in table if heading.key == "to_solve"]
+    if solved:
         sentences.append(
-            f"{' and '.join(learnt).capitalize()}: training examples, in thousands, seen until the "
-            "validation split got there."
+            f"{' and '.join(solved).capitalize()}: training examples, in thousands, seen until the "
+            "metric reached this value on the validation split."
         )
     sentences.append(flow_comparison.caption(table))
     if _CONTEXT in table:

@@ -137,7 +137,7 @@ def missing_section(
     if asked and not found:
         names = " or ".join(each.name for each in asked)
         said = (
-            "No differences to show: they would take runs that ended well of the baseline "
+            "There are no differences to show: they need runs that ended well of the baseline "
             f"{names} and of a variant to compare with it."
         )
     else:

@@ -118,7 +118,7 @@ def table(found: Sequence[Choice], key: str) -> Table:
     for value in values:
         cells = [{t.value: _cell(t) for t in choice.trials}.get(value, "") for choice in found]
         columns[Heading("value", f"{short(key)}={value}", str(value))] = cells
-    columns[Heading("chosen", "kept")] = [
+    columns[Heading("chosen", "chosen")] = [
         "its own: all failed" if choice.value is None else str(choice.value) for choice in found
     ]
     return columns
@@ -156,9 +156,9 @@ def caption(found: Sequence[Choice], key: str) -> str:
     name = metric.name if metric else "metric"
     ties = "" if metric is None or metric.is_loss else " (ties are broken by the lowest loss)"
     return (
-        f"Mean over the seeds of each run's best {name} on validation; kept is the best {key}"
-        f"{ties}, with which the runs compared were made, on other seeds. A run that failed "
-        "counts as worst."
+        f"Mean over the seeds of each run's best {name} on validation. Chosen: the best {key}"
+        f"{ties}, with which the runs of the comparison were trained, on other seeds. A run that "
+        "failed counts as worst."
     )
 
 

@@ -68,6 +68,8 @@ def show(section: Section) -> None:
     """Print a section."""
     if section.table is not None:
         show_table(columns_of(section.table), section.heading, section.caption)
+    elif section.heading:
+        say.print(section.heading)
     for sentence in section.sentences:
         say.print(sentence, style="red" if section.is_warning else None)
 

@@ -255,8 +255,9 @@ def caption(metric: Metric) -> str:
     return (
         f"{scale} Interval: Welch's t, each by itself. p: the same test, corrected for all "
         f"comparisons of this table (Holm); below {LEVEL} the difference is significant. An "
-        "interval without 0 beside a larger p is chance among so many. Seeds decide initial "
-        "weights and order of examples; the test's examples are the same for all."
+        "interval that excludes 0 next to a larger p may be due to the number of comparisons. "
+        "Seeds decide initial weights and the order of examples; the test examples are the same "
+        "for all."
     )
 
 

@@ -27,7 +27,7 @@ _FEWEST = 3
 """Seeds below which no conclusion is drawn."""
 
 _MOST = 4
-"""Names beyond which a list of the variants that learned the task is replaced by their number."""
+"""Names beyond which a list of the variants that solved the task is replaced by their number."""
 
 Counts = Mapping[Variant, int]
 
@@ -70,18 +70,18 @@ def verdict(
     names = {**runs, **failed}
     seeds = max((len(runs.get(name, [])) + failed.get(name, 0) for name in names), default=0)
     if quick:
-        return ["Nothing can be concluded from budget=quick.", *broken]
+        return ["No conclusion can be drawn from budget=quick.", *broken]
     if seeds < _FEWEST:
         least = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
         return [
-            f"Nothing can be concluded from {least} a variant; {_FEWEST} are the least.",
+            f"No conclusion can be drawn from {least} per variant; the minimum is {_FEWEST}.",
             *broken,
         ]
     said = []
     for field in _fields(runs, failed, baselines):
         found = [each for each in differences if each.variant in field.runs]
         said += [*_best(field, found), *_against_baselines(field, found)]
-        said += [*_learnt(field), *_memories(field)]
+        said += [*_solved(field), *_memories(field)]
     return said + broken
 
 
@@ -213,40 +213,40 @@ def _too_few(field: _Field, *variants: Variant) -> str | None:
     return f"fewer than {_FEWEST} runs ended well" if few else None
 
 
-class _Learnt(Enum):
-    """In how many seeds a variant learned its task."""
+class _Solved(Enum):
+    """In how many seeds a variant solved its task."""
 
     ALL = "in all seeds by"
     SOME = "in some by"
     NONE = "in none by"
 
 
-def _learnt(field: _Field) -> list[str]:
-    """Which variants learned the task in all seeds, in some and in none; a failed run did not."""
+def _solved(field: _Field) -> list[str]:
+    """Which variants solved the task in all seeds, in some and in none; a failed run did not."""
     metric = metric_of(next(iter(field.runs.values())))
     if metric.learnt is None:
         return []
-    groups = {how: [] for how in _Learnt}
+    groups = {how: [] for how in _Solved}
     for variant, group in field.runs.items():
-        learnt = sum(metric.is_learnt(value) for value in results(group))
+        solved = sum(metric.is_learnt(value) for value in results(group))
         tried = len(group) + field.failed.get(variant, 0)
-        if learnt == tried:
-            groups[_Learnt.ALL].append(variant.name)
-        elif learnt:
-            groups[_Learnt.SOME].append(f"{variant} ({learnt} of {tried})")
+        if solved == tried:
+            groups[_Solved.ALL].append(variant.name)
+        elif solved:
+            groups[_Solved.SOME].append(f"{variant} ({solved} of {tried})")
         else:
-            groups[_Learnt.NONE].append(variant.name)
+            groups[_Solved.NONE].append(variant.name)
     side = "or more" if metric.higher_is_better else "or less"
     listed = _shortened({how: names for how, names in groups.items() if names})
-    return [f"{field.where}learnt (test {metric.name} {metric.learnt_text} {side}) {listed}."]
+    return [f"{field.where}solved (test {metric.name} {metric.learnt_text} {side}) {listed}."]
 
 
-def _shortened(groups: Mapping[_Learnt, Sequence[str]]) -> str:
+def _shortened(groups: Mapping[_Solved, Sequence[str]]) -> str:
     """Names by group; the number of a large group replaces its names if all others are listed."""
     largest = max(groups, key=lambda how: len(groups[how]))
     said = {how: ", ".join(names) for how, names in groups.items()}
     # A name of SOME is shown with its number of seeds, so it always stays.
-    if len(groups[largest]) > _MOST and largest is not _Learnt.SOME:
+    if len(groups[largest]) > _MOST and largest is not _Solved.SOME:
         del said[largest]  # It goes last.
         said[largest] = f"{'the other' if said else 'all'} {len(groups[largest])}"
     return "; ".join(f"{how.value} {names}" for how, names in said.items())
@@ -313,5 +313,5 @@ def _failures(runs: Runs, failed: Counts, exploded: Counts) -> list[str]:
     started = {name: len(runs.get(name, [])) + failed.get(name, 0) for name in {**runs, **failed}}
     each = ", ".join(f"{variant} ({n} of {started[variant]})" for variant, n in failed.items() if n)
     by_gradients = sum(exploded.values())
-    why = f", {by_gradients} of them by gradients that exploded" if by_gradients else ""
+    why = f", {by_gradients} of them because gradients exploded" if by_gradients else ""
     return [f"{sum(failed.values())} of {sum(started.values())} runs failed{why}: {each}."]

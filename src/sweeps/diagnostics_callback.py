@@ -133,7 +133,8 @@ class Diagnosis(keras.callbacks.Callback):
 
         L is the loss at the last answer if that is measured, else the task's own loss.
         """
-        flows = self._flow.measure(*self._batch, loss=min(self._losses))  # "late" before "own".
+        loss = "late" if "late" in self._losses else self._losses[0]
+        flows = self._flow.measure(*self._batch, loss=loss)
         way = gates.layer, gates.direction
         flows = [flow for flow in flows if (flow.layer, flow.direction) == way]
         return min(flows, key=lambda flow: flow.state != "c").log10_norms[number]

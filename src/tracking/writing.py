@@ -23,6 +23,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
+from unrolled.tracking.earlier import BASELINES, SETTINGS
 from unrolled.tracking.errors import StoreError
 from unrolled.tracking.failure import FAILURE, Failure, failure_of
 from unrolled.tracking.patience import PatientClient, patience
@@ -34,6 +35,7 @@ _PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 1000  # The limits of MLflow's log_ba
 _MAX_TAG, _MAX_NOTE = 5000, 7500  # MLflow allows 8,000; other servers may allow less.
 _DESCRIPTION = "description.md"
 _MASKED = ("error", "overrides", "tracking.uri")  # See `tracking.secrets`.
+_DATA = (SETTINGS, BASELINES)
 _CREATION = "creation"  # The tag that identifies a run whose creation was not confirmed.
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 REPORT = "report.json"
@@ -153,8 +155,10 @@ def _valid_name(metric: str) -> str:
 
 
 def _truncated(tags: Mapping[str, Any]) -> dict[str, str]:
-    """Returns tags as strings, truncated to a length that MLflow stores."""
-    return {key: value[:_MAX_TAG] for key, value in _strings(tags).items()}
+    """Returns tags as strings, truncated to a length that MLflow stores, but for tags of data."""
+    return {
+        key: value if key in _DATA else value[:_MAX_TAG] for key, value in _strings(tags).items()
+    }
 
 
 def _strings(values: Mapping[str, Any]) -> dict[str, str]:

@@ -101,7 +101,10 @@ def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
     assert found[f"{summary}/geometric mean"] == pytest.approx(np.sqrt(np.prod(ratios)))
     assert "summary/training/no mask/RNN:cell:/geometric mean" in found
 
-    for title in ("Training step, time of the peer / ours (with masks)", "Share of the arithmetic"):
+    for title in (
+        "Training step, time of the peer / ours (with masks)",
+        "Fraction of the arithmetic",
+    ):
         assert title in " ".join(shown.out.split())
     assert held.data.tags["mlflow.note.content"] == artifact("speed.md")
     assert "| lstm | " in artifact("speed.md")

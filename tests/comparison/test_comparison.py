@@ -80,7 +80,7 @@ def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(c
     }
     shown = " ".join(capsys.readouterr().out.split())
     assert "test MSE" in shown
-    assert "To 0.01: training examples, in thousands, seen until the validation split got" in shown
+    assert "To 0.01: training examples, in thousands, seen until the metric" in shown
     assert "Context used" not in shown
 
 
@@ -237,7 +237,7 @@ def test_with_a_baseline_there_are_differences_a_forest_and_a_verdict(capsys):
     assert matplotlib.image.imread(f"{folder}/forest.png")[..., :3].std() > 0.05
     note = mlflow.MlflowClient().get_run(parent.run_id).data.tags["mlflow.note.content"]
     shown = " ".join(capsys.readouterr().out.split())
-    for words in ("gru does best", "log10 MSE", "-1.000", "learnt (test MSE"):
+    for words in ("gru does best", "log10 MSE", "-1.000", "solved (test MSE"):
         assert words in note
         assert words in shown
     assert "| gru | lstm | 3 : 3 | -1.000 |" in note

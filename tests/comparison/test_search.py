@@ -143,7 +143,7 @@ def test_a_run_that_failed_counts_as_worst():
     assert search.chosen([gru, lstm]) == [({"cell": "gru"}, 0.001)]
     columns = columns_of(search.table([gru, lstm], KEY))
     assert columns["learning_rate=0.01"] == ["0.000100, 1 failed", "1 failed"]
-    assert columns["kept"] == ["0.001", "its own: all failed"]
+    assert columns["chosen"] == ["0.001", "its own: all failed"]
 
 
 @pytest.mark.parametrize("failure", ["interrupted", "error"])

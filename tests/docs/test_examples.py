@@ -4,6 +4,7 @@ import csv
 import importlib
 import random
 
+import numpy as np
 import pytest
 import yaml
 
@@ -79,6 +80,17 @@ def test_a_generated_task_of_ones_own(recipes):
     assert inputs.shape == (8, 4)
     assert (targets.numpy() == inputs.numpy()[:, 0] - 1).all()
     assert 0 <= task.evaluate(build(config, task)).metrics["accuracy"] <= 1
+
+
+def test_a_model_of_ones_own(recipes):
+    from unrolled.layers import GRU
+    from unrolled.sweeps.named_objects import imported
+
+    config = composed(recipes, "model=pooled", "task=first_symbol")
+    builder = imported("model._target_", config.model._target_, "unrolled.models.build_model")
+    answers = {"vocabulary_size": 9, "features": None, "classes": 8, "per_step": False}
+    model = builder(GRU, **answers, units=config.model.units, width=config.model.width)
+    assert model(np.ones((2, 5), np.int32)).shape == (2, 8)
 
 
 @pytest.mark.usefixtures("recipes")

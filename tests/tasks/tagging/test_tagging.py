@@ -166,7 +166,7 @@ def test_the_twenty_worst_sentences_are_listed_in_order():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"longest_word": 0}, "`longest_word`: expected an integer of at least 1, got 0"),
+        ({"longest_word": 0}, "`longest_word`: expected an integer from 1 to 1000, got 0"),
         ({"train_examples": 0}, "`train_examples`"),
     ],
 )
