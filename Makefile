@@ -84,6 +84,19 @@ bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' '
 ui: $(READY)  ## Browse the results: make ui [port=5000]
 	$(RUN) -m experiments.ui $(call quoted,port)
 
+DOCS := .venv-docs
+.PHONY: docs
+docs: $(DOCS)/ready  ## Build the documentation: build/docs/site/index.html
+	$(DOCS)/bin/python -m docs.prepare_site
+	# From there, as the site names source files relative to the working directory.
+	cd build/docs/package && NO_MKDOCS_2_WARNING=1 ../../../$(DOCS)/bin/python -m mkdocs build --strict -f ../../../mkdocs.yml
+
+$(DOCS)/ready: requirements-docs.txt
+	$(REQUIRE_PYTHON)
+	$(QUOTED_PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --requirement requirements-docs.txt
+	touch $@
+
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)
 

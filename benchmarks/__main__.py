@@ -10,7 +10,7 @@ from unrolled.console.make_arguments import as_typed
 from unrolled.console.program import FAILED, INTERRUPTED, REFUSED, run
 from unrolled.console.refusals import RefusedError, print_refusal
 from unrolled.console.terminal import quiet_start, say
-from unrolled.sweeps.checks import refuse_secrets
+from unrolled.sweeps.overrides import refuse_secrets
 
 
 def main(arguments: list[str]) -> int:
@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
         return REFUSED
     say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")
     say.print(tracking.page(outcome.experiment_id, outcome.run_id), soft_wrap=True)
-    if outcome.interrupted:
-        return INTERRUPTED
-    return 0 if outcome.reason is None else FAILED
+    if outcome.failure is None:
+        return 0
+    return INTERRUPTED if outcome.failure is tracking.Failure.INTERRUPTED else FAILED
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The picture of a benchmark."""
+"""The figure of a benchmark."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,27 +6,28 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmarks.peers import Shape
 from unrolled.comparison.figures import COLOURS
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
-_WIDTH = 0.7  # of the points of one shape, of the 1 between two shapes
+_WIDTH = 0.7  # Of the points of one shape; the distance between two shapes is 1.
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One point: what the peer needs over what the unit needs."""
+    """One point: what the peer needs, divided by what the unit needs."""
 
     unit: str
-    shape: str
+    shape: Shape
     masked: bool
     value: float
 
 
 def ratios(panels: Mapping[str, Sequence[Ratio]], title: str) -> Figure:
-    """Ratios of every unit on every shape, a panel for each heading, with a line at 1.
+    """Ratios of every unit on every shape, one panel per heading, with a line at 1.
 
-    Points are hollow where examples have lengths of their own.
+    Hollow points are those of masked batches, in which examples differ in length.
     """
     figure = Figure(figsize=(10, 1.3 + 2.6 * len(panels)), layout="constrained")
     figure.suptitle(title)
@@ -45,7 +46,7 @@ def ratios(panels: Mapping[str, Sequence[Ratio]], title: str) -> Figure:
             axes.axvline(border - 0.5, color="lightgrey", linewidth=0.8)
         axes.set(title=heading, ylabel="peer / ours", xlim=(-0.5, len(shapes) - 0.5))
         _logarithmic(axes, [point.value for point in points])
-    rows[-1].set_xticks(range(len(shapes)), [shape.replace(" D", "\nD") for shape in shapes])
+    rows[-1].set_xticks(range(len(shapes)), [shape.heading for shape in shapes])
     handles = _handles(units, {point.masked for point in every})
     figure.legend(handles=handles, loc="outside lower center", ncols=6)
     return figure
@@ -70,7 +71,7 @@ def _handles(units, masks):
 
 
 def _logarithmic(axes, values):
-    """Twice as fast is as far from 1 as half as fast."""
+    """A logarithmic axis: a ratio of 2 is as far from 1 as a ratio of 1/2."""
     axes.set_yscale("log")
     axes.set_ylim(min(0.8, *values) / 1.1, max(2.0, *values) * 1.1)
     low, high = axes.get_ylim()

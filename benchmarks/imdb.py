@@ -1,4 +1,4 @@
-"""One epoch of film reviews: the same model with a unit of ours and with its peer."""
+"""One epoch on film reviews: the same model with a unit of ours and with its peer."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from unrolled.tasks.sentiment.imdb import Imdb
 
 
 class OneBucket(Examples):
-    """Examples that are all taken for as long as the longest, so that every batch is."""
+    """Examples that are all treated as having the longest length, to which batches are padded."""
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -26,9 +26,12 @@ class OneBucket(Examples):
 
 @dataclass(frozen=True)
 class Epoch:
-    """Seconds of the whole epoch and of its first batch, which is in it, and test accuracy after.
+    """One epoch of one model.
 
-    The first batch traces and, where it does, compiles.
+    Attributes:
+        seconds: of the whole epoch.
+        first_batch: seconds of its first batch, which traces and may compile.
+        accuracy: on the test split, after the epoch.
     """
 
     seconds: float
@@ -52,7 +55,7 @@ class Epochs:
         return self.both.peer.seconds / self.both.ours.seconds
 
     def metrics(self) -> dict[str, float]:
-        """As MLflow gets them."""
+        """The metrics that are logged to MLflow."""
         key = f"imdb/{self.unit}/{self.batches}/seed {self.seed}"
         found = {f"{key}/ratio": self.ratio}
         for who, epoch in self.both._asdict().items():
@@ -64,7 +67,7 @@ class Epochs:
         return found
 
     def line(self) -> str:
-        """What the terminal says of it."""
+        """One line for the terminal."""
         ours, peer = self.both
         return (
             f"epoch {ours.seconds:.1f} s, peer {peer.seconds:.1f}, ratio {self.ratio:.2f}; "
@@ -72,7 +75,7 @@ class Epochs:
         )
 
     def report(self) -> dict:
-        """All of it as plain values."""
+        """All fields as plain values."""
         return {**asdict(self), "both": {k: asdict(v) for k, v in self.both._asdict().items()}}
 
 
@@ -80,7 +83,8 @@ def load_reviews(config: DictConfig) -> Imdb:
     """The reviews, of `config.imdb`.
 
     Raises:
-        MissingDataError: if they are not here and cannot be fetched; the message has the ways out.
+        MissingDataError: if they are not on this machine and cannot be downloaded; the message says
+            what to do.
         ValueError: for options that the task refuses.
     """
     options = ("vocabulary_size", "max_words", "train_examples", "test_examples")
@@ -97,10 +101,11 @@ def measure_epochs(
     Args:
         task: loaded.
         unit: its name in conf/cell.
-        batches: "padded", all to the longest review, or "bucketed", each to its own.
+        batches: "padded", each to the longest review of all, or "bucketed", each to its own
+            longest.
         seed: of the initial weights and the order of the reviews.
         config: the section `imdb` of the configuration.
-        peer_first: which of the two begins.
+        peer_first: whether the peer is trained first.
     """
     _warm_up()
     training = task.training
@@ -116,7 +121,7 @@ def measure_epochs(
 
 @cache
 def _warm_up() -> None:
-    """What only the first epoch of a process pays for, paid by a model that nobody looks at."""
+    """Pay the one-time costs of a process with a model that is not measured."""
     shape = {"vocabulary_size": 2, "classes": 2, "per_step": False, "units": 1, "embedding": 1}
     model = build_model(keras.layers.SimpleRNN, **shape)
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(), jit_compile=False)
@@ -153,7 +158,7 @@ def _epoch(model, training: Examples, task: Imdb, seed: int, config: DictConfig)
 def _fit(
     model, training: Examples, task: Imdb, seed: int, config: DictConfig
 ) -> tuple[float, float]:
-    compile_model(model, task, config, task.batches_an_epoch(config.batch_size))
+    compile_model(model, task, config, task.batches_per_epoch(config.batch_size))
     clock = _FirstBatch()
     batches = training_batches(training, config.batch_size, seed)
     start = time.perf_counter()
@@ -162,9 +167,9 @@ def _fit(
 
 
 class _FirstBatch(keras.callbacks.Callback):
-    """When the first batch was done."""
+    """Measures when the first batch ended."""
 
-    async_safe = True  # It looks at no metric, so Keras need not wait for one after every batch.
+    async_safe = True  # It reads no metric, so Keras need not wait for one after every batch.
 
     def __init__(self):
         super().__init__()

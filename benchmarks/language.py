@@ -1,7 +1,7 @@
-"""A training step of Zaremba's small language model, and what its softmax takes of it.
+"""A training step of the small language model of Zaremba et al. (2014), and of its softmax alone.
 
-Words are drawn by Zipf's law: no text is needed, and an adaptive softmax meets frequent and rare
-words in the shares in which texts have them.
+Tokens are drawn by Zipf's law, so that no text is needed and an adaptive softmax sees frequent and
+rare words in the proportions of real text.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ class LanguageSteps:
     """Seconds of a training step of a model and of its peer.
 
     Attributes:
-        unit: of ours.
-        heads: of ours and of the peer.
-        peer: the peer's layer.
+        unit: of our model.
+        heads: of our model and of the peer.
+        peer: the name of the peer's recurrent layer.
         timing: of whole steps.
-        softmax: seconds that the softmax, its loss and their gradients take of a step, of both.
+        softmax: seconds of the softmax, its loss and their gradients in a step, for both.
     """
 
     unit: str
@@ -38,15 +38,15 @@ class LanguageSteps:
     softmax: Two
 
     @property
-    def shares(self) -> Two:
-        """Of the softmax in a step."""
+    def fractions(self) -> Two:
+        """The time of the softmax, divided by that of a step."""
         pairs = zip(self.softmax, self.timing.seconds, strict=True)
         return Two(*(softmax / whole for softmax, whole in pairs))
 
     def metrics(self) -> dict[str, float]:
-        """As MLflow gets them."""
+        """The metrics that are logged to MLflow."""
         key = f"language/{self.unit}/{self.heads.ours} : {self.heads.peer}"
-        values = {"ms": self.timing.milliseconds, "softmax share": self.shares}
+        values = {"ms": self.timing.milliseconds, "softmax share": self.fractions}
         both = {
             f"{key}/{who} {what}": value
             for what, two in values.items()
@@ -55,20 +55,27 @@ class LanguageSteps:
         return {**both, f"{key}/ratio": self.timing.ratio}
 
     def line(self) -> str:
-        """What the terminal says of it."""
+        """One line for the terminal."""
         ours, peer = self.timing.milliseconds
         return (
             f"{ours:.1f} ms, peer {peer:.1f}, ratio {self.timing.ratio:.2f}; softmax "
-            f"{self.shares.ours:.0%}, peer {self.shares.peer:.0%}"
+            f"{self.fractions.ours:.0%}, peer {self.fractions.peer:.0%}"
         )
 
     def report(self) -> dict:
-        """All of it as plain values."""
+        """All fields as plain values."""
         return asdict(self)
 
 
 def measure_language(unit: str, heads: Two, config: DictConfig, seed: int) -> LanguageSteps:
-    """Ours with one head, in turn with Keras's layers with another."""
+    """Time our model with one head, in turn with a model of Keras's layers with another.
+
+    Args:
+        unit: its name in conf/cell.
+        heads: "softmax" or "adaptive", for our model and for the peer.
+        config: the section `language` of the configuration.
+        seed: of the tokens.
+    """
     layer = unit_named(unit)
     example = layer(units=2)
     example.build((None, None, 2))
@@ -79,7 +86,7 @@ def measure_language(unit: str, heads: Two, config: DictConfig, seed: int) -> La
     steps = Two(*(_step(model, windows) for model in models))
     softmax = Two(*(_softmax_step(model, windows[0], config) for model in models))
     first, _ = first_calls(steps)
-    first_calls(steps)  # States that are carried are variables by now.
+    first_calls(steps)  # Carried states are variables now, so each step is traced once more.
     timing = Timing(first, in_turn(steps, config.repeats * len(windows)))
     first_calls(softmax)
     seconds = in_turn(softmax, config.repeats)
@@ -87,7 +94,7 @@ def measure_language(unit: str, heads: Two, config: DictConfig, seed: int) -> La
 
 
 def _like(peer: keras.layers.Layer, layer: Callable) -> Callable[..., keras.layers.Layer]:
-    """Makes layers of the peer's kind."""
+    """A function that makes layers of the peer's class."""
     if is_generic(peer):
         return lambda units, **given: keras.layers.RNN(layer(units=units).cell, **given)
     options = {"reset_after": False} if isinstance(peer, keras.layers.GRU) else {}
@@ -124,7 +131,7 @@ def _step(model, windows):
 
 
 def _softmax_step(model, window, config):
-    """The scores, their loss and both gradients, of outputs of the last layer made up."""
+    """The scores, their loss and both gradients, for random outputs of the last layer."""
     _, following, _ = window
     top = tf.random.normal((config.batch, config.window, config.units))
     weights = model.head.trainable_variables

@@ -9,20 +9,20 @@ from benchmarks.timing import seconds_of
 
 @dataclass(frozen=True)
 class Limit:
-    """Floating-point operations a second of one large product, float32."""
+    """Floating-point operations per second of one large product, in float32."""
 
     rate: float
 
     def metrics(self) -> dict[str, float]:
-        """As MLflow gets them."""
+        """The metrics that are logged to MLflow."""
         return {"limit/gflops": self.rate / 1e9}
 
     def line(self) -> str:
-        """What the terminal says of it."""
+        """One line for the terminal."""
         return f"{self.rate / 1e9:.0f} GFLOP/s in one large product"
 
     def report(self) -> dict:
-        """All of it as plain values."""
+        """All fields as plain values."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""What the figures were taken on."""
+"""The machine that a benchmark runs on."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ _BUSY = 0.5
 
 
 def machine() -> dict[str, str]:
-    """The processor, its cores, memory, the system, and the versions that decide about speed."""
+    """The processor, its cores, memory, the system, and the versions that affect speed."""
     described = {
         "processor": _processor(),
         "cores": str(_cores()),
@@ -21,7 +21,7 @@ def machine() -> dict[str, str]:
 
 
 def in_words(described: dict[str, str]) -> str:
-    """For a heading."""
+    """The machine in a heading."""
     return (
         f"{described['processor']}, {described['cores']} cores, TensorFlow "
         f"{described['tensorflow']}, Keras {described['keras']}"
@@ -29,12 +29,12 @@ def in_words(described: dict[str, str]) -> str:
 
 
 def load() -> float:
-    """How many processes ran or waited for a core in the last minute, in the mean."""
+    """The mean number of processes that ran or waited for a core in the last minute."""
     return os.getloadavg()[0]
 
 
 def warning_of(load: float) -> str | None:
-    """What to say of the figures if other work ran beside them."""
+    """A warning if other work ran on the machine, else None."""
     if load < _BUSY:
         return None
     return (
@@ -44,7 +44,7 @@ def warning_of(load: float) -> str | None:
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     on_linux = hasattr(os, "sched_getaffinity")
     return len(os.sched_getaffinity(0)) if on_linux else os.cpu_count()
 

@@ -1,10 +1,10 @@
 """The peak memory of a training step, counted allocation by allocation.
 
-memray counts what is asked of the C library during a step and not yet given back: the step's
-tensors and the gradients it returns, not inputs or weights, which were there before. Resident
-memory, which the system tells, would not do for small shapes: it has what allocators keep for later
-as well, and that differs by several MiB from process to process. What tracing and compiling leave
-behind is counted apart, over the first steps.
+memray counts the memory that a step has allocated from the C library and not yet freed: the step's
+tensors and the gradients that it returns, without inputs and weights, which were allocated before.
+Resident memory, as the system reports it, is too coarse for small shapes: it includes what
+allocators hold in reserve, which differs by several MiB from process to process. Memory that
+tracing and compiling leave allocated is counted separately, over the first steps.
 """
 
 import json
@@ -27,15 +27,24 @@ from unrolled.project import CONFIGURATION
 
 _MIB = 2**20
 _WARM_UP = 2
-_PEAK = memray.FileReader.get_high_watermark_allocation_records  # in use at once, at the most
-_LEFT = memray.FileReader.get_leaked_allocation_records  # still in use after it
-# TensorFlow's own allocator takes memory in large pieces, of which one cannot see what is in use.
+_PEAK = memray.FileReader.get_high_watermark_allocation_records
+_LEFT = memray.FileReader.get_leaked_allocation_records  # Still allocated after the step.
+# TensorFlow's own allocator takes memory in large blocks, and memray cannot see what is in use.
 _SYSTEM_ALLOCATOR = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a unit and of its peer: peaks, a list each, a value a step, and programs."""
+    """The memory of a unit and of its peer in bytes.
+
+    Attributes:
+        unit: its name in conf/cell.
+        shape: of the batch.
+        masked: whether examples differ in length.
+        peer: the name of the layer that it was compared with.
+        peaks: a list for each, one value per step.
+        programs: what tracing and compiling leave allocated.
+    """
 
     unit: str
     shape: Shape
@@ -55,7 +64,7 @@ class Memory:
         return self.megabytes.peer / self.megabytes.ours
 
     def metrics(self) -> dict[str, float]:
-        """As MLflow gets them."""
+        """The metrics that are logged to MLflow."""
         key = f"memory/{self.unit}/{self.shape}/{MASKS[self.masked]}"
         sizes = {f"{key}/{who} MiB": size for who, size in self.megabytes._asdict().items()}
         programs = {
@@ -65,7 +74,7 @@ class Memory:
         return {**sizes, **programs, f"{key}/ratio": self.ratio}
 
     def line(self) -> str:
-        """What the terminal says of it."""
+        """One line for the terminal."""
         return (
             f"peak {self.megabytes.ours:.1f} MiB, peer {self.megabytes.peer:.1f}, "
             f"ratio {self.ratio:.2f}; programs {self.programs.ours / _MIB:.0f} MiB, "
@@ -73,7 +82,7 @@ class Memory:
         )
 
     def report(self) -> dict:
-        """All of it as plain values."""
+        """All fields as plain values."""
         return {**asdict(self), "shape": str(self.shape), **self._twos()}
 
     def _twos(self):
@@ -81,10 +90,10 @@ class Memory:
 
 
 def measure_memory(unit: str, shape: Shape, masked: bool, *, repeats: int, seed: int) -> Memory:
-    """Both in a process that takes all memory from the C library.
+    """Measure both in a process that allocates all memory from the C library.
 
     Raises:
-        RuntimeError: if that process fails; the message ends as its own did.
+        RuntimeError: if that process fails; the message ends with the last line of its own.
     """
     asked = {"unit": unit, "shape": asdict(shape), "masked": masked, "repeats": repeats}
     done = subprocess.run(
@@ -97,7 +106,7 @@ def measure_memory(unit: str, shape: Shape, masked: bool, *, repeats: int, seed:
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise RuntimeError(f"measuring memory ended with code {done.returncode}: {last}")
     found = json.loads(done.stdout.splitlines()[-1])
     return Memory(unit, shape, masked, found["peer"], Two(*found["peaks"]), Two(*found["programs"]))
@@ -115,7 +124,7 @@ def _measure_here(unit, shape, masked, repeats, seed) -> dict:
 
 
 def _bytes(records: Callable[..., Iterable], step: Callable, times: int = 1) -> int:
-    """What these records count of the memory that some steps ask for."""
+    """The bytes that these records count over some steps."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "allocations"
         with memray.Tracker(path):

@@ -19,7 +19,7 @@ class DifferentFunctionsError(ValueError):
 
 @dataclass(frozen=True)
 class Shape:
-    """A batch, `(batch, steps, inputs)`, and the size of the states that run through it."""
+    """The shape of a batch, `(batch, steps, inputs)`, and the number of units of the layer."""
 
     batch: int
     steps: int
@@ -29,16 +29,21 @@ class Shape:
     def __str__(self) -> str:
         return f"B{self.batch} T{self.steps} D{self.inputs} H{self.units}"
 
+    @property
+    def heading(self) -> str:
+        """Its name on two lines."""
+        return f"B{self.batch} T{self.steps}\nD{self.inputs} H{self.units}"
+
 
 def unit_named(name: str) -> Callable[..., keras.layers.Layer]:
-    """What makes a layer of the unit in conf/cell/`name`.yaml, called with the other options."""
+    """A function that makes a layer of the unit in conf/cell/`name`.yaml from further options."""
     options = OmegaConf.load(CONFIGURATION / "cell" / f"{name}.yaml")
     options.pop("name")
     return instantiate(options, _partial_=True)
 
 
 def peer_of(layer: keras.layers.RNN) -> keras.layers.Layer:
-    """Keras's own layer of the same function and weights, else `keras.layers.RNN` over the cell.
+    """Keras's own layer with the same function and weights, else `keras.layers.RNN` of the cell.
 
     Args:
         layer: one of `layers`, built.
@@ -55,7 +60,7 @@ def peer_of(layer: keras.layers.RNN) -> keras.layers.Layer:
 
 
 def name_of_peer(peer: keras.layers.Layer) -> str:
-    """How the tables call it."""
+    """Its name in tables."""
     name = f"keras.layers.{type(peer).__name__}"
     if isinstance(peer, keras.layers.GRU):
         return f"{name}(reset_after={peer.reset_after})"
@@ -63,13 +68,19 @@ def name_of_peer(peer: keras.layers.Layer) -> str:
 
 
 def is_generic(peer: keras.layers.Layer) -> bool:
-    """Whether Keras lacks the unit, so that the peer runs our cell."""
+    """Whether Keras lacks the unit, so that the peer is `keras.layers.RNN` of our cell."""
     return type(peer) is keras.layers.RNN
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A layer, its peer, and what both are given: `x` and, if examples are padded, a `mask`."""
+    """A layer, its peer, and the inputs of both.
+
+    Attributes:
+        ours, peer: the layers.
+        x: float32 `(batch, steps, inputs)`.
+        mask: bool `(batch, steps)`, None if examples are not padded.
+    """
 
     ours: keras.layers.Layer
     peer: keras.layers.Layer
@@ -80,13 +91,13 @@ class Pair:
 def make_pair(unit: str, shape: Shape, masked: bool, seed: int) -> Pair:
     """A unit and its peer, returning all of their outputs, with the same random biases.
 
-    With `masked` each example has a random length of at least one step; one has all.
+    With `masked` each example has a random length of at least one step; the first has all steps.
     """
     rng = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)
     ours = unit_named(unit)(units=shape.units, return_sequences=True)
     ours.build((None, None, shape.inputs))
-    # Only vectors: with larger recurrent weights, rounding would grow from step to step.
+    # Only biases: with larger recurrent weights, rounding errors would grow from step to step.
     noise = [rng.normal(scale=0.1 * (w.ndim == 1), size=w.shape) for w in ours.get_weights()]
     ours.set_weights([w + n for w, n in zip(ours.get_weights(), noise, strict=True)])
     x = rng.normal(size=(shape.batch, shape.steps, shape.inputs)).astype("float32")
@@ -99,7 +110,10 @@ def make_pair(unit: str, shape: Shape, masked: bool, seed: int) -> Pair:
 
 
 def training_step(layer: keras.layers.Layer) -> Callable:
-    """`step(x, mask)` gives the gradients of a scalar of all outputs: by x, then by each weight."""
+    """`step(x, mask)` returns the gradients of a scalar loss of all outputs.
+
+    They are with respect to x, and then to each weight.
+    """
 
     @tf.function(jit_compile=False)
     def step(x, mask):
@@ -112,7 +126,7 @@ def training_step(layer: keras.layers.Layer) -> Callable:
 
 
 def inference(layer: keras.layers.Layer) -> Callable:
-    """`outputs(x, mask)` gives all outputs."""
+    """`outputs(x, mask)` returns the outputs of all steps."""
 
     @tf.function(jit_compile=False)
     def outputs(x, mask):
@@ -122,26 +136,26 @@ def inference(layer: keras.layers.Layer) -> Callable:
 
 
 def require_same_function(outputs, gradients, tolerance: float, peer: keras.layers.Layer) -> None:
-    """What a layer and its peer found must be equal but for a share of the largest value.
+    """Check that a layer and its peer have the same outputs and gradients.
 
     Args:
         outputs: of the layer, and of its peer.
-        gradients: likewise, as `training_step` gives them.
-        tolerance: the share.
+        gradients: likewise, as `training_step` returns them.
+        tolerance: largest difference allowed, relative to the largest value of the peer.
         peer: that peer.
 
     Raises:
-        DifferentFunctionsError: if they are not.
+        DifferentFunctionsError: if the two differ by more.
     """
     _require_same("outputs", *outputs, tolerance)
     by_x, *by_weights = zip(*gradients, strict=True)
-    _require_same("gradients by x", *by_x, tolerance)
+    _require_same("gradients with respect to x", *by_x, tolerance)
     in_keras = isinstance(peer, keras.layers.GRU)
     for ours, theirs in by_weights:
         if in_keras and peer.reset_after and theirs.shape.rank == 2 and ours.shape.rank == 1:
             continue  # Keras has this bias twice.
         expected = _with_update_gate_negated(ours) if in_keras else ours
-        _require_same("gradients by weights", expected, theirs, tolerance)
+        _require_same("gradients with respect to weights", expected, theirs, tolerance)
 
 
 def _with_update_gate_negated(columns):
@@ -155,6 +169,7 @@ def _require_same(what, ours, peer, tolerance):
     difference = np.max(np.abs(ours - peer)) / max(np.max(np.abs(peer)), np.finfo("float32").tiny)
     if not difference <= tolerance:
         raise DifferentFunctionsError(
-            f"The {what} of the unit and of its peer differ by {difference:.2g} of the largest, "
-            f"more than the tolerance of {tolerance:g}: times of two functions are not compared."
+            f"The {what} of the unit and of its peer differ by {difference:.2g} of the largest "
+            f"value, more than the tolerance of {tolerance:g}. The times of two different "
+            "functions are not compared."
         )

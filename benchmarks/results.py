@@ -1,4 +1,4 @@
-"""What a benchmark has found so far, and all of it in MLflow."""
+"""The results of a benchmark so far, which are also in MLflow."""
 
 from dataclasses import dataclass, field
 from statistics import geometric_mean, median
@@ -21,8 +21,8 @@ class Results:
 
     Args:
         writer: the run that gets the figures.
-        title: what was measured, and on what.
-        remarks: what a reader of the figures must know.
+        title: what was measured, and on which machine.
+        remarks: what a reader of the results must know.
     """
 
     writer: RunWriter
@@ -35,7 +35,7 @@ class Results:
     language: list[LanguageSteps] = field(default_factory=list)
 
     def add(self, row: Limit | Steps | Memory | Epochs | LanguageSteps) -> None:
-        """Keep a row."""
+        """Add a row."""
         if isinstance(row, Limit):
             self.limit = row
         else:
@@ -46,10 +46,10 @@ class Results:
                 LanguageSteps: self.language,
             }
             kinds[type(row)].append(row)
-        self.writer.log_metrics({**row.metrics(), **self._shares(row)})
+        self.writer.log_metrics({**row.metrics(), **self._fractions(row)})
 
     def conclude(self) -> list[tables.Table]:
-        """Tables, picture and summary of what is there, to MLflow.
+        """Log tables, figure and summary of the rows so far to MLflow.
 
         Returns:
             The tables.
@@ -79,7 +79,7 @@ class Results:
         return made
 
     def _as_markdown(self, made: list[tables.Table]) -> str:
-        """For the README."""
+        """The page of the run, which the documents quote."""
         parts = [self.title, *self.remarks]
         for table in made:
             parts += [f"**{table.title}**", as_markdown(table.columns)]
@@ -95,12 +95,12 @@ class Results:
         drawn = {name: points for name, points in panels.items() if points}
         return figures.ratios(drawn, f"What the peer needs / what ours needs\n{self.title}")
 
-    def _shares(self, row) -> dict[str, float]:
-        # With masks a part of the products is of padding, which a better way would leave out.
+    def _fractions(self, row) -> dict[str, float]:
+        # With masks, some of the products are of padding, which a better method would leave out.
         if self.limit is None or not isinstance(row, Steps) or row.masked:
             return {}
-        shares = row.shares(self.limit.rate)._asdict()
-        return {row.key("training", f"{who} of the limit"): s for who, s in shares.items()}
+        fractions = row.fractions(self.limit.rate)._asdict()
+        return {row.key("training", f"{who} of the limit"): f for who, f in fractions.items()}
 
     def _summary(self) -> dict[str, float]:
         metrics = {}
@@ -116,4 +116,4 @@ class Results:
 
 
 def _point(row: Steps | Memory, value: float) -> figures.Ratio:
-    return figures.Ratio(row.unit, str(row.shape), row.masked, value)
+    return figures.Ratio(row.unit, row.shape, row.masked, value)

@@ -27,13 +27,12 @@ from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.sentiment.imdb import Imdb
 
 EXPERIMENT = "bench"
-_STOPPED = "stopped by the user"
 _HEADS = (Two("softmax", "softmax"), Two("adaptive", "adaptive"), Two("adaptive", "softmax"))
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One thing to measure. `weight` is about how many seconds it takes, for the bar alone."""
+    """One thing to measure; `weight` is about the seconds that it takes, for the progress bar."""
 
     name: str
     weight: float
@@ -42,29 +41,32 @@ class Piece:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a benchmark ended: `reason` says why it is not whole, None if it is."""
+    """How a benchmark ended.
+
+    Attributes:
+        experiment_id, run_id: of its run in MLflow.
+        reason: why it is not complete, for people; None if it is.
+        failure: the kind of failure; None if it is complete.
+        results: what was measured.
+    """
 
     experiment_id: str
     run_id: str
     reason: str | None
+    failure: tracking.Failure | None
     results: Results
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user stopped it."""
-        return self.reason == _STOPPED
 
 
 def run(config: DictConfig) -> Outcome:
-    """Measure the parts that the configuration names, and track all of it.
+    """Measure the parts that the configuration names, and track the results.
 
-    A part that cannot be measured here is named before anything is; a piece that fails is named,
-    and the others go on.
+    A part that cannot be measured on this machine is named first; a piece that fails is named, and
+    the others continue.
 
     Raises:
-        tracking.TrackingError: if MLflow's store does not answer, or no run can be made in it.
-        MissingDataError: if nothing would be left to measure.
-        RefusedError: for options that the task refuses.
+        tracking.TrackingError: if MLflow's store does not answer, or no run can be created in it.
+        MissingDataError: if there is nothing left to measure.
+        RefusedError: for options that the task rejects.
     """
     busy = load()
     tracking.connect(config.tracking.uri, config.tracking.patience)
@@ -81,7 +83,7 @@ def run(config: DictConfig) -> Outcome:
 def _start(
     config: DictConfig, left_out: dict[str, str], busy: float
 ) -> tuple[tracking.TrackedRun, Results]:
-    """The run in MLflow, and results to fill; both know the machine and what is left out."""
+    """The run in MLflow, and results to fill; both name the machine and what is left out."""
     started, described = datetime.now(), machine()
     tags = {
         "role": "benchmark",
@@ -104,29 +106,28 @@ def _start(
 
 
 def _finish(tracked, results: Results, config: DictConfig, left_out: dict, task) -> Outcome:
-    """Measure, and conclude from whatever was measured."""
-    try:
-        reasons = _measure(_pieces(config, left_out, task), results)
-        reasons += [f"left out: {', '.join(left_out)}"] if left_out else []
-        reason = "; ".join(reasons) or None
-    except KeyboardInterrupt:
-        reason = _STOPPED
-    except BaseException as error:
-        tracked.fail(f"{type(error).__name__}: {error}")
-        raise
+    """Measure, and report whatever was measured."""
+    with tracked.failing_on_error():
+        try:
+            reasons = _measure(_pieces(config, left_out, task), results)
+            reasons += [f"left out: {', '.join(left_out)}"] if left_out else []
+            failure = tracking.Failure.ERROR if reasons else None
+        except KeyboardInterrupt:
+            reasons, failure = ["stopped by the user"], tracking.Failure.INTERRUPTED
     for table in results.conclude():
         show_table(table.columns, table.title, table.note, table.names)
     _say_remarks(results)
-    if reason is None:
+    reason = "; ".join(reasons) or None
+    if failure is None:
         tracked.finish()
     else:
-        tracked.fail(reason)
-        say.print(f"Not whole: {reason}.", style="red")
-    return Outcome(tracked.experiment_id, tracked.run_id, reason, results)
+        tracked.fail(reason, failure)
+        say.print(f"Not complete: {reason}.", style="red")
+    return Outcome(tracked.experiment_id, tracked.run_id, reason, failure, results)
 
 
 def _what_is_missing(config: DictConfig) -> tuple[dict[str, str], Imdb | None]:
-    """The parts that cannot be measured here, with the ways out; and the reviews, if asked for."""
+    """The parts that cannot be measured, with what to do; and the reviews, if asked for."""
     left_out, task = {}, None
     if "imdb" in config.parts:
         try:
@@ -192,7 +193,7 @@ def _shapes(config: DictConfig) -> list[Shape]:
 
 
 def _measure(pieces: list[Piece], results: Results) -> list[str]:
-    """Measure piece after piece; returns what went wrong, in words."""
+    """Measure piece after piece; returns what went wrong, for people."""
     failed = []
     with progress_bar() as bar:
         whole = bar.add_task("", total=sum(piece.weight for piece in pieces))

@@ -1,4 +1,4 @@
-"""A training step and an inference of one unit against its peer, on batches of one shape."""
+"""A training step and an inference of one unit and of its peer, on batches of one shape."""
 
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -22,14 +22,14 @@ MASKS = {False: "no mask", True: "masks"}
 
 @dataclass(frozen=True)
 class Steps:
-    """What was found.
+    """The times of a unit and of its peer on one shape.
 
     Attributes:
         unit: its name in conf/cell.
         shape: of the batch.
-        masked: whether the examples have lengths of their own.
-        peer: what it was compared to.
-        generic: whether that is `keras.layers.RNN` over our cell.
+        masked: whether examples differ in length.
+        peer: the name of the layer that it was compared with.
+        generic: whether that is `keras.layers.RNN` of our cell.
         products: floating-point operations of the matrix products of a training step.
         training, inference: the times.
     """
@@ -43,12 +43,16 @@ class Steps:
     training: Timing
     inference: Timing
 
-    def shares(self, rate: float) -> Two:
-        """Of the limit: the products at the rate of one large product, over a training step."""
+    def fractions(self, rate: float) -> Two:
+        """Of the limit: the time of the products at this rate, divided by that of a training step.
+
+        Args:
+            rate: operations per second of one large product.
+        """
         return Two(*(self.products / rate / seconds for seconds in self.training.seconds))
 
     def metrics(self) -> dict[str, float]:
-        """As MLflow gets them."""
+        """The metrics that are logged to MLflow."""
         found = {}
         for what, timing in (("training", self.training), ("inference", self.inference)):
             named = {"ratio": timing.ratio}
@@ -63,7 +67,7 @@ class Steps:
         return f"{what}/{self.unit}/{self.shape}/{MASKS[self.masked]}/{name}"
 
     def line(self) -> str:
-        """What the terminal says of it."""
+        """One line for the terminal."""
         parts = [
             f"{what} {timing.milliseconds.ours:.1f} ms, peer {timing.milliseconds.peer:.1f}, "
             f"ratio {timing.ratio:.2f}"
@@ -72,7 +76,7 @@ class Steps:
         return "; ".join(parts)
 
     def report(self) -> dict:
-        """All of it as plain values."""
+        """All fields as plain values."""
         plain = {**asdict(self), "shape": str(self.shape)}
         for what in ("training", "inference"):
             timing = getattr(self, what)
@@ -111,7 +115,7 @@ def measure_steps(
 
 @cache
 def warm_up() -> None:
-    """What only the first step of a process pays for: threads, and the first trace of anything."""
+    """Pay the one-time costs of a process: starting threads, and the first trace of a function."""
     layer = keras.layers.SimpleRNN(2, return_sequences=True)
     x = tf.zeros((1, 2, 2))
     layer(x)
@@ -121,8 +125,9 @@ def warm_up() -> None:
 def products_of_training(layer: keras.layers.Layer, shape: Shape) -> int:
     """Floating-point operations of the matrix products of a training step.
 
-    Forward, each element of a weight takes part in a multiplication and an addition at each step of
-    each example. Back, the gradients of weights and of inputs take as many again, each.
+    In the forward pass, each element of a weight takes part in one multiplication and one addition
+    at each step of each example. In the backward pass, the gradients with respect to weights and to
+    inputs take as many each.
     """
     forward = sum(
         2 * shape.batch * shape.steps * weight.shape[0] * weight.shape[1]

@@ -17,9 +17,14 @@ _OURS_AND_PEER = "ours : peer"
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its heading, and what one needs to know to read it.
+    """A table for the terminal and for Markdown.
 
-    `names` says how many of the first columns hold names.
+    Attributes:
+        name: of its artifact in MLflow.
+        title: above it.
+        columns: the cells of each column, by its heading.
+        note: below it: what one needs to know to read it.
+        names: how many of the first columns hold names.
     """
 
     name: str
@@ -30,7 +35,7 @@ class Table:
 
 
 def of_steps(rows: list[Steps], limit: Limit | None) -> list[Table]:
-    """Summary, ratios by shape, and the times themselves; the share of the limit if it is known."""
+    """Summary, ratios by shape, and times; the fraction of the limit if the limit is known."""
     if not rows:
         return []
     peers = {row.unit: row.peer for row in rows}
@@ -44,11 +49,11 @@ def of_steps(rows: list[Steps], limit: Limit | None) -> list[Table]:
     tables += _of_seconds(plain)
     if limit and not plain[0].masked:
         title = (
-            "Share of the arithmetic limit reached in a training step, the products at "
+            "Fraction of the arithmetic limit reached in a training step, the products at "
             f"{limit.rate / 1e9:.0f} GFLOP/s, no mask, {_OURS_AND_PEER}"
         )
-        shares = _by_shape(plain, lambda row: _two(row.shares(limit.rate), ".0%"))
-        tables.append(Table("limit", title, shares))
+        fractions = _by_shape(plain, lambda row: _two(row.fractions(limit.rate), ".0%"))
+        tables.append(Table("limit", title, fractions))
     return tables
 
 
@@ -62,7 +67,7 @@ def of_memory(rows: list[Memory]) -> list[Table]:
 
 
 def of_epochs(rows: list[Epochs]) -> list[Table]:
-    """A line for each unit and kind of batches, over the seeds."""
+    """One row per unit and kind of batches, over the seeds."""
     if not rows:
         return []
     note = (
@@ -89,7 +94,7 @@ def of_epochs(rows: list[Epochs]) -> list[Table]:
 
 
 def of_language(rows: list[LanguageSteps]) -> list[Table]:
-    """A line for each unit and pair of heads."""
+    """One row per unit and pair of heads."""
     if not rows:
         return []
     lines = [
@@ -98,7 +103,7 @@ def of_language(rows: list[LanguageSteps]) -> list[Table]:
             f"softmax\n{_OURS_AND_PEER}": " : ".join(row.heads),
             f"a step, ms\n{_OURS_AND_PEER}": _two(row.timing.milliseconds, ".1f"),
             "peer\n/ ours": f"{row.timing.ratio:.2f}",
-            f"share of the softmax\n{_OURS_AND_PEER}": _two(row.shares, ".0%"),
+            f"softmax, fraction\n{_OURS_AND_PEER}": _two(row.fractions, ".0%"),
         }
         for row in rows
     ]
@@ -177,7 +182,7 @@ def _of_seconds(rows: list[Steps]) -> list[Table]:
 
 
 def _by_shape(rows: list, cell: Callable[[Steps | Memory], str]) -> Columns:
-    """A line for each unit and a column for each shape."""
+    """One row per unit and one column per shape."""
     units = list(dict.fromkeys(row.unit for row in rows))
     shapes = list(dict.fromkeys(row.shape for row in rows))
     cells = {(unit, shape): {} for unit in units for shape in shapes}
@@ -185,13 +190,12 @@ def _by_shape(rows: list, cell: Callable[[Steps | Memory], str]) -> Columns:
         cells[row.unit, row.shape][row.masked] = cell(row)
     columns = {"unit": units}
     for shape in shapes:
-        head = str(shape).replace(" D", "\nD")
-        columns[head] = [_with_the_masked(cells[unit, shape]) for unit in units]
+        columns[shape.heading] = [_with_the_masked(cells[unit, shape]) for unit in units]
     return columns
 
 
 def _with_the_masked(cells: dict[bool, str]) -> str:
-    """What is with masks in brackets, if there is both."""
+    """One cell; if both are there, the value with masks is in brackets."""
     if len(cells) == 2:
         return f"{cells[False]} ({cells[True]})"
     return "".join(cells.values())

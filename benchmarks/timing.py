@@ -1,4 +1,4 @@
-"""Two competitors, timed in turn."""
+"""Two functions, timed in turn."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class Two(NamedTuple):
-    """Something of a unit of ours, and the same of its peer."""
+    """A value for a unit of ours, and the same for its peer."""
 
     ours: Any
     peer: Any
@@ -18,8 +18,9 @@ class Two(NamedTuple):
 class Timing(NamedTuple):
     """Seconds of a unit and of its peer.
 
-    `first` is those of the first call, which traces and compiles; `steady` a list for each, of
-    calls in turn, which do neither.
+    Attributes:
+        first: of the first call, which traces and compiles.
+        steady: a list for each, of later calls, which do neither.
     """
 
     first: Two
@@ -32,7 +33,7 @@ class Timing(NamedTuple):
 
     @property
     def milliseconds(self) -> Two:
-        """The same in thousandths."""
+        """The same in milliseconds."""
         return Two(*(1000 * seconds for seconds in self.seconds))
 
     @property
@@ -42,7 +43,7 @@ class Timing(NamedTuple):
 
 
 def seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
-    """How long a call takes until its result is there, and the result."""
+    """The seconds until the result of a call is computed, and the result."""
     start = time.perf_counter()
     result = call()
     tf.test.experimental.sync_devices()
@@ -56,9 +57,9 @@ def first_calls(calls: Two) -> tuple[Two, Two]:
 
 
 def in_turn(calls: Two, repeats: int) -> Two:
-    """The seconds of `repeats` calls of each, in turn, one first and then the other.
+    """The seconds of `repeats` calls of each, in turn; the two take turns at going first.
 
-    So whatever slows the machine down for a while meets both.
+    So whatever slows the machine down for a while affects both.
     """
     steady = Two([], [])
     for repeat in range(repeats):

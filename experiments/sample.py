@@ -13,9 +13,9 @@ from rich.text import Text
 from unrolled.console.printable import printable
 from unrolled.console.program import run
 from unrolled.console.terminal import say
-from unrolled.inference.generation import load_speaker, text_pieces
+from unrolled.inference.generation import generate_text, load_language_model
 from unrolled.inference.loading import LATEST
-from unrolled.inference.options import Option, any_text, options_of, whole
+from unrolled.inference.options import Option, any_text, integer, options_of
 
 _OPTIONS = {
     "run": any_text(LATEST),
@@ -23,23 +23,23 @@ _OPTIONS = {
     "temperature": Option(
         float, lambda value: 0 <= value < math.inf, "a number of at least 0", 1.0
     ),
-    "top_k": whole(1),
+    "top_k": integer(1),
     "top_p": Option(float, lambda value: 0 < value <= 1, "more than 0 and at most 1", 1.0),
-    "length": whole(1, 500),
-    "n": whole(1, 1),
-    "seed": whole(0, 0),
+    "length": integer(1, 500),
+    "n": integer(1, 1),
+    "seed": integer(0, 0),
 }
 
 
 def main(arguments: list[str]) -> int:
     """Write `n` texts of at most `length` tokens as they are drawn."""
     options = options_of(arguments, _OPTIONS)
-    speaker = load_speaker(options["run"])
+    loaded = load_language_model(options["run"])
     from unrolled.tasks.data.vocabulary import UNKNOWN
 
-    tokenizer = speaker.tokenizer
+    tokenizer = loaded.tokenizer
     prompt = tokenizer.encode_prompt(options["prompt"])
-    say.print(Text(speaker.name), style="dim", soft_wrap=True)
+    say.print(Text(loaded.name), style="dim", soft_wrap=True)
     strange = int((prompt == UNKNOWN).sum())
     if strange:
         say.print(f"{strange} of the prompt's {len(prompt)} tokens are read as <UNK>.", style="dim")
@@ -47,14 +47,14 @@ def main(arguments: list[str]) -> int:
     for number in range(options["n"]):
         if options["n"] > 1:
             say.print(f"--- {number + 1} ---", style="dim")
-        tokens, took = _write(speaker, prompt, options, number)
+        tokens, took = _write(loaded, prompt, options, number)
         drawn, seconds = drawn + tokens, seconds + took
     rate = f", {(drawn - options['n']) / seconds:.0f} a second" if drawn > options["n"] else ""
     say.print(f"{drawn} tokens{rate}", style="dim")
     return 0
 
 
-def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> tuple[int, float]:
+def _write(loaded, prompt: np.ndarray, options: dict, number: int) -> tuple[int, float]:
     """One text to the terminal as it comes.
 
     Returns:
@@ -62,9 +62,9 @@ def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> tuple[int
         the prompt is read.
     """
     settings = {name: options[name] for name in ("temperature", "top_k", "top_p")}
-    pieces = text_pieces(
-        speaker.model,
-        speaker.tokenizer,
+    pieces = generate_text(
+        loaded.model,
+        loaded.tokenizer,
         prompt,
         length=options["length"],
         seed=options["seed"],
@@ -72,7 +72,7 @@ def _write(speaker, prompt: np.ndarray, options: dict, number: int) -> tuple[int
         **settings,
     )
     drawn, first = 0, time.perf_counter()
-    sys.stdout.write(printable(speaker.tokenizer.decode(prompt)))
+    sys.stdout.write(printable(loaded.tokenizer.decode(prompt)))
     for piece in pieces:
         sys.stdout.write(printable(piece))
         sys.stdout.flush()

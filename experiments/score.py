@@ -11,7 +11,7 @@ from unrolled.console.printable import printable
 from unrolled.console.program import run
 from unrolled.console.refusals import RefusedError
 from unrolled.console.terminal import say, show_table
-from unrolled.inference.generation import load_speaker
+from unrolled.inference.generation import load_language_model
 from unrolled.inference.loading import LATEST
 from unrolled.inference.options import any_text, options_of, texts_of
 
@@ -30,10 +30,10 @@ def main(arguments: list[str]) -> int:
     """Say log P and perplexity of each text, and log P of each of its tokens."""
     options = options_of(arguments, _OPTIONS)
     texts = _texts(options)
-    speaker = load_speaker(options["run"])
+    loaded = load_language_model(options["run"])
     from unrolled.models.scoring import score
 
-    tokenizer = speaker.tokenizer
+    tokenizer = loaded.tokenizer
     scored = []
     for text in texts:
         words = tokenizer.tokens(text)
@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> int:
             raise RefusedError(f"text: expected something to read, got {text!r}.")
         numbers = tokenizer.encode(text)
         shown = [_shown(w, tokenizer.vocabulary[n]) for w, n in zip(words, numbers, strict=True)]
-        scored.append((text, shown, score(speaker.model, numbers, tokenizer.start)))
-    say.print(Text(speaker.name), soft_wrap=True)
+        scored.append((text, shown, score(loaded.model, numbers, tokenizer.start)))
+    say.print(Text(loaded.name), soft_wrap=True)
     scored.sort(key=lambda each: -each[2].total)
     for text, shown, found in scored:
         _show(text, shown, found)

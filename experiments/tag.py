@@ -8,7 +8,7 @@ from rich.text import Text
 
 from unrolled.console.program import run
 from unrolled.console.terminal import say
-from unrolled.inference.loading import LATEST, Kind, load_trained, require_same
+from unrolled.inference.loading import LATEST, Kind, check_sizes, load_trained
 from unrolled.inference.options import any_text, options_of, texts_of
 
 _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
@@ -16,7 +16,7 @@ _SENTENCES = 64  # Tagged at once.
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
-def _speller_and_tags(kept: dict, model):
+def _encoder_and_tags(config: dict, model):
     """What makes numbers of the words that a tagger reads, and names of the tags that it gives.
 
     Raises:
@@ -24,29 +24,29 @@ def _speller_and_tags(kept: dict, model):
     """
     from unrolled.models import Tagger
     from unrolled.tasks.tagging.entities import Tags
-    from unrolled.tasks.tagging.word_features import Speller
+    from unrolled.tasks.tagging.word_features import WordEncoder
 
     if not isinstance(model, Tagger):
         raise ValueError(f"expected a Tagger, got a {type(model).__name__}")
-    speller, tags = Speller.from_json(kept), Tags(kept["types"])
+    encoder, tags = WordEncoder.from_json(config), Tags(config["types"])
     sizes = {
-        "words": (model.get_layer("embedding").input_dim, len(speller.vocabulary)),
-        "characters of a word": (model.input["characters"].shape[-1], speller.longest_word),
+        "words": (model.get_layer("embedding").input_dim, len(encoder.vocabulary)),
+        "characters of a word": (model.input["characters"].shape[-1], encoder.longest_word),
         "tags": (model.output_shape[-1], len(tags.names)),
     }
     spelling = [layer for layer in model.layers if layer.name == "spelling"]
     for layer in spelling:
-        sizes["characters"] = (layer.embedding.input_dim, speller.character_numbers)
-    require_same(sizes)
-    return speller, tags
+        sizes["characters"] = (layer.embedding.input_dim, encoder.character_count)
+    check_sizes(sizes)
+    return encoder, tags
 
 
 KIND = Kind(
     "tagger",
     "a tagger",
     "make experiment name=names",
-    kept="speller.json",
-    read=_speller_and_tags,
+    file="speller.json",
+    load=_encoder_and_tags,
 )
 
 
@@ -57,37 +57,37 @@ def main(arguments: list[str]) -> int:
     trained = load_trained(options["run"], KIND)
     from unrolled.tasks.tagging.word_features import words_of
 
-    speller, tags = trained.reads
+    encoder, tags = trained.preprocessing
     if say.is_terminal:
         say.print(Text(trained.name), style="dim", soft_wrap=True)
         say.print(_legend(tags.types))
     sentences = [words_of(line) for line in lines]
     for start in range(0, len(sentences), _SENTENCES):
         part = sentences[start : start + _SENTENCES]
-        for words, found in zip(part, _tagged(trained.model, speller, tags, part), strict=True):
+        for words, found in zip(part, _tagged(trained.model, encoder, tags, part), strict=True):
             say.print(_shown(words, found, tags.types), soft_wrap=True)
     return 0
 
 
-def _tagged(model, speller, tags, sentences) -> list[list]:
+def _tagged(model, encoder, tags, sentences) -> list[list]:
     """The entities of each sentence; one without words has none."""
     from unrolled.tasks.tagging.entities import entities
-    from unrolled.tasks.tagging.task import spelled
+    from unrolled.tasks.tagging.task import encode_sentences
 
     there = [words for words in sentences if words]
     if not there:
         return [[] for _ in sentences]
-    inputs, _ = spelled(there, speller).batch(np.arange(len(there)))
+    inputs, _ = encode_sentences(there, encoder).batch(np.arange(len(there)))
     answers = iter(model.tag(inputs).numpy())
     return [entities(tags.decode(next(answers)[: len(w)])) if w else [] for w in sentences]
 
 
 def _shown(words, found, types) -> Text:
     """A line for people: coloured on a terminal, with brackets elsewhere."""
-    from unrolled.tasks.tagging.task import marked
+    from unrolled.tasks.tagging.task import bracketed
 
     if not say.is_terminal:
-        return Text(marked(words, found))
+        return Text(bracketed(words, found))
     text, starts = Text(" ".join(words)), np.cumsum([0, *(len(word) + 1 for word in words)])
     for each in found:
         text.stylize(_style(types, each.type), int(starts[each.start]), int(starts[each.stop]) - 1)

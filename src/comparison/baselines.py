@@ -1,15 +1,32 @@
-"""Which variants of a sweep are the plain ones, and which of these each other is compared with."""
+"""Which variants of a sweep are its baselines, and which baseline each variant is compared with."""
 
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
-from unrolled.comparison.variants import parts
+from unrolled.comparison.variants import Variant, keys_of, short
 from unrolled.console.refusals import RefusedError, unknown
 
-Units = Mapping[str, str]
-"""What the unit of each variant is made by: `cell._target_`, such as layers.LSTM."""
+Units = Mapping[Variant, str]
+"""The class of each variant's unit, from `cell._target_`, such as unrolled.layers.LSTM."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The settings that make a variant a baseline.
+
+    Attributes:
+        name: as the user typed it.
+        settings: the text of each value by its key.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+
+    def includes(self, variant: Variant) -> bool:
+        """Whether a variant has all these settings, as "lstm T=50" has those of "lstm"."""
+        return self.settings.items() <= variant.texts.items()
 
 
 def names_of(baseline: str | Sequence[str] | None) -> list[str]:
@@ -19,53 +36,60 @@ def names_of(baseline: str | Sequence[str] | None) -> list[str]:
     return [baseline] if isinstance(baseline, str) else list(baseline)
 
 
-def as_tag(names: Sequence[str]) -> str:
-    """How a sweep's parent run keeps them.
+def read(name: str, keys: Sequence[str]) -> Baseline:
+    """The baseline that a user typed.
 
-    >>> as_tag(["lstm T=50", "gru T=50"])
-    'lstm T=50,gru T=50'
+    Args:
+        name: as typed: the name of a unit, `key=value`, or several of these. A key is a whole key
+            or its last part.
+        keys: that the sweep varies, in order.
+
+    >>> dict(read("lstm T=50 losses=['late', 'own']", ["cell", "task.T", "losses"]).settings)
+    {'cell': 'lstm', 'task.T': '50', 'losses': "['late', 'own']"}
     """
-    return ",".join(names)
+    settings, current = {}, "cell"
+    for word in name.split(" "):
+        typed, equals, value = word.partition("=")
+        # Two keys may end in the same word: the first one typed is the first one varied.
+        free = [key for key in keys if typed in (key, short(key)) and key not in settings]
+        if equals and free:
+            current = free[0]
+            settings[current] = value
+        else:  # The unit, or the rest of a value with spaces.
+            settings[current] = f"{settings[current]} {word}" if current in settings else word
+    return Baseline(name, settings)
 
 
-def of_tag(tag: str | None) -> list[str]:
-    """The names in what a parent run keeps, None where its sweep has no baseline.
-
-    >>> of_tag("lstm,gru"), of_tag("lstm losses=['late', 'own']"), of_tag(None)
-    (['lstm', 'gru'], ["lstm losses=['late', 'own']"], [])
-    """
-    return re.split(r",(?! )", tag) if tag else []  # A blank follows the commas in lists.
-
-
-def is_of(variant: str, baseline: str) -> bool:
-    """Whether all that a baseline's name sets is set so in the variant, as T=50 in "gru T=50"."""
-    return parts(baseline).items() <= parts(variant).items()
+def read_all(names: Sequence[str], units: Units) -> list[Baseline]:
+    """The baselines that a user typed for a sweep of these variants."""
+    keys = keys_of(units)
+    return [read(name, keys) for name in names]
 
 
 def check(names: Sequence[str], units: Units) -> None:
-    """Baselines must be in the sweep, and several of them units that families can be told by.
+    """Check that baselines are in the sweep, and that several of them are of different families.
 
     Args:
-        names: of the baselines.
+        names: of the baselines, as typed.
         units: of variants in which every value that the sweep has occurs.
 
     Raises:
-        RefusedError: if they are not.
+        RefusedError: for a baseline that cannot be used.
     """
-    there = {part for variant in units for part in parts(variant).items()}
-    for name in names:
-        if not parts(name).items() <= there:
-            raise RefusedError(f"baseline: {unknown('variant', name, list(units))}")
+    there = {setting for variant in units for setting in variant.texts.items()}
+    made_by = {}
+    for baseline in read_all(names, units):
+        name = baseline.name
+        if not baseline.settings.items() <= there:
+            raise RefusedError(f"baseline: {unknown('variant', name, list(map(str, units)))}")
         if names.count(name) > 1:
             raise RefusedError(f"baseline: {name} is there twice; expected different names.")
-        if len(names) > 1 and "cell" not in parts(name):
+        if len(names) > 1 and "cell" not in baseline.settings:
             raise RefusedError(
                 f"baseline: expected one setting, such as {name}, or a list of units, such as "
                 f"[lstm,gru]; got {name} in a list."
             )
-    made_by = {}
-    for name in names:
-        unit = _unit_of(name, units)
+        unit = _unit_of(baseline, units)
         if unit in made_by:
             raise RefusedError(
                 f"baseline: {made_by[unit]} and {name} are both {unit}, and no variant is nearer "
@@ -74,68 +98,73 @@ def check(names: Sequence[str], units: Units) -> None:
         made_by[unit] = name
 
 
-def compared_with(names: Sequence[str], units: Units) -> dict[str, str]:
-    """The variant that each variant is compared with; without those that have none.
+def compared_with(baselines: Sequence[Baseline], units: Units) -> dict[Variant, Variant]:
+    """The variant that each variant is compared with, for those that have one.
 
-    That is the one like it in all but what the baseline sets: with the baseline "lstm" it is
-    "lstm T=50" for "gru T=50". Of several baselines it is the one of the variant's family: whose
-    cell is of the same class, or of one that the variant's inherits from, or the other way round;
-    of two the nearer. A variant of no baseline's family is compared with the first, as are the
-    other baselines.
+    It has the baseline's settings and is like the variant in all others: with the baseline "lstm",
+    "gru T=50" is compared with "lstm T=50". Of several baselines the one of the variant's family is
+    taken: its cell is of the same class, of one that the variant's inherits from, of one that
+    inherits from it, or of one with a common parent. The nearest class wins. A variant of no
+    baseline's family is compared with the first baseline, and so are the other baselines.
 
     Args:
-        names: of the baselines.
+        baselines: of the sweep.
         units: of all variants.
     """
+    by_settings = {frozenset(variant.texts.items()): variant for variant in units}
     found = {}
-    for variant in units if names else ():
-        wanted = parts(variant) | parts(_baseline_for(variant, names, units))
-        like = next((name for name in units if parts(name) == wanted), variant)
+    for variant in units if baselines else ():
+        wanted = variant.texts | _baseline_for(variant, baselines, units).settings
+        like = by_settings.get(frozenset(wanted.items()), variant)
         if like != variant:
             found[variant] = like
     return found
 
 
-def _baseline_for(variant: str, names: Sequence[str], units: Units) -> str:
-    first = names[0]
-    if len(names) == 1 or any(is_of(variant, name) for name in names):
+def _baseline_for(variant: Variant, baselines: Sequence[Baseline], units: Units) -> Baseline:
+    first = baselines[0]
+    if len(baselines) == 1 or any(each.includes(variant) for each in baselines):
         return first
-    away = {name: _away(units[variant], _unit_of(name, units)) for name in names}
-    family = [name for name in names if away[name] is not None]
-    return min(family, key=away.get, default=first)
+    away = [_away(units[variant], _unit_of(each, units)) for each in baselines]
+    family = [pair for pair in zip(away, baselines, strict=True) if pair[0] is not None]
+    return min(family, key=lambda pair: pair[0], default=(None, first))[1]
 
 
-def _unit_of(name: str, units: Units) -> str | None:
-    """What makes a baseline's unit, None where no variant has it."""
-    return next((unit for variant, unit in units.items() if _same_unit(variant, name)), None)
-
-
-def _same_unit(variant: str, name: str) -> bool:
-    return parts(variant)["cell"] == parts(name).get("cell")
+def _unit_of(baseline: Baseline, units: Units) -> str | None:
+    """The class of a baseline's unit, None if no variant has that unit."""
+    name = baseline.settings.get("cell")
+    return next((unit for each, unit in units.items() if each.texts["cell"] == name), None)
 
 
 def _away(unit: str, baseline: str | None) -> int | None:
-    """How many classes lie between two units' cells, None where neither inherits from the other."""
+    """How many classes lie between two units' cells; None for units of different families.
+
+    Units are of one family if one cell inherits from the other, or both from a third unit's, as the
+    LSTM with peepholes and the LSTM with coupled gates do.
+    """
     if baseline is None:
         return None
     these, those = _lineage(unit), _lineage(baseline)
-    if those[0] in these:
-        return these.index(those[0])
-    return those.index(these[0]) if these[0] in those else None
+    common = [
+        kind
+        for kind in these
+        if kind in those and (kind in (these[0], those[0]) or hasattr(kind, "sites"))
+    ]
+    return min((these.index(kind) + those.index(kind) for kind in common), default=None)
 
 
 @cache
 def _lineage(unit: str) -> tuple:
-    """The class of a unit's cell and those that it inherits from, the nearest first.
+    """The class of a unit's cell and the classes that it inherits from, the nearest first.
 
-    Layers do not inherit from one another: `layers.PeepholeLSTM` is a family with `layers.LSTM` by
-    its cell. A layer of Keras's is of the family of ours that stands for it. A unit that is no
-    longer there is only like itself.
+    Layers do not inherit from one another: `layers.PeepholeLSTM` is in one family with
+    `layers.LSTM` through its cell. A layer of Keras is in the family of the layer here that
+    computes the same. A unit that does not exist any more is in a family of its own.
     """
     module, _, name = unit.rpartition(".")
     if module == "layers":  # In runs from before there was one package.
         module = "unrolled.layers"
-    try:  # Not by `hydra.utils.get_class`: it prints what it does not find.
+    try:  # Not by `hydra.utils.get_class`, which prints what it does not find.
         made = getattr(import_module(module), name)
         made = import_module("unrolled.layers.conversion").IN_PLACE_OF.get(made, made)
         return getattr(made, "cell_class", made).__mro__

@@ -1,11 +1,11 @@
-"""The pictures of one run and of a comparison."""
+"""Figures of one run and of a comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
 
-matplotlib.use("Agg")  # Figures go to files; a display is neither needed nor looked for.
+matplotlib.use("Agg")  # Figures go to files and need no display.
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,18 +15,21 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.task import Confusion
 
-# Okabe & Ito's palette: told apart with any kind of colour vision. Line styles tell it in grey.
+# Okabe and Ito's palette, for any kind of colour vision. Line styles differ in greyscale as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
-_DARK = 0.5  # Share from which on a cell's colour needs white letters.
+_DARK = 0.5  # Fraction above which a cell is so dark that its text is white.
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The same measurement of several runs: one row of `values` a run, one column a point of `x`.
+    """The same measurement of several runs.
 
-    A run that has no value at a point has NaN there. `metric` is what the values are of, None for a
-    measurement by which answers are not judged.
+    Attributes:
+        label: of the curve in a legend.
+        x: `(points,)`.
+        values: `(runs, points)`; NaN where a run has no value at a point.
+        metric: of the values; None if they are of no metric of a task.
     """
 
     label: str
@@ -38,7 +41,7 @@ class Curve:
 def learning_curves(
     name: str, history: dict[str, list[float]], best_epoch: int, metric: Metric
 ) -> Figure:
-    """Loss and metric of one run after each epoch, in training and validation."""
+    """Loss and metric of one run after each epoch, on the training and the validation split."""
     shown = {metric.key: metric.label}
     if not metric.is_loss:
         shown = {"loss": "loss", **shown}
@@ -51,7 +54,7 @@ def learning_curves(
             axes.plot(epochs, history[f"{split}/{key}"], style, label=split, marker=".")
         axes.axvline(best_epoch, color="grey", linewidth=0.8)
         axes.set(xlabel="epoch", ylabel=label, yscale=scale_of(metric))
-        axes.annotate("kept", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
+        axes.annotate("best", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
         axes.legend()
     return figure
 
@@ -61,15 +64,15 @@ def with_bands(
 ) -> Figure:
     """Curves of several variants: a line at the mean over runs, a band of one standard deviation.
 
-    What guessing reaches is a line of its own. Shares are shown in percent; a metric that is to
-    become small is on a logarithmic axis, where the band ends at the lowest run at the latest.
-    Points of which each is at least twice the one before, as 1, 2, 5, 10, stand about evenly.
+    The chance level is a grey line. Fractions are shown in percent. The axis of an error is
+    logarithmic, and its band does not extend below the lowest run. The x axis is logarithmic as
+    well if each point is at least twice the previous one, as in 1, 2, 5, 10.
 
     Args:
-        curves: one a variant, all of metrics of one name or all of none.
-        title: what is shown.
+        curves: one per variant, all of the same metric or all of none.
+        title: of the figure.
         xlabel, ylabel: with their units.
-        logarithmic: whether the axis is, though no metric asks for it.
+        logarithmic: whether the y axis is logarithmic whatever the metric.
     """
     metric = curves[0].metric
     scale = "log" if logarithmic else scale_of(metric)
@@ -83,8 +86,8 @@ def with_bands(
         below = np.maximum(mean - spread, lowest)
         axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
         axes.fill_between(curve.x, below, mean + spread, color=colour, alpha=0.15, linewidth=0)
-    for guessing in {curve.metric.guessing for curve in curves if curve.metric is not None}:
-        mark_level(axes, guessing, "guessing")
+    for chance in {curve.metric.guessing for curve in curves if curve.metric is not None}:
+        mark_level(axes, chance, "chance level")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
     if metric is not None and metric.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -98,7 +101,7 @@ def _scale_x(axes: Axes, points: np.ndarray) -> None:
     positive = points[points > 0]
     if len(positive) > 3 and points[0] >= 0 and (positive[1:] >= 2 * positive[:-1]).all():
         first, last = positive[0], positive[-1]
-        axes.set_xscale("symlog", linthresh=first, linscale=0.4)  # Which has room for a 0.
+        axes.set_xscale("symlog", linthresh=first, linscale=0.4)  # Unlike "log" it can show a 0.
         axes.set_xlim(-first / 4 if points[0] == 0 else first * 0.85, last * 1.2)
         axes.set_xticks(points, [f"{point:g}" for point in points], minor=False)
         axes.xaxis.set_minor_locator(NullLocator())
@@ -107,39 +110,39 @@ def _scale_x(axes: Axes, points: np.ndarray) -> None:
 
 
 def confusion_matrix(name: str, confusion: Confusion) -> Figure:
-    """How often each class was answered where each was right; colours are shares of a row."""
+    """How often each class was predicted for each true class; colours are fractions of a row."""
     counts = np.array(confusion.counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 1.6 + 0.75 * len(confusion.classes)
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > _DARK else "black"
-        text = f"{count:,}\n{shares[row, column]:.1%}" if count else "0"
+        colour = "white" if fractions[row, column] > _DARK else "black"
+        text = f"{count:,}\n{fractions[row, column]:.1%}" if count else "0"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     places = range(len(confusion.classes))
     axes.set_xticks(places, confusion.classes)
     axes.set_yticks(places, confusion.classes)
-    axes.set(title=name.replace("_", " "), xlabel="answered", ylabel="right")
-    bar = figure.colorbar(image, ax=axes, label="share of the words of a row", shrink=0.8)
+    axes.set(title=name.replace("_", " "), xlabel="predicted", ylabel="true")
+    bar = figure.colorbar(image, ax=axes, label="fraction of the words in a row", shrink=0.8)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
 def mark_level(axes: Axes, value: float, name: str, style: str = "-") -> None:
-    """A line across, with its name at the left."""
+    """A horizontal line, with its name at the left."""
     axes.axhline(value, color="grey", linewidth=0.8, linestyle=style)
     axes.annotate(name, (0, value), (4, 3), ("axes fraction", "data"), "offset points")
 
 
 def scale_of(metric: Metric | None) -> str:
-    """The axis on which a metric can be read from guessing to nearly perfect."""
+    """The scale on which a metric can be read from the chance level to nearly perfect."""
     return "log" if metric is not None and metric.by_ratio else "linear"
 
 
 def _standard_deviation(values: np.ndarray) -> np.ndarray:
     count = np.sum(~np.isnan(values), axis=0)
-    with np.errstate(invalid="ignore"):  # NaN, which is not drawn, where a value is infinite.
+    with np.errstate(invalid="ignore"):  # An infinite value gives NaN, which is not drawn.
         spread = np.nanstd(values, axis=0) * np.sqrt(count / np.maximum(count - 1, 1))
     return np.where(count > 1, spread, 0)

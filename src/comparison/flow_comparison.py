@@ -1,44 +1,45 @@
 """The gradient flow of a sweep's variants, side by side.
 
-Compared is the first recurrent layer's forward direction, whose gradient passes all layers above,
-and of its states the memory: c where the unit has one, else a.
+The forward direction of the first recurrent layer is compared, whose gradient passes through all
+layers above. The state is the memory cell c if the unit has one, else the activation a.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from unrolled.comparison import flow_figures
-from unrolled.comparison.significance import Runs, results
+from unrolled.comparison.runs import Runs, results
+from unrolled.comparison.sections import Heading, Table
 from unrolled.tasks.base.metric import Metric
 from unrolled.tracking import RunRecord
 
-_MEMORY = "memory (steps)"
+_MEMORY = Heading("memory", "memory (steps)")
 _CAPTION = (
-    "Memory: of the trained model, the lag at which the gradient by c⟨t⟩, of a basic RNN by a⟨t⟩, "
-    "is below 1% of its peak; ≥: in some run further back than was measured."
+    "Memory: of the trained model, the lag at which the gradient with respect to c⟨t⟩ (a⟨t⟩ for a "
+    "basic RNN) falls below 1% of its peak; ≥: in some run further back than was measured."
 )
 
 
 def followed(runs: Runs) -> Runs:
-    """Those whose gradient flow was measured."""
-    found = {name: [run for run in group if _diagnosis(run)] for name, group in runs.items()}
-    return {name: group for name, group in found.items() if group}
+    """The runs whose gradient flow was measured."""
+    found = {each: [run for run in group if _diagnosis(run)] for each, group in runs.items()}
+    return {each: group for each, group in found.items() if group}
 
 
 def memories(runs: Sequence[RunRecord]) -> np.ndarray:
-    """The effective memory in steps of each run's model, as it is kept."""
+    """The effective memory of each run's stored model, in steps."""
     return np.array([_kept(run)["memory"] for run in runs], float)
 
 
 def longer(runs: Sequence[RunRecord]) -> np.ndarray:
-    """Whether the effective memory is longer than could be measured, for each run."""
+    """For each run, whether the effective memory is longer than could be measured."""
     return np.array([_kept(run)["memory_is_longer"] for run in runs], bool)
 
 
-def columns(runs: Sequence[RunRecord]) -> dict[str, str]:
-    """What a table says of one variant; nothing where it was not measured."""
+def columns(runs: Sequence[RunRecord]) -> dict[Heading, str]:
+    """The cells of one variant in a table; none where its gradient flow was not measured."""
     runs = [run for run in runs if _diagnosis(run)]
     if not runs:
         return {}
@@ -48,18 +49,18 @@ def columns(runs: Sequence[RunRecord]) -> dict[str, str]:
     return {_MEMORY: f"{beyond}{steps.mean():.0f}{spread}"}
 
 
-def caption(columns: Container[str]) -> str:
-    """What `columns` of a table mean; empty where there are none."""
-    return _CAPTION if _MEMORY in columns else ""
+def caption(table: Table) -> str:
+    """What these columns of a table mean; empty if it has none of them."""
+    return _CAPTION if _MEMORY in table else ""
 
 
 def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
     """Lag curves before and after training, heat maps through it, success by memory, half-lives.
 
     Args:
-        runs: of variants of one metric; those not measured are left out.
+        runs: of variants of one metric; those without measurements are left out.
         metric: of the task.
-        heading: what stands below each title.
+        heading: below each title.
     """
     runs = followed(runs)
     if not runs:
@@ -67,36 +68,36 @@ def pictures(runs: Runs, metric: Metric, heading: str) -> dict[str, Figure]:
     answer = "the loss at the last answer" if _loss(runs) == "late" else "the task's loss"
     drawn = {
         f"gradient_flow_{when}_training": flow_figures.lag_curves(
-            {name: _by_lag(group, when) for name, group in runs.items()},
+            {each.name: _by_lag(group, when) for each, group in runs.items()},
             f"How far back the gradient of {answer} reaches, {when} training\n{heading}",
         )
         for when in ("before", "after")
     }
     drawn["gradient_flow_through_training"] = flow_figures.flow_through_training(
-        {name: _map(group) for name, group in runs.items()},
+        {each.name: _map(group) for each, group in runs.items()},
         f"How far back the gradient of {answer} reaches, through training\n{heading}",
     )
     drawn["success_by_memory"] = flow_figures.success_by_memory(
         {
-            name: (memories(group), np.array(results(group)), longer(group))
-            for name, group in runs.items()
+            each.name: (memories(group), np.array(results(group)), longer(group))
+            for each, group in runs.items()
         },
-        f"Success and effective memory, a dot a run\n{heading}",
+        f"Success and effective memory, one dot per run\n{heading}",
         metric,
     )
-    half_lives = {name: _half_lives(group) for name, group in runs.items()}
+    half_lives = {each.name: _half_lives(group) for each, group in runs.items()}
     if any(half_lives.values()):
         drawn["half_life_by_gates"] = flow_figures.half_life_by_gates(
             half_lives,
-            f"Does the gradient decay as the gates say? A dot a run\n{heading}",
+            f"Does the gradient decay as the gates imply? One dot per run\n{heading}",
         )
     return drawn
 
 
 def _half_lives(runs: Sequence[RunRecord]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Before and after training, the half-life that the gates imply and the one measured.
+    """Before and after training, the half-lives that the gates imply and those measured.
 
-    Nothing for a unit without gates.
+    Empty for a unit without gates.
     """
     if not _diagnosis(runs[0])["kept"]["gates"]:
         return {}
@@ -104,7 +105,7 @@ def _half_lives(runs: Sequence[RunRecord]) -> dict[str, tuple[np.ndarray, np.nda
     for run in runs:
         found = _diagnosis(run)
         for when, at in (("before", found["measured"][0]), ("after", found["kept"])):
-            # The gradient goes back through whichever units hold it, so not through the median one.
+            # The gradient flows through the units that hold it longest, not through the median one.
             *_, slowest = at["gates"][0]["time_constants"]
             pairs[when].append((np.log(2) * slowest, _memory(at)["half_life"]))
     return {when: tuple(np.array(values, float).T) for when, values in pairs.items()}
@@ -119,12 +120,12 @@ def _kept(run: RunRecord) -> dict:
 
 
 def _memory(found: dict) -> dict:
-    """The flow that is compared: see above; with two losses that at the last answer."""
+    """The flow that is compared, see above; of two losses the one at the last answer."""
     flows = found["flows"]
     layer = flows[0]["layer"]
     flows = [flow for flow in flows if flow["layer"] == layer]
-    # In words that sort behind one another: late before own, forward before backward, c before a.
-    return min(flows, key=lambda f: (f["loss"], f["direction"] != "forward", f["state"] != "c"))
+    wanted = {"loss": "late", "direction": "forward", "state": "c"}  # In the order of importance.
+    return min(flows, key=lambda flow: [flow[key] != value for key, value in wanted.items()])
 
 
 def _loss(runs: Runs) -> str:
@@ -132,7 +133,7 @@ def _loss(runs: Runs) -> str:
 
 
 def _relative(flow: dict) -> dict[int, float]:
-    """log10 of the norm at each lag, relative to lag 0; without lags no gradient gets to."""
+    """log10 of the norm at each lag, relative to lag 0; lags without a gradient are left out."""
     by_lag = dict(zip(flow["lags"], flow["log10_mean"], strict=True))
     at_answer = by_lag.get(0, np.nan)
     return {lag: norm - at_answer for lag, norm in by_lag.items() if np.isfinite(norm - at_answer)}
@@ -149,7 +150,7 @@ def _by_lag(runs: Sequence[RunRecord], when: str) -> dict[int, np.ndarray]:
 
 
 def _map(runs: Sequence[RunRecord]) -> tuple[list[int], list[int], np.ndarray]:
-    """Training steps, lags, and the mean over the runs at each."""
+    """Training steps, lags, and the mean over the runs at each of them."""
     by_step = {}
     for run in runs:
         for found in _diagnosis(run)["measured"]:

@@ -1,4 +1,4 @@
-"""Pictures of how far gradients flow back, and of what gates do."""
+"""Figures of how far gradients flow back in time, and of what gates do."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,17 +15,17 @@ from unrolled.tasks.base.metric import Metric
 
 _GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
 _MARKERS = "osD^vP*X<>hp"
-_FAINTEST, _STRONGEST = -6.0, 2.0  # Powers of ten that a heat map tells apart.
+_FAINTEST, _STRONGEST = -6.0, 2.0  # The range of a heat map, in powers of ten.
 _FACES = {"before": "none", "after": "grey"}
 _RELATIVE = "norm of the gradient, that at the answer = 1"
 
 
 def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Figure:
-    """How much of the loss's gradient is left so many steps before the answer, by variant.
+    """The norm of the loss's gradient at each lag before the answer, one curve per variant.
 
     Args:
-        curves: by variant and lag log10 of the norm relative to lag 0, a value a run.
-        title: what is shown.
+        curves: by variant and lag, log10 of the norm relative to lag 0, one value per run.
+        title: of the figure.
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
@@ -53,16 +53,16 @@ def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Fi
 def flow_through_training(
     maps: Mapping[str, tuple[Sequence[int], Sequence[int], np.ndarray]], title: str
 ) -> Figure:
-    """The same at every measurement: lag across, training upwards, a panel a variant.
+    """The same at every measurement: lag on the x axis, training step on the y axis.
 
     Args:
-        maps: by variant training steps, lags, and `(training steps, lags)` log10 of the norm
-            relative to lag 0.
-        title: what is shown.
+        maps: by variant, which have one panel each: training steps, lags, and log10 of the norm
+            relative to lag 0, `(training steps, lags)`.
+        title: of the figure.
     """
     figure, panels = _grid(len(maps), 3, (3.6, 2.6), (1.2, 0.9), sharex=True, sharey=True)
     for axes, (label, (steps, lags, values)) in zip(panels, maps.items(), strict=True):
-        if not len(lags):  # No gradient was ever there; its panel stays blank.
+        if not len(lags):  # There never was a gradient: the panel stays empty.
             lags, values = [0], np.full((len(steps), 1), np.nan)
         shown = axes.pcolormesh(
             -np.asarray(lags),
@@ -92,12 +92,12 @@ def flow_through_training(
 def success_by_memory(
     dots: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], title: str, metric: Metric
 ) -> Figure:
-    """A dot a run: how far its gradient reaches, and how well it does in the test.
+    """How far each run's gradient reaches, and its result on the test split: one dot per run.
 
     Args:
         dots: by variant the effective memory in steps, the test metric, and whether the memory is
-            longer than could be measured, a value a run each.
-        title: what is shown.
+            longer than could be measured, each with one value per run.
+        title: of the figure.
         metric: of the task.
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
@@ -107,9 +107,9 @@ def success_by_memory(
         axes.scatter(memory, found, c=colour, marker=marker, label=label, alpha=0.8, zorder=3)
         for x, y in zip(memory[longer], found[longer], strict=True):
             axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
-    mark_level(axes, metric.guessing, "guessing")
+    mark_level(axes, metric.guessing, "chance level")
     if metric.learnt is not None:
-        mark_level(axes, metric.learnt, "learnt", ":")
+        mark_level(axes, metric.learnt, "solved", ":")
     axes.set(
         title=title,
         xlabel="effective memory of the trained model, in steps (→: longer than the examples)",
@@ -124,21 +124,17 @@ def success_by_memory(
 def half_life_by_gates(
     dots: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], title: str
 ) -> Figure:
-    """The half-life of the gradient, and the one that the gates alone would give memory.
+    """The half-life of the gradient, and the half-life that the gates alone imply.
 
     Args:
         dots: by variant, and then "before" and "after" training, the half-life in steps that the
-            gates imply and the one measured, a value a run each; infinite where nothing decays. A
-            variant without gates has none, and keeps its colour for the other pictures.
-        title: what is shown.
+            gates imply and the one measured, each with one value per run; infinite where nothing
+            decays. A variant without gates has no dots, and its colour is not used.
+        title: of the figure.
     """
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
-    found = np.concatenate(
-        [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
-    )
-    finite = found[np.isfinite(found) & (found > 0)]
-    low, high = (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
+    low, high = _limits(dots)
     handles = []
     for number, (label, by_time) in enumerate(dots.items()):
         colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
@@ -151,16 +147,7 @@ def half_life_by_gates(
         if by_time:
             handles.append(_handle(marker, colour, colour, label))
     handles += [_handle("o", "grey", face, f"{when} training") for when, face in _FACES.items()]
-    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
-    for place, side, text in (
-        (
-            (0.02, 0.98),
-            "left",
-            "longer than the gates say: through\nrecurrent weights or layers above",
-        ),
-        ((0.98, 0.78), "right", "as the gates say"),
-    ):
-        axes.text(*place, text, transform=axes.transAxes, ha=side, va="top", color="#595959")
+    _explain_diagonal(axes, low, high)
     axes.set(
         title=title,
         xlabel="half-life that the gates imply, in steps: log 2 / -log γ, slowest tenth of units",
@@ -177,17 +164,37 @@ def half_life_by_gates(
     return figure
 
 
+def _limits(
+    dots: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
+) -> tuple[float, float]:
+    """Limits of both axes, with room for infinite values at the upper one."""
+    found = [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
+    found = np.concatenate(found)
+    finite = found[np.isfinite(found) & (found > 0)]
+    return (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
+
+
+def _explain_diagonal(axes: Axes, low: float, high: float) -> None:
+    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    above = "longer than the gates imply: through\nrecurrent weights or layers above"
+    for place, side, text in (
+        ((0.02, 0.98), "left", above),
+        ((0.98, 0.78), "right", "as the gates imply"),
+    ):
+        axes.text(*place, text, transform=axes.transAxes, ha=side, va="top", color="#595959")
+
+
 def _handle(marker: str, edge: str, face: str, label: str) -> Line2D:
     style = {"linestyle": "none", "marker": marker, "color": edge, "markerfacecolor": face}
     return Line2D([], [], label=label, **style)
 
 
 def gate_histograms(name: str, before: dict, after: dict) -> Figure:
-    """How far open the gates of one run are, before training and of the model that is kept.
+    """How far open the gates of one run are, before training and in the stored model.
 
     Args:
         name: of the run.
-        before, after: measurements, as `unrolled.sweeps.diagnostics_callback` gives them.
+        before, after: measurements, as `unrolled.sweeps.diagnostics_callback` makes them.
     """
     parts = [
         (part, gate)
@@ -202,16 +209,16 @@ def gate_histograms(name: str, before: dict, after: dict) -> Figure:
             ("after", after, COLOURS[0], "-"),
         ):
             use = found["gates"][part]["gates"][gate]
-            shares = use["histogram"]
-            edges = np.linspace(0, 1, len(shares) + 1)
+            fractions = use["histogram"]
+            edges = np.linspace(0, 1, len(fractions) + 1)
             text = f"{label}: mean {use['mean']:.2f}"
-            axes.stairs(shares, edges, color=colour, label=text, linestyle=style, linewidth=1.5)
+            axes.stairs(fractions, edges, color=colour, label=text, linestyle=style, linewidth=1.5)
         title = f"{_GATES[gate]}, {gates['layer']} {gates['direction']}"
         axes.set_title(title, fontsize="small")
         axes.legend(fontsize="x-small")
     figure.suptitle(f"{name}: how far open the gates are")
     figure.supxlabel("value of the gate: 0 shut, 1 open")
-    figure.supylabel("share of values")
+    figure.supylabel("fraction of values")
     return figure
 
 
@@ -223,19 +230,19 @@ def gate_trace(
     answer: int,
     log10_norms: np.ndarray,
 ) -> Figure:
-    """What the memory of one run's units keeps over one example, word by word.
+    """How long the units of one run retain their memory over one example, step by step.
 
-    Above, how much of c<t-1> a step keeps; in the middle, how much of what was in memory after a
-    step is left at the answer, as far as the gates alone decide it; below, how much the answer's
-    loss hangs on the memory after a step, through gates and weights.
+    The top panel shows the fraction of c<t-1> that each step retains. The middle panel shows the
+    fraction of c<t> that the gates leave at the answer. The bottom panel shows the gradient of the
+    answer's loss with respect to c<t>, through gates and weights.
 
     Args:
         name: of the run.
         gates: of a layer.
-        example: its number among those measured.
-        words: what to call the steps.
+        example: index of the example among those measured.
+        words: labels of the steps.
         answer: the step of the answer.
-        log10_norms: of the gradient by the memory of that layer, `(steps,)`.
+        log10_norms: of the gradient with respect to the memory of that layer, `(steps,)`.
     """
     steps = answer + 1
     keep = np.clip(gates.keep[example, :steps], 0, 1).T
@@ -244,42 +251,48 @@ def gate_trace(
     order = np.argsort(-keep.mean(axis=1), kind="stable")
     width = max(7.0, 0.19 * steps + 2.5)
     figure = Figure(figsize=(width, 7.6), layout="constrained")
-    *maps, lowest = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
-    for axes, values, label in zip(
-        maps,
-        (keep, left),
-        (
-            "share of c⟨t-1⟩ that\nthe gates keep",
-            "share of c⟨t⟩ that the gates\nleave at the answer",
-        ),
-        strict=True,
-    ):
-        shown = axes.imshow(
-            values[order], aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
-        )
-        axes.set_ylabel("units, the longest\nkeeping on top")
-        figure.colorbar(shown, ax=axes, label=label)
-    relative = log10_norms[:steps] - log10_norms[answer]
-    lowest.plot(range(steps), np.where(np.isfinite(relative), relative, np.nan), color=COLOURS[0])
-    mark_level(lowest, FALLEN, "1%")
-    lowest.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
-    lowest.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
-    lowest.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    lowest.grid(alpha=0.3)
+    upper, middle, lower = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+    _by_unit(upper, keep[order], "fraction of c⟨t-1⟩ that\nthe gates retain")
+    _by_unit(middle, left[order], "fraction of c⟨t⟩ that the\ngates leave at the answer")
+    _gradient_of_answer(lower, log10_norms[:steps] - log10_norms[answer])
     if any(words[:steps]):
         named = [step for step in range(steps) if words[step]]
-        lowest.set_xticks(named, [words[n] for n in named], rotation=90, fontsize="small")
-    lowest.set_xlabel("what is read at each step; the answer comes at the last")
-    figure.suptitle(f"{name}: what memory keeps ({gates.layer}, {gates.direction})")
+        lower.set_xticks(named, [words[n] for n in named], rotation=90, fontsize="small")
+    lower.set_xlabel("input at each step; the answer is given at the last")
+    figure.suptitle(f"{name}: what the memory retains ({gates.layer}, {gates.direction})")
     return figure
+
+
+def _by_unit(axes: Axes, values: np.ndarray, label: str) -> None:
+    """A heat map of values from 0 to 1, `(units, steps)`."""
+    shown = axes.imshow(
+        values, aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
+    )
+    axes.set_ylabel("units, the longest\nmemory on top")
+    axes.figure.colorbar(shown, ax=axes, label=label)
+
+
+def _gradient_of_answer(axes: Axes, relative: np.ndarray) -> None:
+    """log10 of the gradient's norm at each step, relative to the step of the answer."""
+    shown = np.where(np.isfinite(relative), relative, np.nan)
+    axes.plot(range(len(relative)), shown, color=COLOURS[0])
+    mark_level(axes, FALLEN, "1%")
+    axes.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
+    axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
 
 
 def _grid(
     count: int, most: int, panel: tuple[float, float], margin: tuple[float, float], **shared: bool
 ) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with `count` panels, at most so many in a row; sizes are widths, heights in inches.
+    """A figure with `count` panels; unused panels of the last row are empty.
 
-    What is left of the last row is blank. `shared` says which axes panels share.
+    Args:
+        count: of panels.
+        most: panels in a row.
+        panel, margin: width and height in inches.
+        shared: which axes the panels share.
     """
     columns = min(most, count)
     rows = -(-count // columns)

@@ -1,4 +1,4 @@
-"""The forest plot: every variant's difference from its baseline, with its interval."""
+"""The forest plot: the difference of each variant from its baseline, with its interval."""
 
 from collections.abc import Sequence
 
@@ -8,29 +8,29 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from unrolled.comparison.figures import COLOURS
-from unrolled.comparison.significance import LEVEL, Difference, p_text
+from unrolled.comparison.significance import LEVEL, Difference, Finding, p_text
 from unrolled.tasks.base.metric import Metric
 
 _BETTER, _WORSE, _UNSURE = *COLOURS[:2], "#595959"
 _MARKERS = {
-    "better": ("o", _BETTER, _BETTER, f"better, p < {LEVEL} after Holm's correction"),
-    "worse": ("s", _WORSE, _WORSE, f"worse, p < {LEVEL} after Holm's correction"),
-    "unsure": ("D", "white", _UNSURE, "not significant, or no conclusion: reason at its right"),
+    Finding.BETTER: ("o", _BETTER, _BETTER, f"better, p < {LEVEL} after Holm's correction"),
+    Finding.WORSE: ("s", _WORSE, _WORSE, f"worse, p < {LEVEL} after Holm's correction"),
+    None: ("D", "white", _UNSURE, "not significant, or no conclusion: reason at its right"),
 }
 
 
 def forest(differences: Sequence[Difference], heading: str) -> Figure:
-    """A row a variant, best on top, and a panel a baseline with all that are compared with it.
+    """One row per variant, the best on top, and one panel per baseline.
 
     Args:
         differences: of one metric.
-        heading: what stands below the title.
+        heading: below the title.
     """
     panels = {}
     for each in differences:
         if np.isfinite(each.interval.value):
             panels.setdefault(each.baseline, []).append(each)
-    heights = [len(group) + 1.2 for group in panels.values()]  # with a line for words
+    heights = [len(group) + 1.2 for group in panels.values()]  # Each with a line of words.
     figure = Figure(figsize=(9, 2.3 + 0.34 * (sum(heights) + len(panels))), layout="constrained")
     rows = figure.subplots(
         len(panels), 1, squeeze=False, sharex=True, height_ratios=heights or None
@@ -58,7 +58,7 @@ def forest(differences: Sequence[Difference], heading: str) -> Figure:
 
 def _xlabel(metric: Metric) -> str:
     if not metric.by_ratio:
-        unit = " (share of answers; 0.01 is one in a hundred)" if metric.share else ""
+        unit = " (fraction of answers; 0.01 is one in a hundred)" if metric.share else ""
         return f"difference of the test {metric.label}{unit}"
     return f"difference of log10 of the test {metric.label}: −1 a tenth of the error, +1 ten times"
 
@@ -66,32 +66,34 @@ def _xlabel(metric: Metric) -> str:
 def _panel(axes: Axes, baseline: str, group: Sequence[Difference]) -> None:
     places = np.arange(len(group))
     for place, each in zip(places, group, strict=True):
-        kind = each.flag if each.flag in _MARKERS else "unsure"
-        marker, face, edge, _ = _MARKERS[kind]
+        marker, face, edge, _ = _MARKERS.get(each.finding, _MARKERS[None])
         found = each.interval
         if np.isfinite(found.low):
             axes.plot([found.low, found.high], [place, place], color=edge, linewidth=2)
         axes.plot(found.value, place, marker, color=edge, markerfacecolor=face, markersize=7)
-        said = f"{each.runs} runs, {p_text(each.p)}" if not each.why_not else each.why_not
+        said = each.why_not or f"{each.runs} runs, {p_text(each.p)}"
         axes.annotate(
             said, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize="small"
         )
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(places, [each.variant for each in group])
-    axes.set_ylim(len(group) - 0.4, -1.4)  # The best on top, and above it room for words.
+    axes.set_yticks(places, [each.variant.name for each in group])
+    axes.set_ylim(len(group) - 0.4, -1.4)  # The best on top, below the line of words.
     upwards = group[0].metric.higher_is_better
-    for word, to_the_right in (("better", upwards), ("worse", not upwards)):
+    for word, colour, to_the_right in (
+        ("better", _BETTER, upwards),
+        ("worse", _WORSE, not upwards),
+    ):
         said = f"   {word} →" if to_the_right else f"← {word}   "
-        colour, side = _MARKERS[word][2], "left" if to_the_right else "right"
+        side = "left" if to_the_right else "right"
         axes.annotate(said, (0, -0.95), ha=side, va="center", fontsize="small", color=colour)
     axes.set_title(f"against {baseline}", loc="left", fontsize="medium")
     axes.grid(axis="x", alpha=0.3)
 
 
 def _limit(axes: Axes, differences: Sequence[Difference]) -> None:
-    """As much to the left of 0 as to the right, so that the words of both sides have room.
+    """The same limit on both sides of 0, so that there is room for the words on each.
 
-    Intervals of two runs can be a hundred times as wide as what they are about; such an end is cut.
+    The interval of two runs can be a hundred times as wide as their difference; it is cut then.
     """
     values = np.array([abs(each.interval.value) for each in differences])
     ends = np.array([[abs(each.interval.low), abs(each.interval.high)] for each in differences])

@@ -1,177 +1,125 @@
-"""What a comparison says beyond its table: differences, the verdict, what was searched for."""
+"""The sections of a sweep's report."""
 
-from collections import Counter
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from unrolled.comparison import baselines, search, significance
+from unrolled.comparison import baselines, main_table, pictures, search, significance
 from unrolled.comparison.forest import forest
+from unrolled.comparison.runs import (
+    Runs,
+    VariantRuns,
+    baseline_names,
+    explosions,
+    failures,
+    units,
+)
+from unrolled.comparison.sections import Section, columns_of
 from unrolled.comparison.verdict import verdict
-from unrolled.console.tables import as_markdown
-from unrolled.console.terminal import say, show_table
-from unrolled.tracking import RunWriter, SweepRecord
+from unrolled.console.terminal import QUICK
+from unrolled.tracking import RunRecord, SweepRecord
 
 
-class Findings:
-    """The differences and the verdict of a sweep.
+def search_section(sweep: SweepRecord) -> list[Section]:
+    """What the stage found that chose a key's value for each variant; none without such a stage.
 
     Args:
-        sweep: as it was read.
-        runs: of each variant those that can be compared.
-        heading: what stands above tables and below titles.
+        sweep: with the runs of all stages.
     """
-
-    def __init__(self, sweep: SweepRecord, runs: significance.Runs, heading: str):
-        self._heading = heading
-        names = baselines.of_tag(sweep.tags.get("baseline"))
-        self._absent = [n for n in names if not any(baselines.is_of(each, n) for each in runs)]
-        self._names = names
-        failed = failures(sweep)
-        found = significance.differences(runs, baselines.compared_with(names, units(sweep)), failed)
-        self._by_metric = {}
-        for each in found:
-            self._by_metric.setdefault(each.metric.key, []).append(each)
-        self.verdict = verdict(
-            runs,
-            found,
-            failed,
-            diverged(sweep),
-            baselines=names,
-            quick=sweep.tags.get("budget") == "quick",
+    asked = sweep.record.get("search")
+    found = search.choices(sweep.runs, asked["key"], asked["values"]) if asked else []
+    if not found:
+        return []
+    key = asked["key"]
+    return [
+        Section(
+            heading=f"The search for {key}",
+            table=search.table(found, key),
+            caption=search.caption(found, key),
+            sentences=search.sentences(found, key, len(asked["seeds"])),
+            data={"search.json": search.as_columns(found, key)},
         )
-
-    def show(self) -> None:
-        """On the terminal."""
-        for group in self._by_metric.values():
-            caption = significance.caption(group[0].metric)
-            show_table(significance.table(group), "Differences from the baseline", caption)
-        if self._missing:
-            say.print(self._missing)
-        for sentence in self.verdict:
-            say.print(sentence)
-
-    def markdown(self) -> str:
-        """For the parent's page."""
-        parts = ["\n".join(f"- {sentence}" for sentence in self.verdict)]
-        for group in self._by_metric.values():
-            caption = significance.caption(group[0].metric)
-            parts += [as_markdown(significance.table(group)), caption]
-        if self._missing:
-            parts.append(self._missing)
-        return "\n\n".join(parts)
-
-    def keep(self, writer: RunWriter) -> None:
-        """On the parent run, as artifacts."""
-        if not self._by_metric:
-            return
-        found = [each for group in self._by_metric.values() for each in group]
-        writer.log_table(_columns(found), "differences.json")
-        for key, group in self._by_metric.items():
-            if any(np.isfinite(each.interval.value) for each in group):
-                several = f"_{key}" if len(self._by_metric) > 1 else ""
-                writer.log_figure(forest(group, self._heading), f"forest{several}.png")
-
-    @property
-    def _missing(self) -> str:
-        """What is not compared for want of runs; empty where nothing is missing."""
-        if self._names and not self._by_metric:
-            return (
-                "No differences to show: they would take runs that ended well of the baseline "
-                f"{' or '.join(self._names)} and of a variant to compare with it."
-            )
-        if self._absent:
-            absent = " or ".join(self._absent)
-            return f"Nothing is compared with {absent}, of which no run ended well."
-        return ""
+    ]
 
 
-class Searched:
-    """What the stage found that chose a key's value for each variant; nothing where there was none.
+def comparison_sections(sweep: SweepRecord, variants: Sequence[VariantRuns]) -> list[Section]:
+    """The table of all variants, the verdict, and their differences from the baselines.
+
+    There are none if no run can be compared and no gradient exploded.
 
     Args:
-        sweep: as it was read, with the runs of all stages.
+        sweep: with the runs of the main stage.
+        variants: with the runs that can be compared.
     """
-
-    def __init__(self, sweep: SweepRecord):
-        asked = sweep.record.get("search") or {}
-        self._key = asked.get("key")
-        self._seeds = len(asked.get("seeds", []))
-        self._choices = search.choices(sweep.runs, self._key, asked["values"]) if asked else []
-
-    def report(self, writer: RunWriter) -> None:
-        """On the terminal, and on the parent run; its page says so until there is more to say."""
-        if not self._choices:
-            return
-        caption = search.caption(self._choices, self._key)
-        show_table(search.table(self._choices, self._key), self._title, caption)
-        for sentence in search.sentences(self._choices, self._key, self._seeds):
-            say.print(sentence)
-        writer.log_table(search.as_columns(self._choices, self._key), "search.json")
-        writer.describe(self.markdown())
-
-    def markdown(self) -> str:
-        """For the parent's page."""
-        if not self._choices:
-            return ""
-        table = as_markdown(search.table(self._choices, self._key))
-        said = search.sentences(self._choices, self._key, self._seeds)
-        return "\n\n".join([self._title, table, search.caption(self._choices, self._key), *said])
-
-    @property
-    def _title(self) -> str:
-        return f"The search for {self._key}"
+    exploded = explosions(sweep)
+    if not variants and not exploded:
+        return []
+    runs = {each.variant: each.runs for each in variants}
+    asked = baselines.read_all(baseline_names(sweep), units(sweep))
+    against = baselines.compared_with(asked, units(sweep))
+    failed = failures(sweep)
+    found = significance.differences(runs, against, failed)
+    quick = sweep.tags.get("budget") == "quick"
+    heading = f"{sweep.name}\n{QUICK}" if quick else sweep.name
+    table = main_table.table(variants, exploded)
+    return [
+        Section(
+            heading=heading,
+            table=table,
+            caption=main_table.caption(table),
+            data={"comparison.json": columns_of(table)},
+            pictures=partial(pictures.of_sweep, variants, heading),
+        ),
+        Section(
+            sentences=verdict(runs, found, failed, exploded, baselines=asked, quick=quick),
+        ),
+        *difference_sections(found, heading),
+        *missing_section(asked, runs, found),
+    ]
 
 
-def main_stage(sweep: SweepRecord) -> SweepRecord:
-    """The sweep without the runs that chose values for the others."""
-    return replace(sweep, runs=[run for run in sweep.runs if not search.is_search(run)])
+def difference_sections(found: Sequence[significance.Difference], heading: str) -> list[Section]:
+    """The differences from the baselines: one section for each metric."""
+    by_metric = {}
+    for each in found:
+        by_metric.setdefault(each.metric.key, []).append(each)
+    sections = []
+    for key, group in by_metric.items():
+        name = f"forest_{key}.png" if len(by_metric) > 1 else "forest.png"
+        drawn = any(np.isfinite(each.interval.value) for each in group)
+        sections.append(
+            Section(
+                heading="Differences from the baseline",
+                table=significance.table(group),
+                caption=significance.caption(group[0].metric),
+                data={} if sections else {"differences.json": _in_full(found)},
+                pictures=partial(_forest, name, group, heading) if drawn else None,
+            )
+        )
+    return sections
 
 
-def units(sweep: SweepRecord) -> dict[str, str]:
-    """What the unit of each variant is made by, whether its runs ended well or not."""
-    return {
-        run.tags["variant"]: run.params.get("cell._target_", run.tags["variant"])
-        for run in sweep.runs
-    }
+def _forest(name, group, heading):
+    return {name: forest(group, heading)}
 
 
-def with_baselines(sweep: SweepRecord, names: list[str]) -> SweepRecord:
-    """The sweep with other baselines than it was started with.
-
-    Raises:
-        RefusedError: for names that cannot be the sweep's baselines.
-    """
-    baselines.check(names, units(sweep))
-    return replace(sweep, tags=sweep.tags | {"baseline": baselines.as_tag(names)})
-
-
-def failures(sweep: SweepRecord) -> Counter:
-    """How many runs of each variant failed by themselves; those stopped or killed did not."""
-    return Counter(run.tags["variant"] for run in sweep.runs if significance.failed_by_itself(run))
-
-
-def diverged(sweep: SweepRecord) -> Counter:
-    """How many runs of each variant ended because their gradients exploded."""
-    return Counter(run.tags["variant"] for run in sweep.runs if "diverged_at_step" in run.tags)
-
-
-def _columns(found: list[significance.Difference]) -> dict[str, list]:
-    """All numbers in full, a row a difference; null where there is no number."""
+def _in_full(found: Sequence[significance.Difference]) -> dict[str, list]:
+    """All numbers of all differences, one row per difference; null where there is no number."""
     rows = [
         {
-            "variant": each.variant,
-            "baseline": each.baseline,
+            "variant": each.variant.name,
+            "baseline": each.baseline.name,
             "metric": each.metric.name,
             "scale": "log10" if each.metric.by_ratio else "as it is",
             "runs": each.runs,
             "baseline_runs": each.baseline_runs,
-            **{
-                {"value": "difference", "p": "p_uncorrected"}.get(name, name): value
-                for name, value in asdict(each.interval).items()
-            },
+            "difference": each.interval.value,
+            "low": each.interval.low,
+            "high": each.interval.high,
+            "p_uncorrected": each.interval.p,
             "p_holm": each.p,
-            "outcome": each.flag,
+            "outcome": each.outcome,
         }
         for each in found
     ]
@@ -180,3 +128,28 @@ def _columns(found: list[significance.Difference]) -> dict[str, list]:
 
 def _or_null(value):
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def missing_section(
+    asked: Sequence[baselines.Baseline], runs: Runs, found: Sequence[significance.Difference]
+) -> list[Section]:
+    """The baselines with which nothing is compared for want of runs; none if there are no such."""
+    if asked and not found:
+        names = " or ".join(each.name for each in asked)
+        said = (
+            "There are no differences to show: they need runs that ended well of the baseline "
+            f"{names} and of a variant to compare with it."
+        )
+    else:
+        absent = [each.name for each in asked if not any(map(each.includes, runs))]
+        if not absent:
+            return []
+        names = " or ".join(absent)
+        said = f"Nothing is compared with {names}, of which no run ended well."
+    return [Section(sentences=[said])]
+
+
+def left_out_section(left_out: Sequence[tuple[RunRecord, str]]) -> list[Section]:
+    """The runs that are not compared, each with the reason; none if all are compared."""
+    said = [f"{run.name}: {why}" for run, why in left_out]
+    return [Section(sentences=said, is_warning=True)] if said else []

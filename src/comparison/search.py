@@ -1,7 +1,7 @@
 """The stage before a comparison that finds each variant's own value of one key.
 
-No variant is judged at another's optimum: every variant is trained with each value of the key, on
-seeds of its own, and keeps the one that does best on validation.
+No variant is judged at the optimum of another: every variant is trained with each value of the key,
+on seeds that the comparison does not use, and gets the value that is best on validation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.comparison.significance import failed_by_itself
-from unrolled.comparison.variants import STAGE
+from unrolled.comparison.runs import has_diverged, is_search, metric_of, variant_of
+from unrolled.comparison.sections import Heading, Table
+from unrolled.comparison.variants import Variant, short
 from unrolled.tasks.base.metric import Metric
 from unrolled.tracking import RunRecord
 
@@ -40,15 +41,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """The value that a variant keeps.
+    """The value that a variant gets.
 
     Attributes:
-        variant: its name.
-        trials: one a value, in the order of the values.
-        value: the best; None where every run failed, and the variant keeps what it had.
+        variant: the variant.
+        trials: one for each value, in the order of the values.
+        value: the best; None if every run failed, so that the variant gets what it had.
     """
 
-    variant: str
+    variant: Variant
     trials: list[Trial]
     value: Any
 
@@ -61,30 +62,24 @@ class Choice:
         return self.value in (min(tried), max(tried))
 
 
-def is_search(run: RunRecord) -> bool:
-    """Whether a run is one of this stage."""
-    return run.tags.get("stage") == STAGE
-
-
 def choices(runs: Sequence[RunRecord], key: str, values: Sequence[Any]) -> list[Choice]:
-    """What the runs of this stage say, a choice a variant.
+    """The choice that the runs of this stage make for each variant.
 
-    Best is the highest mean merit over the seeds, of equals the one of the lowest mean loss, as of
-    accuracies of 1. A run that failed counts as worst: a value with
-    fewer of them goes first, whatever the others of its runs reached. One that was stopped does not
-    count.
+    Best is the highest mean merit over the seeds; ties, as of accuracies of 1, are broken by the
+    lowest mean loss. A run that failed counts as worst: a value with fewer failed runs is better,
+    whatever the others of its runs reached. A run that was stopped does not count.
     """
     grouped = {}
     for run in filter(is_search, runs):
-        if run.status != "FINISHED" and not failed_by_itself(run):
-            continue
-        grouped.setdefault(run.tags["variant"], {}).setdefault(run.params[key], []).append(run)
+        if run.status == "FINISHED" or has_diverged(run):
+            grouped.setdefault(variant_of(run), {}).setdefault(run.params[key], []).append(run)
     return [_choice(variant, by_value, values) for variant, by_value in grouped.items()]
 
 
 def _choice(
-    variant: str, by_value: Mapping[str, Sequence[RunRecord]], values: Sequence[Any]
+    variant: Variant, by_value: Mapping[str, Sequence[RunRecord]], values: Sequence[Any]
 ) -> Choice:
+    # MLflow stores the value of a parameter as a text.
     trials = [_trial(value, by_value[str(value)]) for value in values if str(value) in by_value]
     usable = [trial for trial in trials if trial.runs]
     best = max(usable, key=_worth, default=None)
@@ -99,32 +94,31 @@ def _trial(value: Any, runs: Sequence[RunRecord]) -> Trial:
     good = [run for run in runs if run.status == "FINISHED" and run.report]
     if not good:
         return Trial(value, np.nan, np.nan, None, 0, len(runs))
-    metric = Metric(**good[0].report["metric"])
+    metric = metric_of(good)
     mean, loss = np.mean([_best_epoch(run, metric) for run in good], axis=0)
     return Trial(value, float(mean), float(loss), metric, len(good), len(runs) - len(good))
 
 
 def _best_epoch(run: RunRecord, metric: Metric) -> tuple[float, float]:
-    """Metric and loss on validation at the epoch whose model is kept."""
+    """Metric and loss on validation at the best epoch, whose model the run stores."""
     curves = (run.series[f"validation/{name}"] for name in (metric.key, "loss"))
     epochs = [tuple(value for _, value in points) for points in zip(*curves, strict=True)]
     return max(epochs, key=lambda values: (metric.merit(values[0]), -values[1]))
 
 
-def chosen(found: Sequence[Choice]) -> dict[str, Any]:
-    """The value of each variant that has one."""
-    return {choice.variant: choice.value for choice in found if choice.value is not None}
+def chosen(found: Sequence[Choice]) -> list[tuple[dict[str, Any], Any]]:
+    """The settings of each variant that has a best value, and that value."""
+    return [(dict(each.variant.settings), each.value) for each in found if each.value is not None]
 
 
-def table(found: Sequence[Choice], key: str) -> dict[str, list[str]]:
-    """Every mean, column by column, and the value that each variant keeps."""
+def table(found: Sequence[Choice], key: str) -> Table:
+    """Every mean, and the value that each variant gets."""
     values = dict.fromkeys(trial.value for choice in found for trial in choice.trials)
-    short = key.rpartition(".")[2]
-    columns = {"variant": [choice.variant for choice in found]}
+    columns = {Heading("variant", "variant"): [choice.variant.name for choice in found]}
     for value in values:
         cells = [{t.value: _cell(t) for t in choice.trials}.get(value, "") for choice in found]
-        columns[f"{short}={value}"] = cells
-    columns["kept"] = [
+        columns[Heading("value", f"{short(key)}={value}", str(value))] = cells
+    columns[Heading("chosen", "chosen")] = [
         "its own: all failed" if choice.value is None else str(choice.value) for choice in found
     ]
     return columns
@@ -137,11 +131,11 @@ def _cell(trial: Trial) -> str:
 
 
 def sentences(found: Sequence[Choice], key: str, seeds: int) -> list[str]:
-    """What to beware of, where every value was to be tried with so many seeds."""
+    """Warnings about a search that was to try every value with so many seeds."""
     said = []
     values = {trial.value for choice in found for trial in choice.trials}
     cut = [
-        choice.variant
+        choice.variant.name
         for choice in found
         if sum(trial.runs + trial.failed for trial in choice.trials) < seeds * len(values)
     ]
@@ -160,19 +154,19 @@ def caption(found: Sequence[Choice], key: str) -> str:
     """What the columns of `table` mean."""
     metric = next((t.metric for choice in found for t in choice.trials if t.metric), None)
     name = metric.name if metric else "metric"
-    of_equals = "" if metric is None or metric.is_loss else " (of equals, the one of lowest loss)"
+    ties = "" if metric is None or metric.is_loss else " (ties are broken by the lowest loss)"
     return (
-        f"Mean over the seeds of each run's best {name} on validation; kept is the best {key}"
-        f"{of_equals}, with which the runs compared were made, on other seeds. A run that failed "
-        "counts as worst."
+        f"Mean over the seeds of each run's best {name} on validation. Chosen: the best {key}"
+        f"{ties}, with which the runs of the comparison were trained, on other seeds. A run that "
+        "failed counts as worst."
     )
 
 
 def as_columns(found: Sequence[Choice], key: str) -> dict[str, list]:
-    """All means in full, a row a variant and value; null where there is none."""
+    """All means in full, one row per variant and value; null where there is none."""
     rows = [
         {
-            "variant": choice.variant,
+            "variant": choice.variant.name,
             "key": key,
             "value": trial.value,
             "mean": None if np.isnan(trial.mean) else trial.mean,

@@ -1,19 +1,20 @@
 """How sure a difference is: tests over the seeds of a sweep's variants."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 import numpy as np
 from scipy import stats
 
+from unrolled.comparison.runs import Runs, metric_of, results
+from unrolled.comparison.sections import Heading, Table
+from unrolled.comparison.variants import Variant
 from unrolled.tasks.base.metric import Metric
-from unrolled.tracking import RunRecord
-
-Runs = Mapping[str, Sequence[RunRecord]]
-"""The runs of each variant that ended well."""
 
 LEVEL = 0.05
-"""A corrected p below it counts as significant; intervals hold 1 - LEVEL."""
+"""A corrected p below it counts as significant; intervals have a confidence level of 1 - LEVEL."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Interval:
 
     Attributes:
         value: the mean of one minus that of the other.
-        low, high: its interval at 95%; NaN where there is no test.
-        p: probability of a difference as large were the means equal; NaN where there is no test.
+        low, high: its 95% confidence interval; NaN where there is no test.
+        p: probability of a difference as large if the means were equal; NaN where there is no test.
     """
 
     value: float
@@ -34,11 +35,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times the one is the other, by geometric means.
+    """The ratio of two geometric means.
 
     Attributes:
         value: the ratio.
-        low, high: its interval at 95%; NaN where there is no test.
+        low, high: its 95% confidence interval; NaN where there is no test.
         p: of Welch's t-test on the logarithms; NaN where there is no test.
     """
 
@@ -48,76 +49,84 @@ class Ratio:
     p: float
 
 
+class Finding(Enum):
+    """What a difference comes to."""
+
+    BETTER = auto()
+    WORSE = auto()
+    NOT_SIGNIFICANT = auto()
+    OPEN = auto()  # No conclusion can be drawn.
+
+
+_WORDS = {
+    Finding.BETTER: "better",
+    Finding.WORSE: "worse",
+    Finding.NOT_SIGNIFICANT: "not significant",
+}
+
+
 @dataclass(frozen=True)
 class Difference:
     """How one variant's test metric differs from its baseline's.
 
     Attributes:
-        variant, baseline: their names.
+        variant, baseline: the two.
         metric: of the task. An error is compared by log10: its spread over the seeds grows with its
             size.
         runs, baseline_runs: how many of each were compared.
-        interval: of variant minus baseline, in shares or units of the metric, or in powers of ten;
-            its p is not corrected.
+        interval: of variant minus baseline, in the unit of the metric or in powers of ten; its p is
+            not corrected.
         p: corrected for the number of comparisons (Holm 1979); NaN where there is no test.
-        why_not: why nothing is concluded; empty if something can be.
+        why_not: why no conclusion can be drawn, for people; None if one can.
     """
 
-    variant: str
-    baseline: str
+    variant: Variant
+    baseline: Variant
     metric: Metric
     runs: int
     baseline_runs: int
     interval: Interval
     p: float = np.nan
-    why_not: str = ""
+    why_not: str | None = None
 
     @property
-    def significant(self) -> bool:
-        """Whether the two differ, as far as chance goes."""
-        return not self.why_not and self.p < LEVEL
+    def finding(self) -> Finding:
+        """What the difference comes to."""
+        if self.why_not is not None:
+            return Finding.OPEN
+        if not self.p < LEVEL:
+            return Finding.NOT_SIGNIFICANT
+        better = self.metric.merit(self.interval.value) > 0
+        return Finding.BETTER if better else Finding.WORSE
 
     @property
-    def better(self) -> bool:
-        """Whether the variant's mean is the better one, significantly or not."""
-        return self.metric.merit(self.interval.value) > 0
-
-    @property
-    def flag(self) -> str:
-        """The outcome in a word or two."""
-        if self.why_not:
-            return self.why_not
-        if not self.significant:
-            return "not significant"
-        return "better" if self.better else "worse"
+    def outcome(self) -> str:
+        """The finding in a word or two, for people."""
+        return self.why_not or _WORDS[self.finding]
 
 
 def welch(these: Sequence[float], those: Sequence[float]) -> Interval:
-    """The difference of the means of two lists of values, one a run.
+    """The difference of the means of two lists of values, one value per run.
 
-    Without two values in each, or without any spread in both, there is a difference but no test.
+    Without two values in each list, or without any spread in both, there is a difference but no
+    test.
     """
     these, those = np.asarray(these, float), np.asarray(those, float)
     value = float(these.mean() - those.mean())
-    if min(len(these), len(those)) < 2 or _spread(these) == _spread(those) == 0:
+    if min(len(these), len(those)) < 2 or np.ptp(these) == np.ptp(those) == 0:
         return Interval(value)
-    a, b = (values.var(ddof=1) / len(values) for values in (these, those))
-    error = np.sqrt(a + b)
-    freedom = (a + b) ** 2 / (a**2 / (len(these) - 1) + b**2 / (len(those) - 1))
-    half = error * stats.t.ppf(1 - LEVEL / 2, freedom)
-    p = 2 * stats.t.sf(abs(value) / error, freedom)
-    return Interval(value, float(value - half), float(value + half), float(p))
-
-
-def _spread(values: np.ndarray) -> float:
-    return float(np.ptp(values))
+    with warnings.catch_warnings():  # SciPy warns where one of the two has no spread.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = stats.ttest_ind(these, those, equal_var=False)
+    low, high = found.confidence_interval(1 - LEVEL)
+    return Interval(value, float(low), float(high), float(found.pvalue))
 
 
 def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
-    """How many times `these` are `those`: steps of memory, half-lives, examples to learn.
+    """The ratio of the geometric means of two lists of values: steps of memory, half-lives.
 
     Args:
-        these, those: a positive value a run each.
+        these, those: one positive value per run.
 
     Raises:
         ValueError: for a list that is empty, or a value that is not finite and above 0.
@@ -125,7 +134,7 @@ def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
     for values in (these, those):
         if not len(values) or not all(np.isfinite(value) and value > 0 for value in values):
             raise ValueError(
-                f"expected finite values above 0, one a run, got {list(values)}. Leave out the "
+                f"expected finite values above 0, one per run, got {list(values)}. Leave out the "
                 "runs that have none, and say so."
             )
     found = welch(np.log(these), np.log(those))
@@ -144,7 +153,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def on_scale(metric: Metric, values: Sequence[float]) -> np.ndarray:
-    """Values of a metric as they are compared: log10 of an error.
+    """Values of a metric on the scale on which they are compared: log10 of an error.
 
     An error of 0 becomes -inf.
     """
@@ -154,48 +163,24 @@ def on_scale(metric: Metric, values: Sequence[float]) -> np.ndarray:
         return np.log10(values)
 
 
-_ITS_OWN = ("DivergedError", "FloatingPointError")
-
-
-def failed_by_itself(run: RunRecord) -> bool:
-    """Whether a run failed because its unit did not train.
-
-    That it was stopped or killed, or that the disk was full, says nothing of a unit.
-    """
-    return run.status == "FAILED" and is_its_own(run.tags.get("error", ""))
-
-
-def is_its_own(error: str) -> bool:
-    """Whether an error, its kind first, is the failure of a unit to train."""
-    return error.startswith(_ITS_OWN)
-
-
-def metric_of(runs: Sequence[RunRecord]) -> Metric:
-    """By what the answers of a variant are judged."""
-    return Metric(**runs[0].report["metric"])
-
-
-def results(runs: Sequence[RunRecord]) -> list[float]:
-    """The test metric of each run."""
-    return [run.metrics[f"test/{metric_of(runs).key}"] for run in runs]
-
-
 def differences(
-    runs: Runs, against: Mapping[str, str], failed: Mapping[str, int]
+    runs: Runs, against: Mapping[Variant, Variant], failed: Mapping[Variant, int]
 ) -> list[Difference]:
-    """Each variant against its baseline, by the test metric, corrected for all of one metric.
+    """The difference of each variant from its baseline in the test metric.
+
+    The p of all differences in one metric are corrected together.
 
     Args:
         runs: of each variant those that ended well.
-        against: by variant the one it is compared with, see `baselines.compared_with`.
+        against: the baseline of each variant, see `baselines.compared_with`.
         failed: how many runs of a variant failed. Those that ended well are a favourable choice of
-            them, so nothing is concluded where there are any.
+            them, so no conclusion is drawn if there are any.
     """
     found = []
-    for name, group in runs.items():
-        other = against.get(name)
+    for variant, group in runs.items():
+        other = against.get(variant)
         if other in runs and metric_of(group).key == metric_of(runs[other]).key:
-            found.append(_difference(name, other, runs, failed))
+            found.append(_difference(variant, other, runs, failed))
     corrected = {}
     for key in {each.metric.key for each in found}:
         together = [each for each in found if each.metric.key == key]
@@ -204,51 +189,59 @@ def differences(
     return [replace(each, p=corrected[each.variant]) for each in found]
 
 
-def _difference(name: str, against: str, runs: Runs, failed: Mapping[str, int]) -> Difference:
-    metric = metric_of(runs[name])
-    these, those = (on_scale(metric, results(runs[each])) for each in (name, against))
+def _difference(
+    variant: Variant, baseline: Variant, runs: Runs, failed: Mapping[Variant, int]
+) -> Difference:
+    metric = metric_of(runs[variant])
+    these, those = (on_scale(metric, results(runs[each])) for each in (variant, baseline))
     interval, why_not = Interval(np.nan), why_not_finite(these, those)
-    if not why_not:
+    if why_not is None:
         interval = welch(these, those)
-        why_not = why_no_conclusion(these, those, failed.get(name, 0), failed.get(against, 0))
-    return Difference(name, against, metric, len(these), len(those), interval, why_not=why_not)
+        why_not = why_no_conclusion(these, those, failed.get(variant, 0), failed.get(baseline, 0))
+    return Difference(variant, baseline, metric, len(these), len(those), interval, why_not=why_not)
 
 
-def why_not_finite(*groups: Sequence[float]) -> str:
-    """Why values on the scale of a metric have no mean, in a few words; empty if they have."""
+def why_not_finite(*groups: Sequence[float]) -> str | None:
+    """Why values on the scale of a metric have no mean, for people; None if they have one."""
     values = np.concatenate(groups)
     if np.isfinite(values).all():
-        return ""
+        return None
     infinite = int(np.sum(values == np.inf))
     return f"{infinite} infinite" if infinite else "an error of 0 has no logarithm"
 
 
 def why_no_conclusion(
     these: Sequence[float], those: Sequence[float], failed: int = 0, failed_there: int = 0
-) -> str:
-    """Why a test of two lists of values says nothing, in a few words; empty if it does."""
+) -> str | None:
+    """Why a test of two lists of values shows nothing, for people; None if it shows something."""
     if min(len(these), len(those)) < 2:
         return "fewer than 2 runs"
     if failed or failed_there:
         return f"{failed} failed" if failed else f"{failed_there} of the baseline failed"
     if np.ptp(these) == np.ptp(those) == 0:
         return "no spread"
-    return ""
+    return None
 
 
 def p_text(p: float) -> str:
-    """A p in words no stronger than it is.
+    """A p that claims no more than it is.
 
     >>> [p_text(p) for p in (0.0004, 0.004, 0.0096, 0.049, 0.0499, 0.73, float("nan"))]
     ['p < 0.001', 'p < 0.01', 'p < 0.01', 'p = 0.049', 'p < 0.05', 'p = 0.73', 'no test']
     """
     if np.isnan(p):
         return "no test"
-    for limit in (0.001, 0.01):
-        if p < limit:
-            return f"p < {limit}"
+    limit, rounded = _rounded(p)
+    return f"p < {limit}" if limit else f"p = {rounded}"
+
+
+def _rounded(p: float) -> tuple[float | None, str]:
+    """The limit that a p is reported to be below, if there is one, and the p as a text."""
     rounded = f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
-    return f"p < {LEVEL}" if p < LEVEL <= float(rounded) else f"p = {rounded}"
+    below = [limit for limit in (0.001, 0.01) if p < limit]
+    if p < LEVEL <= float(rounded):
+        below.append(LEVEL)
+    return (below[0] if below else None), rounded
 
 
 def caption(metric: Metric) -> str:
@@ -256,39 +249,34 @@ def caption(metric: Metric) -> str:
     scale = (
         f"Difference: variant minus baseline, of the mean test {metric.name} over the seeds."
         if not metric.by_ratio
-        else f"Difference: variant minus baseline, of the mean log10 of the test"
-        f" {metric.name} over "
-        "the seeds (its spread grows with its size); -1 is a tenth of the error."
+        else f"Difference: variant minus baseline, of the mean log10 of the test {metric.name} "
+        "over the seeds (its spread grows with its size); -1 is a tenth of the error."
     )
     return (
         f"{scale} Interval: Welch's t, each by itself. p: the same test, corrected for all "
         f"comparisons of this table (Holm); below {LEVEL} the difference is significant. An "
-        "interval without 0 beside a larger p is chance among so many. Seeds decide initial "
-        "weights and order of examples; the test's examples are the same for all."
+        "interval that excludes 0 next to a larger p may be due to the number of comparisons. "
+        "Seeds decide initial weights and the order of examples; the test examples are the same "
+        "for all."
     )
 
 
-def table(found: Sequence[Difference]) -> dict[str, list[str]]:
-    """The differences of one metric, baseline by baseline, best first, column by column."""
+def table(found: Sequence[Difference]) -> Table:
+    """The differences in one metric, baseline by baseline, the best first."""
     groups = list(dict.fromkeys(each.baseline for each in found))
     ordered = sorted(found, key=lambda each: (groups.index(each.baseline), -_merit(each)))
     metric = ordered[0].metric
     name = f"log10 {metric.name}" if metric.by_ratio else metric.name
     return {
-        "variant": [each.variant for each in ordered],
-        "baseline": [each.baseline for each in ordered],
-        "runs": [f"{each.runs} : {each.baseline_runs}" for each in ordered],
-        f"difference in\n{name}": [_number(each.interval.value) for each in ordered],
-        "95% interval": [
-            ""
-            if np.isnan(each.interval.low)
-            else f"{_number(each.interval.low)} to {_number(each.interval.high)}"
-            for each in ordered
+        Heading("variant", "variant"): [each.variant.name for each in ordered],
+        Heading("baseline", "baseline"): [each.baseline.name for each in ordered],
+        Heading("runs", "runs"): [f"{each.runs} : {each.baseline_runs}" for each in ordered],
+        Heading("difference", f"difference in\n{name}"): [
+            _number(each.interval.value) for each in ordered
         ],
-        "p (Holm)": [
-            "" if np.isnan(each.p) else p_text(each.p)[2:].removeprefix("= ") for each in ordered
-        ],
-        "outcome": [each.flag for each in ordered],
+        Heading("interval", "95% interval"): [_range(each.interval) for each in ordered],
+        Heading("p", "p (Holm)"): [_p_cell(each.p) for each in ordered],
+        Heading("outcome", "outcome"): [each.outcome for each in ordered],
     }
 
 
@@ -299,3 +287,16 @@ def _merit(difference: Difference) -> float:
 
 def _number(value: float) -> str:
     return "" if np.isnan(value) else f"{value:+.3f}"
+
+
+def _range(interval: Interval) -> str:
+    if np.isnan(interval.low):
+        return ""
+    return f"{_number(interval.low)} to {_number(interval.high)}"
+
+
+def _p_cell(p: float) -> str:
+    if np.isnan(p):
+        return ""
+    limit, rounded = _rounded(p)
+    return f"< {limit}" if limit else rounded

@@ -1,56 +1,59 @@
-"""What a sweep found, in a few sentences that say no more than its numbers."""
+"""The findings of a sweep in a few sentences that claim no more than its numbers show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
 from unrolled.comparison import flow_comparison
+from unrolled.comparison.baselines import Baseline
+from unrolled.comparison.runs import Runs, metric_of, results
 from unrolled.comparison.significance import (
     LEVEL,
     Difference,
-    Runs,
+    Finding,
     holm,
-    metric_of,
     on_scale,
     p_text,
     ratio,
-    results,
     welch,
     why_no_conclusion,
     why_not_finite,
 )
-from unrolled.comparison.variants import parts
+from unrolled.comparison.variants import Variant, keys_of, short
 
 _FEWEST = 3
-"""Seeds below which nothing is concluded."""
+"""Seeds below which no conclusion is drawn."""
 
 _MOST = 4
-"""Names above which a list of those who learnt gives way to their number."""
+"""Names beyond which a list of the variants that solved the task is replaced by their number."""
+
+Counts = Mapping[Variant, int]
 
 
 @dataclass(frozen=True)
 class _Field:
-    """Variants that can be held against one another.
+    """Variants that can be compared with one another.
 
     Attributes:
-        where: what they have in common, "T=50: "; empty where all variants are in it.
+        where: what they have in common, "T=50: "; empty if all variants are in it.
         runs: of each variant, those that ended well.
         failed: how many runs of each variant failed.
     """
 
     where: str
     runs: Runs
-    failed: Mapping[str, int]
+    failed: Counts
 
 
 def verdict(
     runs: Runs,
     differences: Sequence[Difference],
-    failed: Mapping[str, int],
-    diverged: Mapping[str, int],
+    failed: Counts,
+    exploded: Counts,
     *,
-    baselines: Sequence[str] = (),
+    baselines: Sequence[Baseline] = (),
     quick: bool = False,
 ) -> list[str]:
     """The sentences, the most important first.
@@ -58,56 +61,60 @@ def verdict(
     Args:
         runs: of each variant those that ended well.
         differences: of the variants from their baselines.
-        failed: how many runs of each variant failed, however they did.
-        diverged: how many of them because their gradients exploded.
-        baselines: as the experiment names them.
+        failed: how many runs of each variant failed, for whatever reason.
+        exploded: how many of them because their gradients exploded.
+        baselines: of the sweep.
         quick: whether the budget was.
     """
-    broken = [*_infinite(runs), *_failures(runs, failed, diverged)]
+    broken = [*_infinite(runs), *_failures(runs, failed, exploded)]
     names = {**runs, **failed}
     seeds = max((len(runs.get(name, [])) + failed.get(name, 0) for name in names), default=0)
     if quick:
-        return ["Nothing can be concluded from budget=quick.", *broken]
+        return ["No conclusion can be drawn from budget=quick.", *broken]
     if seeds < _FEWEST:
         least = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
         return [
-            f"Nothing can be concluded from {least} a variant; {_FEWEST} are the least.",
+            f"No conclusion can be drawn from {least} per variant; the minimum is {_FEWEST}.",
             *broken,
         ]
     said = []
     for field in _fields(runs, failed, baselines):
         found = [each for each in differences if each.variant in field.runs]
         said += [*_best(field, found), *_against_baselines(field, found)]
-        said += [*_learnt(field), *_memories(field)]
+        said += [*_solved(field), *_memories(field)]
     return said + broken
 
 
-def _fields(runs: Runs, failed: Mapping[str, int], baselines: Sequence[str]) -> list[_Field]:
-    """Variants of one metric that differ in what the baselines name, or else in their unit."""
-    compared = {key for name in baselines for key in parts(name)} or {"cell"}
-    if not baselines and len({parts(name)["cell"] for name in runs}) == 1:
-        compared = {key for name in runs for key in parts(name)}
+def _fields(runs: Runs, failed: Counts, baselines: Sequence[Baseline]) -> list[_Field]:
+    """Variants of one metric that differ in what the baselines set, or else in their unit."""
+    compared = {key for baseline in baselines for key in baseline.settings} or {"cell"}
+    if not baselines and len({variant.texts["cell"] for variant in runs}) == 1:
+        compared = set(keys_of(runs))
     groups = {}
-    for name, group in runs.items():
-        rest = " ".join(f"{k}={v}" for k, v in parts(name).items() if k not in compared)
-        groups.setdefault((rest, metric_of(group).key), {})[name] = group
+    for variant, group in runs.items():
+        rest = tuple(item for item in variant.texts.items() if item[0] not in compared)
+        groups.setdefault((rest, metric_of(group).key), {})[variant] = group
     return [
-        _Field(f"{rest or metric}: " if len(groups) > 1 else "", group, failed)
+        _Field(f"{_common(rest) or metric}: " if len(groups) > 1 else "", group, failed)
         for (rest, metric), group in groups.items()
     ]
 
 
+def _common(settings: Sequence[tuple[str, str]]) -> str:
+    return " ".join(f"{short(key)}={text}" for key, text in settings)
+
+
 def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
-    """Who does best, and whether it differs from the next."""
+    """Which variant is best, and whether it differs from the next."""
     if len(field.runs) < 2:
         return []
     metric = metric_of(next(iter(field.runs.values())))
-    values = {name: on_scale(metric, results(group)) for name, group in field.runs.items()}
-    ranked = sorted(values, key=lambda name: -metric.merit(_mean(values[name])))
+    values = {variant: on_scale(metric, results(group)) for variant, group in field.runs.items()}
+    ranked = sorted(values, key=lambda variant: -metric.merit(_mean(values[variant])))
     best, others = ranked[0], ranked[1:]
-    # The best was chosen by its result, so its p is corrected for all whom it might have beaten.
+    # The best was chosen by its result, so its p is corrected for all that it might have beaten.
     p = holm([_p(field, values, best, other) for other in others])[0]
-    for each in differences:  # It may not say more than the table, which corrects for other pairs.
+    for each in differences:  # It may not claim more than the table, which corrects for more pairs.
         if {each.variant, each.baseline} == set(ranked[:2]):
             p = max(p, each.p)
     found = 10 ** _mean(values[best]) if metric.by_ratio else _mean(values[best])
@@ -126,48 +133,48 @@ def _mean(values: np.ndarray) -> float:
     return np.inf if np.isposinf(values).any() else float(values.mean())
 
 
-def _compared(name: str, p: float, why_not: str) -> str:
-    if why_not:
-        return f"whether it differs from the next, {name}, is open ({why_not})"
+def _compared(variant: Variant, p: float, why_not: str | None) -> str:
+    if why_not is not None:
+        return f"whether it differs from the next, {variant}, is open ({why_not})"
     if p < LEVEL:
-        return f"it is significantly better than the next, {name} ({p_text(p)})"
-    return f"it does not differ significantly from the next, {name} ({p_text(p)})"
+        return f"it is significantly better than the next, {variant} ({p_text(p)})"
+    return f"it does not differ significantly from the next, {variant} ({p_text(p)})"
 
 
 def _against_baselines(field: _Field, differences: Sequence[Difference]) -> list[str]:
-    """A sentence or two for each baseline: who is worse, who better, and who was not told apart."""
-    if len(field.runs) < 3:  # Of two all has been said.
+    """One sentence for each baseline: what is worse, what is better, and what is open."""
+    if len(field.runs) < 3:  # Of two variants everything has been said.
         return []
     by_baseline = {}
     for each in differences:
         by_baseline.setdefault(each.baseline, []).append(each)
-    return [_against(field, name, group) for name, group in by_baseline.items()]
+    return [_against(field, baseline, group) for baseline, group in by_baseline.items()]
 
 
-def _against(field: _Field, baseline: str, differences: Sequence[Difference]) -> str:
+def _against(field: _Field, baseline: Variant, differences: Sequence[Difference]) -> str:
     why_not = {
         each.variant: each.why_not or _too_few(field, each.variant, baseline)
         for each in differences
     }
-    tested = [each for each in differences if not why_not[each.variant]]
+    tested = [each for each in differences if why_not[each.variant] is None]
     said = []
-    for outcome in ("worse", "better"):
-        group = [each for each in tested if each.flag == outcome]
+    for finding, word in ((Finding.WORSE, "worse"), (Finding.BETTER, "better")):
+        group = [each for each in tested if each.finding is finding]
         if group:
-            said.append(f"significantly {outcome}: {_names(group)} ({_largest_p(group)})")
-    alike = [each for each in tested if not each.significant]
+            said.append(f"significantly {word}: {_names(group)} ({_largest_p(group)})")
+    alike = [each for each in tested if each.finding is Finding.NOT_SIGNIFICANT]
     if alike:
         more = " more" if said else ""
         shown = f"{_names(alike)} ({_widest(alike)})"
         said.append(f"no difference was shown for {len(alike)}{more}: {shown}")
-    untold = [f"{name} ({why})" for name, why in why_not.items() if why]
+    untold = [f"{variant} ({why})" for variant, why in why_not.items() if why is not None]
     if untold:
         said.append(f"open: {', '.join(untold)}")
     return f"{field.where}against the baseline {baseline}, {'; '.join(said)}."
 
 
 def _names(differences: Sequence[Difference]) -> str:
-    return ", ".join(each.variant for each in differences)
+    return ", ".join(each.variant.name for each in differences)
 
 
 def _largest_p(differences: Sequence[Difference]) -> str:
@@ -176,7 +183,7 @@ def _largest_p(differences: Sequence[Difference]) -> str:
 
 
 def _widest(differences: Sequence[Difference]) -> str:
-    """What may be there yet where no difference was shown."""
+    """How large a difference may be that was not shown."""
     metric = differences[0].metric
     half = max((each.interval.high - each.interval.low) / 2 for each in differences)
     scale = f"log10 {metric.name}" if metric.by_ratio else metric.name
@@ -184,13 +191,15 @@ def _widest(differences: Sequence[Difference]) -> str:
     return f"{widest} ±{half:.2g} in {scale}"
 
 
-def _p(field: _Field, values: Mapping[str, np.ndarray], one: str, other: str) -> float:
-    if _why_not(field, values, one, other):
+def _p(field: _Field, values: Mapping[Variant, np.ndarray], one: Variant, other: Variant) -> float:
+    if _why_not(field, values, one, other) is not None:
         return np.nan
     return welch(values[one], values[other]).p
 
 
-def _why_not(field: _Field, values: Mapping[str, np.ndarray], one: str, other: str) -> str:
+def _why_not(
+    field: _Field, values: Mapping[Variant, np.ndarray], one: Variant, other: Variant
+) -> str | None:
     failed = field.failed.get(one, 0) + field.failed.get(other, 0)
     return (
         why_not_finite(values[one], values[other])
@@ -199,80 +208,88 @@ def _why_not(field: _Field, values: Mapping[str, np.ndarray], one: str, other: s
     )
 
 
-def _too_few(field: _Field, *names: str) -> str:
-    few = any(len(field.runs[name]) < _FEWEST for name in names)
-    return f"fewer than {_FEWEST} runs ended well" if few else ""
+def _too_few(field: _Field, *variants: Variant) -> str | None:
+    few = any(len(field.runs[variant]) < _FEWEST for variant in variants)
+    return f"fewer than {_FEWEST} runs ended well" if few else None
 
 
-def _learnt(field: _Field) -> list[str]:
-    """Who learnt the task in all seeds, in some and in none; a run that failed did not."""
+class _Solved(Enum):
+    """In how many seeds a variant solved its task."""
+
+    ALL = "in all seeds by"
+    SOME = "in some by"
+    NONE = "in none by"
+
+
+def _solved(field: _Field) -> list[str]:
+    """Which variants solved the task in all seeds, in some and in none; a failed run did not."""
     metric = metric_of(next(iter(field.runs.values())))
     if metric.learnt is None:
         return []
-    learnt = {
-        name: sum(metric.is_learnt(value) for value in results(group))
-        for name, group in field.runs.items()
-    }
-    tried = {name: len(group) + field.failed.get(name, 0) for name, group in field.runs.items()}
-    groups = {
-        "in all seeds by": [name for name in learnt if learnt[name] == tried[name]],
-        "in some by": [
-            f"{name} ({learnt[name]} of {tried[name]})"
-            for name in learnt
-            if 0 < learnt[name] < tried[name]
-        ],
-        "in none by": [name for name in learnt if not learnt[name]],
-    }
+    groups = {how: [] for how in _Solved}
+    for variant, group in field.runs.items():
+        solved = sum(metric.is_learnt(value) for value in results(group))
+        tried = len(group) + field.failed.get(variant, 0)
+        if solved == tried:
+            groups[_Solved.ALL].append(variant.name)
+        elif solved:
+            groups[_Solved.SOME].append(f"{variant} ({solved} of {tried})")
+        else:
+            groups[_Solved.NONE].append(variant.name)
     side = "or more" if metric.higher_is_better else "or less"
-    listed = _shortened({how: who for how, who in groups.items() if who})
-    return [f"{field.where}learnt (test {metric.name} {metric.learnt_text} {side}) {listed}."]
+    listed = _shortened({how: names for how, names in groups.items() if names})
+    return [f"{field.where}solved (test {metric.name} {metric.learnt_text} {side}) {listed}."]
 
 
-def _shortened(groups: Mapping[str, Sequence[str]]) -> str:
-    """Names by group; for many of one group stands their number, when all others are named."""
+def _shortened(groups: Mapping[_Solved, Sequence[str]]) -> str:
+    """Names by group; the number of a large group replaces its names if all others are listed."""
     largest = max(groups, key=lambda how: len(groups[how]))
-    said = {how: ", ".join(who) for how, who in groups.items()}
-    if len(groups[largest]) > _MOST and "some" not in largest:  # Of some it says in how many seeds.
+    said = {how: ", ".join(names) for how, names in groups.items()}
+    # A name of SOME is shown with its number of seeds, so it always stays.
+    if len(groups[largest]) > _MOST and largest is not _Solved.SOME:
         del said[largest]  # It goes last.
         said[largest] = f"{'the other' if said else 'all'} {len(groups[largest])}"
-    return "; ".join(f"{how} {who}" for how, who in said.items())
+    return "; ".join(f"{how.value} {names}" for how, names in said.items())
 
 
 def _memories(field: _Field) -> list[str]:
-    """How many times as far back the gradient of one extreme unit reaches as that of the other."""
+    """How far back the gradient of each unit reaches, and whether the extremes differ."""
     followed = flow_comparison.followed(field.runs)
-    memory = {name: flow_comparison.memories(group) for name, group in followed.items()}
-    without = {name: int(np.sum(~(steps > 0))) for name, steps in memory.items()}
+    memory = {variant: flow_comparison.memories(group) for variant, group in followed.items()}
+    without = {variant: int(np.sum(~(steps > 0))) for variant, steps in memory.items()}
     left_out = [
-        f"{name} ({n} of {len(memory[name])} runs have none)" for name, n in without.items() if n
+        f"{variant} ({n} of {len(memory[variant])} runs have none)"
+        for variant, n in without.items()
+        if n
     ]
-    said = _reach(field, {name: steps for name, steps in memory.items() if not without[name]})
+    said = _reach(
+        field, {variant: steps for variant, steps in memory.items() if not without[variant]}
+    )
     if left_out:
         said.append(f"{field.where}effective memories leave out {', '.join(left_out)}.")
     return said
 
 
-def _reach(field: _Field, memory: Mapping[str, np.ndarray]) -> list[str]:
+def _reach(field: _Field, memory: Mapping[Variant, np.ndarray]) -> list[str]:
     """The same, from the effective memories in steps, all above 0, of each variant's runs."""
     if len(memory) < 2 or len({tuple(steps) for steps in memory.values()}) < 2:
         return []
     followed = flow_comparison.followed(field.runs)
-    means = {name: float(np.exp(np.log(steps).mean())) for name, steps in memory.items()}
-    *_, longest = ranked = sorted(means, key=means.get)
-    shortest = ranked[0]
-    longer = {name: flow_comparison.longer(followed[name]).any() for name in (longest, shortest)}
-    reach = f"{means[shortest]:.0f} steps ({shortest})"
+    means = {variant: float(np.exp(np.log(steps).mean())) for variant, steps in memory.items()}
+    shortest, *_, longest = sorted(means, key=means.get)
+    longer = {each: flow_comparison.longer(followed[each]).any() for each in (longest, shortest)}
     if longer[shortest]:
         return [f"{field.where}every gradient reaches back further than was measured in some run."]
     found = ratio(memory[longest], memory[shortest])
     pairs = len(memory) * (len(memory) - 1) // 2
     p = min(1.0, found.p * pairs)  # The extremes of so many, chosen by their result.
     beyond = "at least " if longer[longest] else ""
-    why_not = _why_not(field, {name: np.log(steps) for name, steps in memory.items()}, *longer)
-    if why_not or not p < LEVEL:
+    why_not = _why_not(field, {each: np.log(steps) for each, steps in memory.items()}, *longer)
+    if why_not is not None or not p < LEVEL:
         return [
-            f"{field.where}effective memories go from {reach} to {beyond}{means[longest]:.0f} "
-            f"({longest}); whether these differ is open ({why_not or p_text(p)})."
+            f"{field.where}effective memories go from {means[shortest]:.0f} steps ({shortest}) to "
+            f"{beyond}{means[longest]:.0f} ({longest}); whether these differ is open "
+            f"({why_not or p_text(p)})."
         ]
     within = "" if beyond else f", 95% interval {found.low:.1f} to {found.high:.1f}"
     among = f" as the extremes of {len(memory)}" if pairs > 1 else ""
@@ -284,17 +301,17 @@ def _reach(field: _Field, memory: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def _infinite(runs: Runs) -> list[str]:
-    """Whose test metric is infinite, as a perplexity is that no number can hold."""
-    counts = {name: int(np.isinf(results(group)).sum()) for name, group in runs.items()}
-    said = [f"{name} ({n} of {len(runs[name])} runs)" for name, n in counts.items() if n]
+    """The variants whose test metric is infinite, as a perplexity too large for any number is."""
+    counts = {variant: int(np.isinf(results(group)).sum()) for variant, group in runs.items()}
+    said = [f"{variant} ({n} of {len(runs[variant])} runs)" for variant, n in counts.items() if n]
     return [f"The test metric is infinite for {', '.join(said)}."] if said else []
 
 
-def _failures(runs: Runs, failed: Mapping[str, int], diverged: Mapping[str, int]) -> list[str]:
+def _failures(runs: Runs, failed: Counts, exploded: Counts) -> list[str]:
     if not any(failed.values()):
         return []
     started = {name: len(runs.get(name, [])) + failed.get(name, 0) for name in {**runs, **failed}}
-    each = ", ".join(f"{name} ({n} of {started[name]})" for name, n in failed.items() if n)
-    exploded = sum(diverged.values())
-    why = f", {exploded} of them by gradients that exploded" if exploded else ""
+    each = ", ".join(f"{variant} ({n} of {started[variant]})" for variant, n in failed.items() if n)
+    by_gradients = sum(exploded.values())
+    why = f", {by_gradients} of them because gradients exploded" if by_gradients else ""
     return [f"{sum(failed.values())} of {sum(started.values())} runs failed{why}: {each}."]

@@ -1,1 +1,1 @@
-"""What programs share on the terminal: start and end, refusals, tables, progress."""
+"""Terminal output that the programs share: exit codes, error messages, tables, progress bars."""

@@ -1,6 +1,6 @@
-"""How every program here begins and ends: its exit codes, and a reader that stops reading.
+"""How every program starts and ends: its exit codes, and its behaviour if the output is closed.
 
-Runs on any Python 3.11, before anything is installed.
+Runs on any Python 3.11 or later, without installed packages.
 """
 
 import io
@@ -17,25 +17,24 @@ FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 
 def run(program: Callable[[list[str]], int], *, goes_on: bool = False) -> NoReturn:
-    """Run a program on the arguments of this process, and exit with the code that it returns.
+    """Runs a program with the arguments of this process, and exits with the code that it returns.
 
     A RefusedError is printed without a traceback and exits with REFUSED, Ctrl-C with INTERRUPTED.
 
     Args:
-        program: takes the arguments and returns an exit code.
-        goes_on: whether the program does more than print. If so, it continues in silence once
-            nobody reads its output, as in `make experiment ... | head`. If not, it ends there with
-            exit code 0: the reader has all that it wanted.
+        program: function from arguments to an exit code.
+        goes_on: whether the program does more than print. If so, it continues silently after its
+            output is closed, as in `make experiment ... | head`. If not, it then exits with code 0.
     """
     output, errors = (
-        # None: whoever started the process has closed it.
+        # The stream is None if the parent process closed it.
         _Stream(stream or open(os.devnull, "w"), goes_on)  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr)
     )
     sys.stdout, sys.stderr = output.text(), errors.text()
     errors.goes_on = True
     try:
-        _have_a_home()
+        _ensure_home()
         code = program(sys.argv[1:])
         sys.stdout.flush()
     except RefusedError as refused:
@@ -44,15 +43,15 @@ def run(program: Callable[[list[str]], int], *, goes_on: bool = False) -> NoRetu
     except KeyboardInterrupt:
         code = INTERRUPTED
     finally:
-        output.goes_on = True  # What is left to print does not change how the program ended.
+        output.goes_on = True  # Remaining output does not change the exit code.
         sys.stdout.flush()
     sys.exit(code)
 
 
-def _have_a_home() -> None:
-    """Where nobody says what the user's home is, as in some containers, take the temporary folder.
+def _ensure_home() -> None:
+    """Uses the temporary folder if the user has no home folder, as in some containers.
 
-    Keras does the same where it cannot write to the home; MLflow cannot be imported without one.
+    Keras does the same if the home is not writable; MLflow cannot be imported without a home.
     """
     try:
         Path.home()
@@ -61,29 +60,29 @@ def _have_a_home() -> None:
 
 
 class _Stream(io.FileIO):
-    """A standard stream, without BrokenPipeError once its reader has closed the pipe.
+    """A standard stream without BrokenPipeError after its reader closes the pipe.
 
-    SIGPIPE would do the same with less, but it would also end a process whose tracking server
-    closes a connection.
+    SIGPIPE would be simpler, but would also end a process whose tracking server closes a
+    connection.
 
     Args:
-        stream: the text stream that it replaces, on the same descriptor.
+        stream: the text stream that it replaces, with the same file descriptor.
         goes_on: see `run`.
     """
 
-    def __init__(self, stream: io.TextIOWrapper, goes_on: bool):
+    def __init__(self, stream: io.TextIOWrapper, goes_on: bool) -> None:
         super().__init__(stream.fileno(), "w", closefd=False)
         self._stream = stream
         self.goes_on = goes_on
 
     def text(self) -> io.TextIOWrapper:
-        """The stream for text, encoded and buffered like the one that it replaces."""
-        old = self._stream
+        """Returns a text stream with the encoding and buffering of the original one."""
+        original = self._stream
         return io.TextIOWrapper(
             io.BufferedWriter(self),
-            encoding=old.encoding,
-            errors=old.errors,
-            line_buffering=old.line_buffering or old.write_through,
+            encoding=original.encoding,
+            errors=original.errors,
+            line_buffering=original.line_buffering or original.write_through,
         )
 
     def write(self, data) -> int:

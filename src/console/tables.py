@@ -1,4 +1,4 @@
-"""Tables, as columns by their name, on the terminal and in Markdown."""
+"""Tables, given as columns by heading, for the terminal and for Markdown."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,56 +6,56 @@ from rich.box import SIMPLE_HEAVY
 from rich.table import Table
 from rich.text import Text
 
-_BETWEEN = 2  # blanks from one column to the next
+_GAP = 2  # Spaces between columns.
 Columns = Mapping[str, Sequence[str]]
 
 
-def blocks(columns: Columns, names: int, width: int) -> list[Columns]:
-    """A table that is too wide, as several of which each has the first `names` columns.
+def split_columns(columns: Columns, names: int, width: int) -> list[Columns]:
+    """Splits a table that is too wide into several, each with the first `names` columns.
 
-    Each has one more column at least, however little fits into `width`.
+    Each part has at least one other column, even if it exceeds `width`.
     """
     heads = list(columns)[:names]
-    room = width - sum(map(_width, heads, [columns[head] for head in heads]))
+    available = width - sum(map(_width, heads, [columns[head] for head in heads]))
     parts, used = [], 0
     for head in list(columns)[names:]:
-        wanted = _width(head, columns[head])
-        if not parts or used + wanted > room:
+        needed = _width(head, columns[head])
+        if not parts or used + needed > available:
             parts.append([*heads])
             used = 0
         parts[-1].append(head)
-        used += wanted
+        used += needed
     return [{head: columns[head] for head in part} for part in parts or [heads]]
 
 
 def _width(head: str, cells: Sequence[str]) -> int:
-    return max(map(len, [*head.split("\n"), *cells])) + _BETWEEN
+    return max(map(len, [*head.split("\n"), *cells])) + _GAP
 
 
 def as_rich(columns: Columns, title: str | None, names: int = 1) -> Table:
-    """A table for the terminal.
+    """Creates a table for the terminal.
 
     Args:
-        columns: the cells of each.
-        title: what stands above.
-        names: how many of the first columns hold names. Where the terminal is narrow these give
-            way; no figure is cut.
+        columns: the cells of each column.
+        title: title above the table.
+        names: number of leading columns that contain names. On a narrow terminal these are wrapped;
+            figures are never truncated.
     """
-    padding = (0, _BETWEEN - 1, 0, 0)  # The box has one blank more.
+    padding = (0, _GAP - 1, 0, 0)  # The box adds one space.
     table = Table(title=title, box=SIMPLE_HEAVY, padding=padding)
-    for number, (name, cells) in enumerate(columns.items()):
-        if number < names:
+    for index, (name, cells) in enumerate(columns.items()):
+        if index < names:
             table.add_column(name, overflow="fold")
         else:
-            width = _width(name, cells) - _BETWEEN
+            width = _width(name, cells) - _GAP
             table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, row))  # As they are: a text's [/b] is no markup.
+        table.add_row(*map(Text, row))  # Text, so that [/b] is not parsed as markup.
     return table
 
 
 def as_markdown(columns: Columns) -> str:
-    """The same for a README or a run's page."""
+    """Formats a table as Markdown."""
     heads = [name.replace("\n", " ") for name in columns]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in zip(*columns.values(), strict=True)]

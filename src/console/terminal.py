@@ -1,11 +1,12 @@
-"""What one sees on the terminal: tables, progress bars, no noise."""
+"""The console, with tables, progress bars, and suppressed log output."""
 
 import contextlib
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,21 +16,21 @@ from rich.text import Text
 
 from unrolled.console.printable import printable
 from unrolled.console.refusals import RefusedError
-from unrolled.console.tables import Columns, as_rich, blocks
+from unrolled.console.tables import Columns, as_rich, split_columns
 
 QUICK = "budget=quick: this shows that it works, and nothing else."
 
 
 class Terminal(Console):
-    """A console on which no text is taken for markup, and none can steer the terminal."""
+    """A console that does not interpret markup, and whose text cannot control the terminal."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        # Everything printed passes here, so no program has to remember it.
+        # All output passes through here.
         for segment in super().render(renderable, options):
             text, style, control = segment
             yield segment if control else Segment(printable(text), style)
@@ -41,43 +42,43 @@ say = Terminal()
 def show_table(
     columns: Columns, title: str | None, caption: str | None = None, names: int = 1
 ) -> None:
-    """Print a table, in parts where it is too wide.
+    """Prints a table, split into parts if it is too wide.
 
     Args:
         columns, title, names: see `tables.as_rich`.
-        caption: what stands below, as wide as the terminal.
+        caption: text below the table, as wide as the terminal.
     """
     columns = {printable(head): [*map(printable, cells)] for head, cells in columns.items()}
-    parts = blocks(columns, names, say.width)
+    parts = split_columns(columns, names, say.width)
     for part in parts:
-        above = title if part is parts[0] else None
-        say.print(as_rich(part, above, names))
+        part_title = title if part is parts[0] else None
+        say.print(as_rich(part, part_title, names))
     if caption:
         say.print(Text(f"{caption}\n"))
 
 
 @contextlib.contextmanager
-def quiet_start():
-    """Import TensorFlow without what its libraries write past Python's logging.
+def quiet_start() -> Iterator[None]:
+    """Imports TensorFlow without the output of its libraries that bypasses Python's logging.
 
-    Some of it is written before any level can be set, so it is caught at the file descriptor; it
-    is shown after all if the import fails.
+    Some of it is written before any log level can be set, so the file descriptor is redirected. The
+    output is printed if the import fails.
 
     Raises:
-        RefusedError: if another Keras backend is chosen, or no temporary file can be made.
+        RefusedError: if another Keras backend is selected, or a temporary file cannot be created.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
-    with _temporary_file() as caught:
+    with _temporary_file() as captured:
         saved = os.dup(2)
-        os.dup2(caught.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         try:
             _check_backend()
             yield
         except BaseException:
-            caught.seek(0)
-            os.write(saved, caught.read())
+            captured.seek(0)
+            os.write(saved, captured.read())
             raise
         finally:
             sys.stderr.flush()
@@ -85,18 +86,18 @@ def quiet_start():
             os.close(saved)
 
 
-def _temporary_file():
+def _temporary_file() -> IO[bytes]:
     try:
         return tempfile.TemporaryFile()
     except OSError as error:
         raise RefusedError(
-            f"Temporary files cannot be made ({error.strerror}). Set TMPDIR to a folder that this "
-            "user may write to."
+            f"Temporary files cannot be created ({error.strerror}). Set TMPDIR to a folder that "
+            "this user can write to."
         ) from error
 
 
 def _check_backend() -> None:
-    """Import `layers`, which refuses other Keras backends, before anything else imports Keras."""
+    """Imports `layers`, which rejects other Keras backends, before anything else imports Keras."""
     try:
         from unrolled import layers  # noqa: F401
     except ModuleNotFoundError:
@@ -108,7 +109,7 @@ def _check_backend() -> None:
 
 
 def progress_bar() -> Bar:
-    """A bar with the time gone and the time left, which leaves nothing behind."""
+    """Returns a progress bar with the elapsed and the remaining time, erased at its end."""
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(),

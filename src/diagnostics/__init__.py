@@ -1,7 +1,7 @@
-"""What goes on in recurrent layers: gradients through time, gates, gradients of the weights."""
+"""Measurements on recurrent layers: gradient flow through time, gates, weight gradients."""
 
 from unrolled.diagnostics.decay import Curve, Decay, curve, decay
-from unrolled.diagnostics.gates import GateMeter, Gates, NoGatesError, Use
+from unrolled.diagnostics.gates import GateMeter, Gates, GateSummary, NoGatesError
 from unrolled.diagnostics.gradient_flow import FlowMeter, GradientFlow
 from unrolled.diagnostics.gradient_watch import DivergedError, GradientWatch, WatchedSteps
 from unrolled.diagnostics.schedule import logarithmic
@@ -13,11 +13,11 @@ __all__ = [
     "DivergedError",
     "FlowMeter",
     "GateMeter",
+    "GateSummary",
     "Gates",
     "GradientFlow",
     "GradientWatch",
     "NoGatesError",
-    "Use",
     "WatchedSteps",
     "WeightGradients",
     "WeightMeter",

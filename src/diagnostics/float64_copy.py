@@ -1,8 +1,9 @@
-"""A model's copy in float64 whose recurrent layers step through time where one can look."""
+"""A float64 copy of a model whose recurrent layers run a loop over time that can be observed."""
 
 import contextlib
 import random
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -12,17 +13,20 @@ from keras.src import backend
 
 from unrolled.layers.embedding import zero_where_masked
 
-_OF_IMAGES = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
+_CONVOLUTIONAL = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
 _FLOATS = {"float16", "bfloat16", "float32", "mixed_float16", "mixed_bfloat16"}
+
+Loop = Callable[[tf.Tensor, list, tf.Tensor | None], tuple]
+"""From sequences, initial states and mask to the last output, all outputs and the last states."""
 
 
 class Direction(NamedTuple):
-    """A recurrent layer of the copy that reads the sequence one way.
+    """A recurrent layer of the copy, which reads the sequence in one direction.
 
     Attributes:
-        layer: name of the layer in the model; that of the `Bidirectional` around it, if there is.
-        direction: "forward", or "backward" for a layer that goes backwards.
-        recurrent: the layer itself.
+        layer: name of the layer in the model, or of the `Bidirectional` that wraps it.
+        direction: "forward", or "backward" for a layer with `go_backwards`.
+        recurrent: the layer of the copy.
     """
 
     layer: str
@@ -30,134 +34,140 @@ class Direction(NamedTuple):
     recurrent: keras.layers.RNN
 
 
-class ExactCopy:
-    """The same function as a model, in inference, computed in float64.
+class Float64Copy:
+    """A copy of a model that computes the same function in float64 and in inference mode.
 
     Args:
-        model: a built `keras.Sequential` or `keras.Model` made of inputs and outputs.
+        model: a built `keras.Sequential` or functional `keras.Model`.
 
     Attributes:
-        model: the model.
-        network: the copy. Its weights are those of the model since the last `refresh`.
-        directions: every `Direction` in it.
+        model: the original model.
+        network: the copy. Its weights are those of the model at the last `refresh`.
+        directions: all recurrent layers of the copy, as `Direction`.
 
     Raises:
-        TypeError: for a model whose layers are not known: a subclass with a `call` of its own.
-        ValueError: for a model without recurrent layers, that is not built, or whose layers cannot
-            be made again in float64.
+        TypeError: for a subclassed model with its own `call`.
+        ValueError: if the model has no recurrent layers, is not built, or has layers that cannot be
+            recreated in float64.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
-        self._pairs = []
+        self._pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         inputs, outputs = _ends(model)
-        plain = keras.Model(inputs, outputs)  # Whatever the model is, and not compiled.
-        is_list = isinstance(model, keras.Sequential)
-        _refuse_own_call(model, keras.Sequential if is_list else type(plain))
-        with random_numbers_untouched():
+        plain = keras.Model(inputs, outputs)  # Functional, and not compiled.
+        is_sequential = isinstance(model, keras.Sequential)
+        _check_call(model, keras.Sequential if is_sequential else type(plain))
+        with preserved_random_state():
             self.network = keras.models.clone_model(
                 plain,
-                input_tensors=tree.map_structure(_exact_input, inputs),
+                input_tensors=tree.map_structure(_float64_input, inputs),
                 clone_function=self._clone,
                 recursive=True,
             )
         copies = [copy for _, copy in self._pairs]
-        self.directions = [found for copy in copies for found in _directions(copy)]
+        self.directions = [direction for copy in copies for direction in _directions(copy)]
         if not self.directions:
             raise ValueError(
-                f"`model`: expected recurrent layers (keras.layers.RNN and its kind), and "
+                f"`model`: expected recurrent layers (subclasses of keras.layers.RNN), but "
                 f"{model.name!r} has none. Its layers: "
                 f"{', '.join(type(copy).__name__ for copy in copies)}."
             )
 
-    def _clone(self, layer):
+    def _clone(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         try:
-            copy = _made_again(layer)
+            copy = _recreated(layer)
         except Exception as error:
             raise ValueError(
-                f"`model`: layer {layer.name!r} ({type(layer).__name__}) cannot be made again from "
+                f"`model`: layer {layer.name!r} ({type(layer).__name__}) cannot be recreated from "
                 f"its `get_config`: {error}"
             ) from error
         self._pairs.append((layer, copy))
         return copy
 
-    def refresh(self):
-        """Take the model's weights, and the states of its stateful layers, as they are now.
+    def refresh(self) -> None:
+        """Copies the current weights of the model, and the states of its stateful layers.
 
         Raises:
-            ValueError: for a weight that is not finite; the message names it.
+            ValueError: if a weight is not finite; the message names it.
         """
-        for layer, copy in self._pairs:
-            for weight, exact in zip(_values(layer), _values(copy), strict=True):
+        for layer, layer_copy in self._pairs:
+            for weight, copied in zip(_values(layer), _values(layer_copy), strict=True):
                 value = weight.numpy()
                 if not np.isfinite(value.astype("float64")).all():
                     raise ValueError(
-                        f"`model`: weight {weight.path!r} is not finite (NaN or infinite), and "
-                        "there is nothing left to measure. Measure before training diverges."
+                        f"`model`: weight {weight.path!r} is not finite (NaN or infinite), so "
+                        "nothing can be measured. Measure before training diverges."
                     )
-                exact.assign(value)
+                copied.assign(value)
 
-    def check_batch(self, inputs):
-        """Refuse a batch of another size than a model for one size takes.
+    def check_batch(self, inputs: Any) -> None:
+        """Checks the batch size against that of a model with a fixed batch size.
 
         Raises:
-            ValueError: for such a batch.
+            ValueError: if the sizes differ.
         """
         expected = self.network.inputs[0].shape[0]
-        given = len(tree.flatten(inputs)[0])
-        if expected not in (None, given):
+        received = len(tree.flatten(inputs)[0])
+        if expected not in (None, received):
             raise ValueError(
-                f"`inputs`: {self.model.name!r} is made for one size of batch; expected {expected} "
-                f"examples, got {given}."
+                f"`inputs`: {self.model.name!r} has a fixed batch size; expected {expected} "
+                f"examples, got {received}."
             )
 
-    def run(self, inputs, loop_of):
-        """The outputs, with every recurrent layer running `loop_of(direction)` for its own loop.
+    def run(self, inputs: Any, loop_of: Callable[[Direction], Loop]) -> Any:
+        """Runs the copy, with `loop_of(direction)` as the loop of every recurrent layer.
 
         Raises:
-            ValueError: for a layer that has no such loop.
+            ValueError: if a layer does not run the loop of `keras.layers.RNN`.
         """
-        called = set()
+        called: set[Direction] = set()
         for direction in self.directions:
-            loop = _noted(loop_of(direction), direction, called)
+            loop = _recorded(loop_of(direction), direction, called)
             direction.recurrent.inner_loop = loop
         outputs = self.network(inputs, training=False)
         for direction in self.directions:
             if direction not in called:
                 raise ValueError(
                     f"`model`: layer {direction.layer!r} ({type(direction.recurrent).__name__}) "
-                    "goes through time in a way of its own. Expected the loop of keras.layers.RNN, "
-                    "that is its `inner_loop`."
+                    "has its own loop over time. Expected the `inner_loop` of keras.layers.RNN."
                 )
         return outputs
 
 
-def _noted(loop, direction, called):
+def _recorded(loop: Loop, direction: Direction, called: set[Direction]) -> Callable[..., tuple]:
+    """Adapts a loop to `inner_loop`, and records that it was called."""
+
     def inner_loop(sequences, initial_state, mask, training=False):  # noqa: ARG001
         called.add(direction)
         states = tree.map_structure(tf.convert_to_tensor, initial_state)
         mask = by_step(mask, sequences)
-        if mask is not None:  # As the layers themselves do, whatever a layer below puts there.
+        if mask is not None:  # The layers do the same; a lower layer may output anything there.
             sequences = zero_where_masked(sequences, mask[..., None])
         return loop(sequences, list(states), mask)
 
     return inner_loop
 
 
-def _made_again(layer):
+def _recreated(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Returns an unbuilt copy of a layer in float64."""
     if type(layer) is not keras.layers.Lambda:
         return type(layer).from_config(in_float64(layer.get_config()))
-    # Of a configuration, Keras makes no function: in a file it could do anything. This one is the
-    # model's own, and as it is it still knows the names around it.
+    # Keras refuses to deserialise a function, which is unsafe for files. This one comes from the
+    # model itself; reusing the object also preserves its closure.
     parts = layer.function, layer._output_shape, layer.mask, layer.arguments
     return keras.layers.Lambda(*parts, name=layer.name, dtype="float64")
 
 
-def finite_tensors(structure, name):
-    """A part of a batch as tensors; None stays None.
+def finite_tensors(structure: Any, name: str) -> Any:
+    """Converts a part of a batch to tensors; None remains None.
+
+    Args:
+        structure: a nested structure of arrays.
+        name: name of the argument, for the message.
 
     Raises:
-        ValueError: for a number that is not finite.
+        ValueError: if a value is not finite.
     """
     if structure is None:
         return None
@@ -165,15 +175,18 @@ def finite_tensors(structure, name):
     for tensor in tree.flatten(tensors):
         if tensor.dtype.is_floating and not np.isfinite(tensor.numpy()).all():
             raise ValueError(
-                f"`{name}`: expected finite numbers, got NaN or infinite ones, of which nothing "
-                "can be measured."
+                f"`{name}`: expected finite numbers, got NaN or infinity, so nothing can be "
+                "measured."
             )
     return tensors
 
 
 @contextlib.contextmanager
-def random_numbers_untouched():
-    """Making layers draws seeds from Python's generator; a measurement must not change a run."""
+def preserved_random_state() -> Iterator[None]:
+    """Restores the state of Python's random generator.
+
+    Creating layers draws seeds from it, but a measurement must not change a training run.
+    """
     state = random.getstate()
     try:
         yield
@@ -181,18 +194,25 @@ def random_numbers_untouched():
         random.setstate(state)
 
 
-def steps_through(layer, step, sequences, states, mask):
-    """Keras's loop over time, which treats masks and directions as in `keras.layers.RNN`.
+def run_steps(
+    layer: keras.layers.RNN,
+    step: Callable,
+    sequences: tf.Tensor,
+    states: list,
+    mask: tf.Tensor | None,
+) -> tuple:
+    """Runs Keras's loop over time, which handles masks and directions as `keras.layers.RNN` does.
 
     Args:
         layer: the recurrent layer.
-        step: from one step's `(batch, features)` and the states to an output and the new states.
-        sequences: `(batch, steps, features)`, in the order of the input whatever the direction.
-        states: before the first step.
-        mask: bool `(batch, steps)` or None; a step with False passes the states on.
+        step: function from one step's input `(batch, features)` and the states to an output and the
+            new states.
+        sequences: `(batch, steps, features)`, in the order of the input for both directions.
+        states: the initial states.
+        mask: bool `(batch, steps)` or None; a masked step leaves the states unchanged.
 
     Returns:
-        The last output, all outputs in the order they were made, and the last states.
+        The last output, all outputs in the order of computation, and the last states.
     """
     return backend.rnn(
         step,
@@ -205,9 +225,9 @@ def steps_through(layer, step, sequences, states, mask):
     )
 
 
-def by_step(mask, sequences):
-    """A mask as Keras's layers take it, as bool `(batch, steps)`, or None."""
-    if isinstance(mask, list | tuple):  # Initial states that are Keras tensors bring their own.
+def by_step(mask: Any, sequences: tf.Tensor) -> tf.Tensor | None:
+    """Converts a mask as Keras's layers accept it to bool `(batch, steps)`, or None."""
+    if isinstance(mask, list | tuple):  # Includes the masks of symbolic initial states.
         mask = mask[0]
     if mask is None:
         return None
@@ -216,21 +236,21 @@ def by_step(mask, sequences):
     return tf.broadcast_to(mask, tf.shape(sequences)[:2])
 
 
-def real_steps(mask, sequences):
-    """Bool `(batch, steps)`: True wherever there is no mask."""
+def real_steps(mask: tf.Tensor | None, sequences: tf.Tensor) -> tf.Tensor:
+    """Returns the mask as bool `(batch, steps)`; all True if there is no mask."""
     real = tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask
     return tf.ensure_shape(real, sequences.shape[:2])
 
 
-def call_cell(cell, x, states):
-    """One step of any cell in inference: its output and its new states, in a list."""
+def call_cell(cell: keras.layers.Layer, x: tf.Tensor, states: list) -> tuple[tf.Tensor, list]:
+    """Runs one step of any cell in inference mode; returns its output and its new states."""
     in_inference = {"training": False} if getattr(cell, "_call_has_training_arg", False) else {}
     output, new = cell(x, states, **in_inference)
     return output, list(new) if tree.is_nested(new) else [new]
 
 
-def in_float64(config):
-    """A layer's configuration with every floating-point `dtype` in it changed to float64."""
+def in_float64(config: Any) -> Any:
+    """Returns a layer's configuration with every floating-point `dtype` replaced by float64."""
     if isinstance(config, list | tuple):
         return type(config)(in_float64(item) for item in config)
     if not isinstance(config, dict):
@@ -241,44 +261,44 @@ def in_float64(config):
     }
 
 
-def _is_float(dtype):
-    if isinstance(dtype, dict):  # A policy, as Keras writes it.
+def _is_float(dtype: Any) -> bool:
+    if isinstance(dtype, dict):  # A serialised dtype policy.
         dtype = dtype.get("config", {}).get("name")
     return dtype in _FLOATS
 
 
-def _ends(model):
-    """The inputs and outputs of a model as Keras tensors, in their structure."""
+def _ends(model: keras.Model) -> tuple[Any, Any]:
+    """Returns the inputs and outputs of a model as Keras tensors, in their structure."""
     if isinstance(model, keras.Sequential):
         if not model.built:
             raise ValueError(
-                f"`model`: {model.name!r} is not built, and the shape of its input not known. Call "
-                "it once on a batch, or give it a keras.Input first."
+                f"`model`: {model.name!r} is not built, so its input shape is unknown. Call it "
+                "once on a batch, or start it with a keras.Input."
             )
         return model.inputs[0], model.outputs[0]
     if not getattr(model, "outputs", None):
-        _refuse_own_call(model, keras.Sequential)
+        _check_call(model, keras.Sequential)
     return model.input, model.output
 
 
-def _refuse_own_call(model, kind):
-    """Refuse a model that is called in another way than those of Keras's class."""
+def _check_call(model: keras.Model, kind: type[keras.Model]) -> None:
+    """Raises TypeError if a model overrides the `call` of Keras's class."""
     if type(model).call is not kind.call:
         raise TypeError(
-            "`model`: expected a keras.Sequential, or a keras.Model made of inputs and outputs, "
-            f"got {type(model).__name__}, whose `call` hides what it does. Write it as "
-            "keras.Model(inputs, outputs)."
+            "`model`: expected a keras.Sequential or a functional keras.Model, got "
+            f"{type(model).__name__}, which overrides `call`. Write it as keras.Model(inputs, "
+            "outputs)."
         )
 
 
-def _exact_input(tensor):
+def _float64_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
     is_float = keras.backend.is_float_dtype(tensor.dtype)
     dtype = "float64" if is_float else tensor.dtype
     return keras.Input(batch_shape=tensor.shape, dtype=dtype, name=tensor.name)
 
 
-def _values(layer):
-    """The weights of a layer, and the states of the stateful layers in it."""
+def _values(layer: keras.layers.Layer) -> list:
+    """Returns the weights of a layer, and the states of the stateful layers in it."""
     states = [
         state
         for part in getattr(layer, "_flatten_layers", list)()
@@ -288,33 +308,34 @@ def _values(layer):
     return [*getattr(layer, "weights", ()), *states]
 
 
-def _directions(layer):
-    """The recurrent layers that a layer is or, `Bidirectional`, is made of."""
-    found = [layer]
+def _directions(layer: keras.layers.Layer) -> list[Direction]:
+    """Returns the recurrent layers that a layer is or, for `Bidirectional`, contains."""
+    parts = [layer]
     if isinstance(layer, keras.layers.Bidirectional):
-        found = [layer.forward_layer, layer.backward_layer]
-        for part in found:  # Else Keras may hand both directions to cuDNN as one.
+        parts = [layer.forward_layer, layer.backward_layer]
+        for part in parts:  # Otherwise Keras may run both directions in one cuDNN call.
             part.use_cudnn = False
-    if not all(isinstance(part, keras.layers.RNN) for part in found):
-        _refuse_hidden_recurrence(layer)
+    if not all(isinstance(part, keras.layers.RNN) for part in parts):
+        _check_no_inner_recurrence(layer)
         return []
-    for part in found:
-        if isinstance(part, _OF_IMAGES):
+    for part in parts:
+        if isinstance(part, _CONVOLUTIONAL):
             raise ValueError(
                 f"`model`: layer {layer.name!r} ({type(layer).__name__}) has states that are not "
-                "vectors, and the measurement is of states (batch, units)."
+                "vectors. Expected states of shape (batch, units)."
             )
-        part.unroll = False  # Which needs a known number of steps.
-    ways = ["backward" if part.go_backwards else "forward" for part in found]
-    return [Direction(layer.name, way, part) for way, part in zip(ways, found, strict=True)]
+        part.unroll = False  # Unrolling needs a fixed number of steps.
+    directions = ["backward" if part.go_backwards else "forward" for part in parts]
+    pairs = zip(directions, parts, strict=True)
+    return [Direction(layer.name, direction, part) for direction, part in pairs]
 
 
-def _refuse_hidden_recurrence(layer):
-    parts = getattr(layer, "_flatten_layers", list)()
+def _check_no_inner_recurrence(layer: keras.layers.Layer) -> None:
+    parts: list[keras.layers.Layer] = getattr(layer, "_flatten_layers", list)()
     hidden = [part for part in parts if isinstance(part, keras.layers.RNN)]
     if hidden:
         raise ValueError(
             f"`model`: layer {layer.name!r} ({type(layer).__name__}) runs "
             f"{type(hidden[0]).__name__} inside, where it cannot be measured. Expected recurrent "
-            "layers of the model itself, or in keras.layers.Bidirectional."
+            "layers directly in the model, or wrapped in keras.layers.Bidirectional."
         )

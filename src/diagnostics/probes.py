@@ -1,31 +1,31 @@
-"""Zero probes on the states of a cell, step by step, that gradients are read from.
+"""Zero probes on the states of a cell at every step, from which the gradients are read.
 
-A step ends with s<t> + probe<t>, for each state s, where probe<t> is zero. The gradient of a loss
-by probe<t> is the total derivative dL/ds<t>, through everything that s<t> has a part in: the output
-at t and what is made of it, all later steps, and the other states of the same step that are made of
-it, such as a<t> = Γ_o * tanh(c<t>).
+A step ends with s<t> + probe<t> for each state s, where probe<t> is zero. The gradient of a loss
+with respect to probe<t> is the total derivative dL/ds<t>. It includes every path from s<t>: the
+output at t, all later steps, and other states of the same step that depend on it, such as a<t> =
+Γ_o * tanh(c<t>).
 
-On its way back a gradient may leave the range of float64, which ends near 10^-308 and 10^308. So
-an example's gradient at a step that has left 2^-BAND to 2^BAND goes no further: it is handed over
-to the next band. There it is multiplied by 2^BAND or 2^-BAND, and added to the gradient at the same
+In the backward pass a gradient may leave the range of float64, about 10^-308 to 10^308. Therefore,
+an example's gradient at a step that leaves the range 2^-BAND to 2^BAND is not propagated further;
+it is moved to the next band. There it is multiplied by 2^BAND or 2^-BAND, and injected at the same
 step of another run of the same program, in which the loss itself is multiplied by 0. Gradients are
-linear, and powers of 2 exact, so the sum over the bands, each divided by its factor, is the
-gradient. Most batches need one band; a gradient of 10^-500 five.
+linear, and powers of 2 are exact, so the gradient is the sum over the bands, each divided by its
+factor. Most batches need one band; a gradient of 10^-500 needs five.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from unrolled.diagnostics.float64_copy import Direction, call_cell, real_steps, steps_through
+from unrolled.diagnostics.float64_copy import Direction, Loop, call_cell, real_steps, run_steps
 from unrolled.layers import Cell
 
 BAND = 400
-"""Gradients are handed over to the next band where they leave 2^-BAND to 2^BAND."""
+"""Gradients outside 2^-BAND to 2^BAND are moved to the next band."""
 
 _KERAS_STATES = {
     keras.layers.LSTMCell: ("a", "c"),
@@ -35,52 +35,57 @@ _KERAS_STATES = {
 
 
 class Probed(NamedTuple):
-    """One call of a recurrent layer whose states are probed.
+    """One call of a recurrent layer with probes on its states.
 
     Attributes:
         direction: the layer.
         states: names of the states.
-        mask: bool `(batch, steps)`, False where a step is masked.
-        probes: zeros `(batch, steps, units)` for each state; the gradient by them is dL/ds<t>.
-        handed: likewise; the gradient by them is what was handed over to another band.
+        mask: bool `(batch, steps)`, False at padding.
+        probes: for each state zeros `(batch, steps, units)`, whose gradient is dL/ds<t>.
+        moved: for each state zeros of the same shape, whose gradient is what is moved to another
+            band.
     """
 
     direction: Direction
     states: Sequence[str]
     mask: tf.Tensor
-    probes: list
-    handed: list
+    probes: list[tf.Tensor]
+    moved: list[tf.Tensor]
 
 
-def probed_loop(direction, calls, tape, injected):
-    """A loop for a recurrent layer of an `ExactCopy` that probes its states; see its `run`.
+def probed_loop(
+    direction: Direction, calls: list[Probed], tape: tf.GradientTape, injected: list | None
+) -> Loop:
+    """Creates a loop for a recurrent layer of a `Float64Copy` that puts probes on its states.
 
     Args:
         direction: the layer.
-        calls: a list that every call of the layer appends its `Probed` to.
-        tape: the tape that gradients will be asked of.
+        calls: list to which every call of the layer appends its `Probed`.
+        tape: the tape that will compute the gradients.
         injected: by call and state, what to add to the gradient, `(batch, steps, units)`; or None.
     """
 
     def loop(sequences, states, mask):
         zeros = [_zeros_by_step(sequences, state) for state in tree.flatten(states)]
-        probes, handed = ([tf.identity(zero) for zero in zeros] for _ in range(2))
-        tape.watch([*probes, *handed])
+        probes, moved = ([tf.identity(zero) for zero in zeros] for _ in range(2))
+        tape.watch([*probes, *moved])
         added = injected[len(calls)] if injected else []
         real = real_steps(mask, sequences)
-        calls.append(Probed(direction, _names(direction.recurrent.cell), real, probes, handed))
-        columns = [sequences, *probes, *handed, *added]
+        calls.append(Probed(direction, _state_names(direction.recurrent.cell), real, probes, moved))
+        columns = [sequences, *probes, *moved, *added]
         step = _ProbedStep(direction, [column.shape[-1] for column in columns])
         columns = tf.concat(columns, axis=-1)
-        return steps_through(direction.recurrent, step, columns, states, mask)
+        return run_steps(direction.recurrent, step, columns, states, mask)
 
     return loop
 
 
-def _names(cell):
-    """The lecture's names of a cell's states; numbers for those of an unknown cell."""
+def _state_names(cell: keras.layers.Layer) -> tuple[str, ...]:
+    """Returns the lecture's names of a cell's states, or "state 1", ... for an unknown cell."""
     if isinstance(cell, keras.layers.StackedRNNCells):
-        return tuple(f"{n}.{name}" for n, part in enumerate(cell.cells, 1) for name in _names(part))
+        return tuple(
+            f"{n}.{name}" for n, part in enumerate(cell.cells, 1) for name in _state_names(part)
+        )
     if isinstance(cell, Cell):
         return tuple(cell.states)
     for kind, names in _KERAS_STATES.items():
@@ -89,133 +94,138 @@ def _names(cell):
     return tuple(f"state {n}" for n in range(1, len(tree.flatten(cell.state_size)) + 1))
 
 
-def _zeros_by_step(sequences, state):
+def _zeros_by_step(sequences: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
     batch, steps = tf.unstack(tf.shape(sequences)[:2])
     zeros = tf.zeros((batch, steps, state.shape[-1]), state.dtype)
     return tf.ensure_shape(zeros, (*sequences.shape[:2], state.shape[-1]))
 
 
 class _ProbedStep:
-    """One step of a cell, of its input and all that comes with it side by side."""
+    """One step of a cell, whose input is concatenated with the probes."""
 
-    def __init__(self, direction, widths):
+    def __init__(self, direction: Direction, widths: list[int]) -> None:
         self.direction = direction
         self.widths = widths
 
-    def __call__(self, columns, states):
-        x, *more = tf.split(columns, self.widths, axis=-1)
+    def __call__(self, columns: tf.Tensor, states: list) -> tuple[tf.Tensor, list]:
+        x, *probes = tf.split(columns, self.widths, axis=-1)
         with tf.GradientTape(persistent=True) as within:
             within.watch([x, *tree.flatten(states)])
             output, new = call_cell(self.direction.recurrent.cell, x, states)
         flat = tree.flatten(new)
-        number = self._number_of_the_output(output, flat)
-        flat = _probed(within, flat, more)
-        return flat[number], tree.pack_sequence_as(new, flat)
+        index = self._output_index(output, flat)
+        flat = _probed(within, flat, probes)
+        return flat[index], tree.pack_sequence_as(new, flat)
 
-    def _number_of_the_output(self, output, states):
-        for number, state in enumerate(states):
+    def _output_index(self, output: tf.Tensor, states: list[tf.Tensor]) -> int:
+        for index, state in enumerate(states):
             if output is state:
-                return number
+                return index
         raise ValueError(
             f"`model`: layer {self.direction.layer!r}: the cell "
             f"{type(self.direction.recurrent.cell).__name__} returns an output that is none of its "
-            "states, so that what a state does through it cannot be told apart. Expected the very "
-            "tensor of a state, as Keras's cells return it."
+            "states, so the gradient through it cannot be attributed to a state. Expected the "
+            "tensor of a state itself, as Keras's cells return it."
         )
 
 
-def _probed(within, new, probes):
-    """The states of a step, s<t>, with probe<t> on them; see the module.
+def _probed(
+    within: tf.GradientTape, new: list[tf.Tensor], probes: list[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Adds probe<t> to the states of a step, s<t>; see the module docstring.
 
     Args:
-        within: the tape that saw how they were made.
+        within: the tape that recorded the step.
         new: the states.
-        probes: for all of them the probes, what is handed over and, if anything is, what is added.
+        probes: for all states the probes, the probes of moved gradients and, if any, what to
+            inject.
     """
     added = probes[2 * len(new) :]
 
     @tf.custom_gradient
-    def shown(*tensors):
+    def with_probes(*tensors):
         def gradient(*upstream):
             total = [d + a for d, a in zip(upstream, added, strict=True)] if added else upstream
             largest = tf.reduce_max(tf.abs(tf.concat(total, axis=-1)), axis=-1, keepdims=True)
             too_small = (largest < 2.0**-BAND) & (largest > 0)
             too_large = (largest > 2.0**BAND) & tf.math.is_finite(largest)
             outside = too_small | too_large
-            handed = [tf.where(outside, d, tf.zeros_like(d)) for d in total]
-            kept = [tf.where(outside, tf.zeros_like(d), d) for d in total]
-            # s<t> may be a part of the other states of this step.
-            by_state = within.gradient(new, new, output_gradients=kept)
-            return (*kept, *by_state, *handed, *map(tf.zeros_like, added))
+            moved = [tf.where(outside, d, tf.zeros_like(d)) for d in total]
+            propagated = [tf.where(outside, tf.zeros_like(d), d) for d in total]
+            # Other states of this step may depend on s<t>.
+            by_state = within.gradient(new, new, output_gradients=propagated)
+            return (*propagated, *by_state, *moved, *map(tf.zeros_like, added))
 
         return tuple(tf.identity(state) for state in tensors[: len(new)]), gradient
 
-    return list(shown(*new, *probes))
+    return list(with_probes(*new, *probes))
 
 
-def total_gradients(gradients: Callable, before_each: Callable):
-    """Norms of gradients of any size, as the sum over as many bands as it takes.
+def total_gradients(
+    gradients: Callable[..., tuple], before_each: Callable[[], None]
+) -> tuple[list[list[np.ndarray]], *tuple[Any, ...]]:
+    """Computes norms of gradients of any magnitude, as a sum over as many bands as needed.
 
     Args:
-        gradients: called with the factor of the loss and what to inject, gives by call two lists,
-            the gradients by its `probes` and by what it `handed` over, and anything else.
-        before_each: called before each measurement.
+        gradients: called with the factor of the loss and what to inject. Returns, for each call of
+            a layer, two lists, the gradients with respect to its `probes` and its `moved`; and any
+            other values.
+        before_each: called before each band.
 
     Returns:
-        By call and state log10 of the norms, `(batch, steps)`; and anything else.
+        By call and state, log10 of the norms, `(batch, steps)`; and the other values.
     """
-    terms, waiting = [], {0: None}
+    bands, waiting = [], {0: None}
     while waiting:
         band = min(waiting, key=abs)
         injected = waiting.pop(band)
         before_each()
         factor = tf.constant(1.0 if injected is None else 0.0, tf.float64)
         by_call, *others = gradients(factor, injected)
-        terms.append((band, [[g.numpy() for g in by_probe] for by_probe, _ in by_call]))
-        handed = [[h.numpy() for h in states] for _, states in by_call]
-        for other, values in _handed_over(handed, band).items():
+        bands.append((band, [[g.numpy() for g in by_probe] for by_probe, _ in by_call]))
+        moved = [[h.numpy() for h in states] for _, states in by_call]
+        for other, values in _moved_bands(moved, band).items():
             values = tree.map_structure(tf.constant, values)
             if waiting.get(other) is not None:
                 values = tree.map_structure(tf.add, values, waiting[other])
             waiting[other] = values
     norms = [
-        [log10_norms([(band, calls[call][n]) for band, calls in terms]) for n in range(len(states))]
-        for call, states in enumerate(terms[0][1])
+        [log10_norms([(band, calls[call][n]) for band, calls in bands]) for n in range(len(states))]
+        for call, states in enumerate(bands[0][1])
     ]
     return norms, *others
 
 
-def _handed_over(handed, band):
-    """What goes into the neighbouring bands, multiplied, by band; only where something does."""
-    sizes = [np.abs(np.concatenate(call, axis=-1)).max(axis=-1, keepdims=True) for call in handed]
+def _moved_bands(moved: list[list[np.ndarray]], band: int) -> dict[int, list[list[np.ndarray]]]:
+    """Returns the scaled gradients to inject into the neighbouring bands, by band, if any."""
+    sizes = [np.abs(np.concatenate(call, axis=-1)).max(axis=-1, keepdims=True) for call in moved]
     small = [(size > 0) & (size < 1) for size in sizes]
     large = [size > 1 for size in sizes]
     neighbours = {band + 1: (small, 2.0**BAND), band - 1: (large, 2.0**-BAND)}
     return {
         neighbour: [
-            [np.where(there, h, 0) * factor for h in call]
-            for there, call in zip(chosen, handed, strict=True)
+            [np.where(selected, h, 0) * factor for h in call]
+            for selected, call in zip(selection, moved, strict=True)
         ]
-        for neighbour, (chosen, factor) in neighbours.items()
-        if any(there.any() for there in chosen)
+        for neighbour, (selection, factor) in neighbours.items()
+        if any(selected.any() for selected in selection)
     }
 
 
-def log10_norms(terms):
-    """log10 of the norm over the last axis of the sum of gradients in several bands.
+def log10_norms(terms: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Computes log10 of the norm, over the last axis, of a gradient that is split into bands.
 
     Args:
-        terms: pairs of a band and gradients `(..., units)`, which are 2^(BAND * band) times what
-            they stand for.
+        terms: pairs of a band and gradients `(..., units)`, which are scaled by 2^(BAND * band).
 
     Returns:
-        `(...)`; -inf for a norm of 0, and +inf where a gradient is not finite.
+        `(...)`; -inf for a norm of 0, and +inf if a gradient is not finite.
     """
-    nothing = np.iinfo(np.int32).min // 4
+    lowest = np.iinfo(np.int32).min // 4
     exponents = []
     for band, gradients in terms:
         largest = np.abs(gradients).max(axis=-1)
-        exponents.append(np.where(largest > 0, np.frexp(largest)[1] - BAND * band, nothing))
+        exponents.append(np.where(largest > 0, np.frexp(largest)[1] - BAND * band, lowest))
     highest = np.max(exponents, axis=0)
     total = 0.0
     for band, gradients in terms:

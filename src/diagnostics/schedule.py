@@ -1,18 +1,19 @@
-"""When to look at a model that is being trained."""
+"""When to take measurements during training."""
 
 import numpy as np
 
 
 def logarithmic(steps: int, measurements: int) -> list[int]:
-    """After which training steps to measure: 0, then ever further apart by one factor, the last.
+    """Returns the training steps to measure after: 0, then logarithmically spaced to the last.
 
     Args:
-        steps: of the whole training.
-        measurements: how many, at least 2; fewer come out where steps would fall together.
+        steps: total number of training steps.
+        measurements: number of measurements, at least 2. Fewer are returned if rounded steps
+            coincide.
 
     >>> logarithmic(1000, 5)
     [0, 1, 10, 100, 1000]
     """
-    between = measurements > 2 and steps > 0
-    spaced = np.geomspace(1, steps, measurements - 1) if between else np.array([])
+    has_interior = measurements > 2 and steps > 0
+    spaced = np.geomspace(1, steps, measurements - 1) if has_interior else np.array([])
     return sorted({0, *np.round(spaced).astype(int).tolist(), steps})

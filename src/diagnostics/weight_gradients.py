@@ -1,7 +1,8 @@
-"""Norms of a loss's gradient by each weight, before anything clips it."""
+"""Norms of the gradient with respect to each weight, before gradient clipping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,13 +10,13 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class WeightGradients:
-    """The gradient of a batch's loss by the trainable weights of a model.
+    """The gradient of a batch's loss with respect to the trainable weights of a model.
 
     Attributes:
-        norms: Euclidean norm by the weight's path, such as "lstm/lstm_cell/kernel". NaN for a
-            gradient with NaN in it, infinite for one with infinite elements.
-        total: norm of all gradients together, that `global_clipnorm` clips; not finite if one of
-            the norms is not.
+        norms: Euclidean norm by weight path, such as "lstm/lstm_cell/kernel". NaN if the gradient
+            contains NaN, infinite if it contains infinite elements.
+        total: norm of all gradients together, the one that `global_clipnorm` clips; not finite if
+            any of the norms is not.
     """
 
     norms: dict[str, float]
@@ -28,16 +29,16 @@ class WeightGradients:
 
 
 class WeightMeter:
-    """Measures the gradients of the weights of one model, as often as one likes.
+    """Measures the gradients of a model's weights, any number of times.
 
-    They are those of the model itself in its own precision, but in inference: without dropout, and
-    without a change to the model. For those of a training step see `gradient_norms`.
+    The gradients are computed in the model's own precision and in inference mode, that is without
+    dropout. The model is not changed. For the gradients of a training step, see `gradient_norms`.
 
     Args:
         model: a compiled model of any kind.
 
     Raises:
-        ValueError: for a model that is not compiled, or not built.
+        ValueError: if the model is not compiled, or not built.
 
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
     >>> model.compile(loss="mse")
@@ -46,17 +47,21 @@ class WeightMeter:
     (['kernel'], {})
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         if not (model.compiled and model.built):
             raise ValueError(
-                f"`model`: expected a built and compiled model, and {model.name!r} is not "
+                f"`model`: expected a built and compiled model, but {model.name!r} is not "
                 f"{'built: call it on a batch' if model.compiled else 'compiled'}."
             )
         self._model = model
         self._norms = tf.function(self._measure, autograph=False, reduce_retracing=True)
 
-    def measure(self, inputs, targets, sample_weight=None) -> WeightGradients:
-        """The gradients of one batch, as `keras.Model.train_on_batch` takes it."""
+    def measure(self, inputs: Any, targets: Any, sample_weight: Any = None) -> WeightGradients:
+        """Measures the gradients on one batch.
+
+        Args:
+            inputs, targets, sample_weight: a batch, as in `keras.Model.train_on_batch`.
+        """
         batch = [
             None if part is None else keras.tree.map_structure(tf.convert_to_tensor, part)
             for part in (inputs, targets, sample_weight)
@@ -66,7 +71,7 @@ class WeightMeter:
         total = float(tf.norm(tf.constant(norms, tf.float64)))
         return WeightGradients(dict(zip(paths, norms, strict=True)), total)
 
-    def _measure(self, inputs, targets, sample_weight):
+    def _measure(self, inputs: Any, targets: Any, sample_weight: Any) -> tf.Tensor:
         weights = [weight.value for weight in self._model.trainable_variables]
         with tf.GradientTape() as tape:
             outputs = self._model(inputs, training=False)
@@ -76,14 +81,20 @@ class WeightMeter:
         return gradient_norms(tape.gradient(loss, weights))
 
 
-def gradient_norms(gradients: Sequence, exact: bool = True) -> tf.Tensor:
-    """The Euclidean norm of each gradient, float64 `(gradients,)`, in any program of TensorFlow.
+def gradient_norms(
+    gradients: Sequence[tf.Tensor | tf.IndexedSlices | None], exact: bool = True
+) -> tf.Tensor:
+    """Computes the Euclidean norm of each gradient; also works in graph mode.
 
-    It is computed in float64, so that squares do not overflow; or if it need not be `exact`, in the
-    gradient's own precision, but at least float32, which costs a training step next to nothing and
-    calls norms beyond 10^19 infinite. None, the gradient by a weight that
-    the loss does not depend on, counts as zero; of a gradient by rows, as that of a look-up, the
-    rows that occur more than once are added up first.
+    Args:
+        gradients: tensors; None, for a weight that the loss does not depend on, counts as zero. The
+            duplicate rows of `tf.IndexedSlices`, the gradient of an embedding, are summed first.
+        exact: whether to compute in float64, so that the squares do not overflow. Otherwise the
+            norm is computed in the gradient's own precision, at least float32. This adds almost
+            nothing to the cost of a training step, but norms beyond 10^19 become infinite.
+
+    Returns:
+        Float64 `(gradients,)`.
 
     >>> rows = tf.IndexedSlices(tf.constant([[3.0], [1.0]]), tf.constant([0, 0]), (5, 1))
     >>> gradient_norms([tf.constant([3e30, 4e30]), None, rows]).numpy().tolist()[1:]
@@ -92,7 +103,7 @@ def gradient_norms(gradients: Sequence, exact: bool = True) -> tf.Tensor:
     return tf.stack([_norm(gradient, exact) for gradient in gradients])
 
 
-def _norm(gradient, exact):
+def _norm(gradient: tf.Tensor | tf.IndexedSlices | None, exact: bool) -> tf.Tensor:
     if gradient is None:
         return tf.zeros((), tf.float64)
     gradient = tf.convert_to_tensor(gradient)

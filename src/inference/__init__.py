@@ -1,1 +1,1 @@
-"""Trained models: loading them, and what a command line asks of them."""
+"""Trained models: loading them, and the command lines of the programs that use them."""

@@ -1,4 +1,4 @@
-"""Trained language models, asked on a command line."""
+"""Text generation with trained language models."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.inference.loading import Kind, load_trained, require_same
+from unrolled.inference.loading import Kind, check_sizes, load_trained
 
 
 @dataclass(frozen=True)
-class Speaker:
+class LoadedLanguageModel:
     """A trained language model and its tokenizer.
 
     Attributes:
-        name: what the run is called, and in which task.
+        name: name of the run, and its task.
         model: a `models.LanguageModel`.
         tokenizer: a `unrolled.tasks.language.tokenizers.Tokenizer`.
     """
@@ -25,19 +25,19 @@ class Speaker:
     tokenizer: Any
 
 
-def _tokenizer_of(kept: dict, model):
-    """The tokenizer that a model was trained with.
+def _load_tokenizer(config: dict, model: Any) -> Any:
+    """Creates the tokenizer that a model was trained with.
 
     Raises:
-        ValueError: if they do not fit, or the model is of another kind.
+        ValueError: if they do not match, or the model is not a language model.
     """
     from unrolled.models import LanguageModel
     from unrolled.tasks.language.tokenizers import tokenizer_from_json
 
     if not isinstance(model, LanguageModel):
         raise ValueError(f"expected a LanguageModel, got a {type(model).__name__}")
-    tokenizer = tokenizer_from_json(kept)
-    require_same({"tokens": (model.embedding.input_dim, len(tokenizer.vocabulary))})
+    tokenizer = tokenizer_from_json(config)
+    check_sizes({"tokens": (model.embedding.input_dim, len(tokenizer.vocabulary))})
     return tokenizer
 
 
@@ -45,55 +45,55 @@ KIND = Kind(
     "language",
     "a language model",
     "make experiment name=char_lm",
-    kept="tokenizer.json",
-    read=_tokenizer_of,
+    file="tokenizer.json",
+    load=_load_tokenizer,
 )
 
 
-def load_speaker(run_id: str) -> Speaker:
-    """The language model of a run; see `load_trained`."""
+def load_language_model(run_id: str) -> LoadedLanguageModel:
+    """Loads the language model of a run; see `load_trained`."""
     trained = load_trained(run_id, KIND)
-    return Speaker(trained.name, trained.model, trained.reads)
+    return LoadedLanguageModel(trained.name, trained.model, trained.preprocessing)
 
 
-def text_pieces(
-    model,
-    tokenizer,
+def generate_text(
+    model: Any,
+    tokenizer: Any,
     prompt: np.ndarray,
     *,
     length: int,
     seed: int = 0,
     number: int = 0,
-    **settings,
+    **settings: Any,
 ) -> Iterator[str]:
-    """What goes on from a prompt, piece by piece as it is drawn.
+    """Yields the continuation of a prompt, token by token, as text.
 
-    It ends after `length` tokens, or where a sentence does, for a tokenizer that knows sentences.
-    Neither padding nor `<UNK>` is drawn.
+    It ends after `length` tokens, or at the end of a sentence if the tokenizer marks sentences.
+    Padding and `<UNK>` are never sampled.
 
     Args:
         model: a `models.LanguageModel`.
         tokenizer: the `unrolled.tasks.language.tokenizers.Tokenizer` that it was trained with.
-        prompt: its tokens, int32 `(tokens,)`.
-        length: tokens at most.
-        seed: the same makes the same text.
-        number: of the text, where several are drawn with one seed.
+        prompt: token ids of the prompt, int32 `(tokens,)`.
+        length: maximum number of tokens.
+        seed: determines the text.
+        number: index of the text, if several are sampled with one seed.
         **settings: `temperature`, `top_k` and `top_p` of a `Sampler`.
 
     Yields:
-        Of each token what it adds to the text.
+        The text that each token adds.
     """
     from unrolled.models.sampling import Sampler
     from unrolled.tasks.base.examples import PADDING
     from unrolled.tasks.data.vocabulary import UNKNOWN
 
     sampler = Sampler(model, tokenizer.start, [PADDING, UNKNOWN], **settings)
-    # Words are set apart by what stands around them: each piece is what the text has grown by.
-    kept = list(prompt)[-1:]
-    for drawn in islice(sampler.sample(prompt, seed, number), length):
-        if drawn == tokenizer.end:
+    # The space between two words depends on both, so decode each token with its predecessor.
+    context = list(prompt)[-1:]
+    for token in islice(sampler.sample(prompt, seed, number), length):
+        if token == tokenizer.end:
             return
-        before = tokenizer.decode(kept)
-        kept = [*kept, drawn]
-        yield tokenizer.decode(kept)[len(before) :]
-        kept = kept[-1:]
+        previous_text = tokenizer.decode(context)
+        context = [*context, token]
+        yield tokenizer.decode(context)[len(previous_text) :]
+        context = context[-1:]

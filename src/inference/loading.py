@@ -1,4 +1,4 @@
-"""Trained models, found by the id of a run."""
+"""Loads trained models by the id of a run."""
 
 import hashlib
 import json
@@ -14,56 +14,55 @@ from unrolled.console.terminal import quiet_start, say
 LATEST = "latest"
 MODEL_FILE = "model.keras"
 DIGESTS = "model_files"
-"""The tag of a run with the SHA-256 of each file of its model, as JSON. It is in the database and
-not beside the files, so files that were damaged or exchanged do not bring one of their own."""
+"""The tag of a run with the SHA-256 digest of each file of its model, as JSON. It is stored in the
+database, not beside the files, so that it detects damaged or replaced files."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model that can be asked.
+    """A kind of model that can be loaded.
 
     Attributes:
         model: as in conf/model.
-        called: for people, with its article.
+        label: display name, with its article.
         train: a command that trains one.
-        kept: the file beside it that says how texts become numbers.
-        read: makes of that file's content and the Keras model what a program needs; raises
-            ValueError, or any error that a file of another form causes, if they do not belong
-            together.
+        file: the JSON file beside the model that defines its preprocessing.
+        load: creates the preprocessing from the content of that file and the Keras model; raises
+            ValueError, or any error due to an invalid file, if they do not match.
     """
 
     model: str
-    called: str
+    label: str
     train: str
-    kept: str
-    read: Callable[[dict, Any], Any]
+    file: str
+    load: Callable[[dict, Any], Any]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model of a run.
+    """The model of a run.
 
     Attributes:
-        name: what the run is called, and in which task.
-        model: the Keras model of its best epoch.
-        reads: what `Kind.read` made of the file beside it.
+        name: name of the run, and its task.
+        model: the Keras model of the best epoch.
+        preprocessing: the result of `Kind.load`.
     """
 
     name: str
     model: Any
-    reads: Any
+    preprocessing: Any
 
 
 def load_trained(run_id: str, kind: Kind) -> Trained:
-    """The model of a run, or of the best run of a sweep by its metric in validation.
+    """Loads the model of a run, or of the best run of a sweep by its validation metric.
 
     Args:
-        run_id: of a run or of a sweep's parent; "latest" for the run that started last of those
-            that have left such a model.
-        kind: of model.
+        run_id: a run or the parent run of a sweep; "latest" for the last started run that has saved
+            such a model.
+        kind: kind of model.
 
     Raises:
-        RefusedError: if there is no such run, or it has left no such model.
+        RefusedError: if the run does not exist, or has not saved such a model.
     """
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         from unrolled import (
@@ -77,71 +76,73 @@ def load_trained(run_id: str, kind: Kind) -> Trained:
         raise RefusedError(str(error)) from error
     try:
         folder = Path(tracking.files_of(run.run_id, "model"))
-        model, reads = read_model(folder, kind, run.tags)
-    except Exception as error:  # Damaged files make Keras, HDF5 and zipfile raise many kinds.
+        model, preprocessing = read_model(folder, kind, run.tags)
+    except Exception as error:  # For damaged files, Keras, HDF5 and zipfile raise many types.
         raise RefusedError(
             f"run={run_id}: the model of {run.name} cannot be read ({reason_of(error)}). Its files "
-            "may be deleted, damaged, or of another run or version of this project; it was saved "
-            f"at commit {run.tags.get('git_commit', 'unknown')}. Train it again, or name another "
+            "may be deleted, damaged, or from another run or version of this project; it was saved "
+            f"at commit {run.tags.get('git_commit', 'unknown')}. Train it again, or use another "
             "run."
         ) from error
-    return Trained(f"{run.name} ({run.tags['task']}, run {run.run_id})", model, reads)
+    return Trained(f"{run.name} ({run.tags['task']}, run {run.run_id})", model, preprocessing)
 
 
 def digests_of(files: Mapping[str, bytes]) -> dict[str, str]:
-    """The tag `DIGESTS` of the files of a model, by name."""
+    """Returns the tag `DIGESTS` for the files of a model, given by name."""
     found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     return {DIGESTS: json.dumps(found)}
 
 
 def read_model(folder: Path, kind: Kind, tags: Mapping[str, str]) -> tuple[Any, Any]:
-    """The model in a folder, not compiled, and what `kind.read` makes of the file beside it.
+    """Reads an uncompiled model from a folder, and its preprocessing.
 
     Args:
-        folder: with the files of a model.
-        kind: of model.
-        tags: of the run that saved it. Runs of older versions have no `DIGESTS`; of their files
+        folder: folder with the files of a model.
+        kind: kind of model.
+        tags: tags of the run that saved it. Runs of older versions have no `DIGESTS`; for these,
             only the sizes are compared.
 
     Raises:
-        ValueError: if a file is not as the run saved it, or the two do not fit.
-        Exception: whatever reading a damaged file causes.
+        ValueError: if a file differs from the saved one, or the model and the preprocessing do not
+            match.
+        Exception: any error due to a damaged file.
     """
     import keras
 
     from unrolled import (
-        layers,  # noqa: F401  (for Keras to know them)
+        layers,  # noqa: F401  (registers them with Keras)
         models,  # noqa: F401
     )
 
     for name, expected in json.loads(tags.get(DIGESTS, "{}")).items():
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
-            raise ValueError(f"{name} is not the file that the run has saved")
-    kept = json.loads((folder / kind.kept).read_text())
+            raise ValueError(f"{name} is not the file that the run saved")
+    config = json.loads((folder / kind.file).read_text())
     model = keras.saving.load_model(folder / MODEL_FILE, compile=False)
-    return model, kind.read(kept, model)
+    return model, kind.load(config, model)
 
 
-def require_same(sizes: Mapping[str, tuple[int, int]]) -> None:
-    """Refuse a model that takes or gives other numbers than the file beside it makes.
+def check_sizes(sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Checks that the sizes of a model match those of its preprocessing.
 
     Args:
-        sizes: what is compared, by its name: the model's size, and the file's.
+        sizes: pairs of sizes, of the model and of the preprocessing, by name.
 
     Raises:
-        ValueError: for the first that differ.
+        ValueError: for the first pair that differs.
     """
     for name, (of_model, of_file) in sizes.items():
         if of_model != of_file:
             raise ValueError(f"the model has {of_model} {name}, the file beside it {of_file}")
 
 
-def _run(run_id, kind, tracking):
+def _run(run_id: str, kind: Kind, tracking: Any) -> Any:
     if run_id == LATEST:
         found = tracking.latest_run({"model": kind.model})
         if found is None:
             raise RefusedError(
-                f"run=latest: there is not {kind.called} yet; train one, for example: {kind.train}"
+                f"run=latest: expected {kind.label}, but none has been trained yet. Train one, for "
+                f"example: {kind.train}"
             )
         return found
     try:
@@ -152,38 +153,39 @@ def _run(run_id, kind, tracking):
         return _best(tracking.read_sweep(run_id), run_id, kind)
     if run.tags.get("model") != kind.model:
         raise RefusedError(
-            f"run={run_id}: expected {kind.called}, and {run.name!r} learnt "
-            f"{run.tags.get('task', 'something else')}. Those there are: make ui, or run=latest."
+            f"run={run_id}: expected {kind.label}, but {run.name!r} was trained on "
+            f"{run.tags.get('task', 'another task')}. Find a run with `make ui`, or use "
+            "run=latest."
         )
     if run.status != "FINISHED":
         raise RefusedError(
-            f"run={run_id}: {run.name!r} is {run.status} and has left no model. "
+            f"run={run_id}: {run.name!r} is {run.status} and has no model. "
             f"{run.tags.get('error', '')}".strip()
         )
     return run
 
 
-def _best(sweep, run_id, kind):
+def _best(sweep: Any, run_id: str, kind: Kind) -> Any:
     from unrolled.tasks.base.metric import Metric
 
-    found = [
+    candidates = [
         run
         for run in sweep.runs
         if run.status == "FINISHED" and run.tags.get("model") == kind.model
     ]
-    if not found:
-        raise RefusedError(f"run={run_id}: no run of the sweep {sweep.name!r} is {kind.called}.")
+    if not candidates:
+        raise RefusedError(f"run={run_id}: no run of the sweep {sweep.name!r} is {kind.label}.")
 
     def merit(run):
         try:
             metric = Metric(**run.report["metric"])
             values = run.series[f"validation/{metric.key}"]
-        except (KeyError, TypeError) as error:  # TypeError also for no report at all.
+        except (KeyError, TypeError) as error:  # TypeError if there is no report.
             raise RefusedError(
-                f"run={run_id}: expected of each run of the sweep {sweep.name!r} a report and its "
-                f"metric in validation, got none that can be read of {run.name} "
-                f"({reason_of(error)}). Name the run whose model to take: run=<its id>."
+                f"run={run_id}: expected a report and a validation metric for each run of the "
+                f"sweep {sweep.name!r}, but {run.name} has no readable one ({reason_of(error)}). "
+                "Choose a run by its id: run=<id>."
             ) from error
         return max(metric.merit(value) for _, value in values)
 
-    return max(found, key=merit)
+    return max(candidates, key=merit)

@@ -1,6 +1,7 @@
-"""The recurrent units of the course as Keras layers: `from layers import GRU`."""
+"""The recurrent units of the course as Keras layers: `from unrolled.layers import GRU`."""
 
-import unrolled.layers.backend  # noqa: F401  (first: it refuses other backends before Keras is imported)
+import unrolled.layers.backend  # noqa: F401  (first: it rejects other backends before Keras is imported)
+from unrolled.layers import variants
 from unrolled.layers.cell import Cell
 from unrolled.layers.conversion import from_keras, to_keras
 from unrolled.layers.embedding import Embedding
@@ -30,4 +31,5 @@ __all__ = [
     "SimplifiedGRUCell",
     "from_keras",
     "to_keras",
+    "variants",
 ]

@@ -1,7 +1,7 @@
-"""Refuses, as it is imported, every Keras backend but TensorFlow.
+"""Rejects, when it is imported, every Keras backend except TensorFlow.
 
-The layers are compiled by TensorFlow. It comes before the first import of Keras, which fails with a
-traceback of its own where the chosen backend is not installed.
+The layers are compiled by TensorFlow. This module must be imported before Keras, which fails with a
+message of its own if the chosen backend is not installed.
 """
 
 import json
@@ -13,10 +13,10 @@ _NEEDED = "tensorflow"
 
 
 def check() -> None:
-    """Whether Keras runs on TensorFlow, or will once it is imported.
+    """Check that Keras runs on TensorFlow, or will once it is imported.
 
     Raises:
-        ImportError: if it does not; the message names the place that says so.
+        ImportError: if it does not; the message names the place that selects the backend.
     """
     backend, chosen_by = _imported() or _from_environment() or _from_file() or (_NEEDED, "")
     if backend != _NEEDED:
@@ -29,7 +29,7 @@ def check() -> None:
 
 def _imported() -> tuple[str, str] | None:
     keras = sys.modules.get("keras")
-    return keras and (keras.config.backend(), "Keras, which is imported already,")
+    return (keras.config.backend(), "Keras, which is imported already,") if keras else None
 
 
 def _from_environment() -> tuple[str, str] | None:
@@ -38,13 +38,13 @@ def _from_environment() -> tuple[str, str] | None:
 
 
 def _from_file() -> tuple[str, str] | None:
-    """What keras.json says, in the place where Keras looks; see keras/src/backend/config.py."""
+    """The backend in keras.json, in the folder where Keras looks for it."""
     home = os.path.expanduser("~")
     default = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
     path = Path(os.environ.get("KERAS_HOME", default), "keras.json").expanduser()
     try:
         name = json.loads(path.read_text()).get("backend")
-    except (OSError, ValueError):  # Keras ignores a file that is no JSON as well.
+    except (OSError, ValueError):  # Keras too ignores a file that is not JSON.
         return None
     return name and (name, f"the file {path}")
 

@@ -1,9 +1,11 @@
-"""What the units with gates share."""
+"""The base of units with gates, and of the layers over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
+from typing import Any, ClassVar
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from unrolled.layers.cell import Cell
@@ -17,16 +19,18 @@ class GatedCell(Cell):
 
     Args:
         units: size of each state.
-        recurrent_activation: σ, what makes a gate of a sum. Keras's name for it.
-        longest_lag: chrono initialisation for dependencies of up to so many steps, T: the forget
-            gate's bias starts from b_f ~ log U[1, T-1], the update gate's from -b_f. Each element
-            then remembers for a time of its own, between 1 and T steps.
-        implementation: 1 draws a mask for every gate in the dropout of the input, 2 one for all,
-            as in Keras; its other effect there, on speed, has no meaning here.
+        recurrent_activation: σ, the activation of the gates. The name is Keras's.
+        longest_lag: chrono initialisation for dependencies of up to T steps. The forget gate's bias
+            starts from b_f ~ log U[1, T-1], the update gate's from -b_f. Each element then
+            remembers for a time of its own, between 1 and T steps.
+        implementation: as in Keras, 1 draws a dropout mask of the input for every gate, 2 a single
+            one for all gates. Unlike in Keras, it has no effect on speed.
         **kwargs: see `layers.Cell`.
 
     Attributes:
-        choices: the values that an option can have, for the options that have few.
+        choices: the valid values of the options that have few.
+        bias_option: the gate whose initial bias is an option, and the name of that option; None if
+            there is no such option.
 
     Source of the chrono initialisation: Tallec & Ollivier 2018, "Can Recurrent Neural Networks Warp
     Time?".
@@ -35,84 +39,98 @@ class GatedCell(Cell):
         ValueError: for options that contradict each other.
     """
 
-    choices: Mapping[str, Sequence] = {"implementation": (1, 2)}
+    choices: ClassVar[Mapping[str, Sequence]] = {"implementation": (1, 2)}
+    bias_option: tuple[str, str] | None = None
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        recurrent_activation="sigmoid",
-        longest_lag=None,
-        implementation=2,
-        **kwargs,
-    ):
+        recurrent_activation: Any = "sigmoid",
+        longest_lag: float | None = None,
+        implementation: int = 2,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.longest_lag = longest_lag
         self.implementation = implementation
 
-    def build(self, input_shape):
-        self.check_options()  # A unit of one's own may not have done it.
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Create the weights for inputs of `input_shape[-1]` elements."""
+        self.check_options()  # A user's unit may not have called it.
         if self.longest_lag is not None and not {"u", "f"} & set(self.sites):
             raise ValueError(
                 f"`longest_lag`: {type(self).__name__} has no site 'u' or 'f', whose bias it sets."
             )
         super().build(input_shape)
 
-    def gates(self, z):
-        """The gates Γ of a step, as the equations use them, by their letters: u, f, o and r.
+    def gates(self, z: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The gates Γ of a step, as the equations use them.
 
         Args:
-            z: by site, what `recurrent` gave in `equations`.
+            z: the results of `recurrent` in `equations`, by site.
 
         Returns:
-            Those that the unit has. One that the options derive from another is among them, one
-            that they leave out is not.
+            The gates that the unit has, by their letters u, f, o and r, including those that it
+            derives from another gate.
         """
         return {gate: self.recurrent_activation(z[gate]) for gate in _GATES if gate in z}
 
-    def contradictions(self):
-        """What is wrong with the options, one message for each."""
+    def initial_gate_bias(self) -> Any:
+        """The initial bias of the gate in `bias_option`."""
+        return getattr(self, self.bias_option[1]) if self.bias_option else 0
+
+    def gate_biases(self) -> Mapping[str, Any]:
+        """Initial biases of gates that replace `bias_initializer`, by site."""
+        if self.longest_lag is None:
+            bias = self.initial_gate_bias()
+            return {self.bias_option[0]: bias} if self.bias_option and bias else {}
+        # An initializer, not `keras.random`: XLA rejects the latter's state while a model is built.
+        b = ops.log(keras.initializers.RandomUniform(1.0, self.longest_lag - 1.0)((self.units,)))
+        return {"u": -b, "f": b}
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield a message for each contradiction between options."""
         lag = self.longest_lag
         if lag is not None and not (_is_number(lag) and lag > 2):
             yield f"`longest_lag`: expected a number of steps above 2, got {lag!r}."
         if lag is not None and not self.use_bias:
-            yield "`longest_lag` sets what the gates' biases start from: `use_bias` must be True."
+            yield "`longest_lag` sets the initial biases of the gates: `use_bias` must be True."
+        if self.bias_option:
+            yield from self._contradictions_of_bias(self.bias_option[1])
 
-    def contradictions_of_start(self, option, start, default):
-        """What is wrong with an option that says what a gate's bias starts from."""
-        given = start != default
-        if not _is_number(start):
-            yield f"`{option}`: expected a number, got {start!r}."
+    def _contradictions_of_bias(self, option):
+        bias = self.initial_gate_bias()
+        given = bias != self.options()[option].default
+        if not _is_number(bias):
+            yield f"`{option}`: expected a number, got {bias!r}."
         if given and self.longest_lag is not None:
             yield (
-                f"`{option}` and `longest_lag` both say where a gate's bias starts: give one of "
+                f"`{option}` and `longest_lag` both set the initial bias of a gate: give one of "
                 "them."
             )
-        if given and start != 0 and not self.use_bias:
-            yield f"`{option}` is what a gate's bias starts from: `use_bias` must be True."
+        if given and bias != 0 and not self.use_bias:
+            yield f"`{option}` is the initial bias of a gate: `use_bias` must be True."
 
-    def check_options(self):
-        """Refuse wrong options, once all of them are set.
+    def check_options(self) -> None:
+        """Check the options once all of them are set.
+
+        The `__init__` of each class calls it; before that of the last class, some are not set yet.
 
         Raises:
             ValueError: for a value that is none of the `choices`, and for `contradictions`.
         """
+        if not all(hasattr(self, option) for option in self.options()):
+            return
         for option, values in self.choices.items():
             value = getattr(self, option)
-            # By type too: 1 equals True, but is no answer to a question of True, False or a word.
+            # The type too: 1 equals True, but is no valid value of an option that takes a bool.
             if not any(type(value) is type(one) and value == one for one in values):
                 expected = " or ".join(map(repr, values))
                 raise ValueError(f"`{option}`: expected {expected}, got {value!r}.")
-        for reason in self.contradictions():
-            raise ValueError(reason)
-
-    def gate_biases(self):
-        if self.longest_lag is None:
-            return {}
-        # An initialiser, not `keras.random`: XLA refuses the latter's state while a model is built.
-        b = ops.log(keras.initializers.RandomUniform(1.0, self.longest_lag - 1.0)((self.units,)))
-        return {"u": -b, "f": b}
+        for message in self.contradictions():
+            raise ValueError(message)
 
 
 def _is_number(value):
@@ -124,12 +142,12 @@ class GatedRecurrent(Recurrent):
 
     Args:
         units: size of each state.
-        use_cudnn: as in `keras.layers.LSTM`, but without a cuDNN form to choose: "auto" and False
-            mean the same, and a layer with True raises when it is called.
+        use_cudnn: as in `keras.layers.LSTM`, but there is no cuDNN implementation: "auto" and False
+            mean the same, and a layer with True raises ValueError when it is called.
         *in_order, **options: see `layers.Recurrent`.
     """
 
-    def __init__(self, units, *in_order, **options):
+    def __init__(self, units: int, *in_order: Any, **options: Any) -> None:
         options = self.by_name(in_order, options)
         use_cudnn = options.pop("use_cudnn", "auto")
         super().__init__(units, **options)
@@ -137,10 +155,13 @@ class GatedRecurrent(Recurrent):
             raise ValueError(f"`use_cudnn`: expected 'auto', True or False, got {use_cudnn!r}.")
         self.use_cudnn = use_cudnn
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(
+        self, sequences: tf.Tensor, initial_state: Any, mask: Any, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """See `Recurrent.inner_loop`."""
         if self.use_cudnn is True:
             raise ValueError(
-                f"`use_cudnn=True`: {type(self).__name__} has no cuDNN form. Leave it, "
-                f"or take keras.layers.{type(self).__name__} if there is one."
+                f"`use_cudnn=True`: {type(self).__name__} has no cuDNN implementation. Omit it, "
+                f"or use keras.layers.{type(self).__name__} if there is one."
             )
         return super().inner_loop(sequences, initial_state, mask, training)

@@ -1,8 +1,9 @@
 """The basic recurrent neural network."""
 
 import keras
+import tensorflow as tf
 
-from unrolled.layers.cell import Cell
+from unrolled.layers.cell import Cell, SiteSum
 from unrolled.layers.recurrent import Recurrent
 
 
@@ -13,9 +14,10 @@ class SimpleRNNCell(Cell):
         a<t> = g(W_a [a<t-1>, x<t>] + b_a)
 
     with g = tanh, or ReLU with `activation="relu"`. With `activation="relu"` and
-    `recurrent_initializer="identity"` it is the IRNN: it starts by adding up what it sees.
+    `recurrent_initializer="identity"` it is the IRNN, which starts as a sum of its inputs.
 
-    The same function as `keras.layers.SimpleRNNCell`; the site `a` is all of its kernel.
+    `keras.layers.SimpleRNNCell` computes the same function. Both layers load the weights of the
+    other.
 
     Source: the lecture; Elman 1990, "Finding Structure in Time"; for the IRNN Le et al. 2015, "A
     Simple Way to Initialize Recurrent Networks of Rectified Linear Units".
@@ -31,12 +33,15 @@ class SimpleRNNCell(Cell):
     sites = ("a",)
     states = ("a",)
 
-    @property
-    def weights_as_in_keras(self):
-        return type(self) is SimpleRNNCell  # A unit derived from it may mean something else.
+    def equations(self, recurrent: SiteSum, a: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        g = self.activation
 
-    def equations(self, recurrent, a):
-        return (self.activation(recurrent("a", a)),)
+        a = g(recurrent("a", a))
+        return (a,)
+
+    @property
+    def weights_as_in_keras(self) -> bool:
+        return type(self) is SimpleRNNCell  # The weights of a derived unit may mean something else.
 
 
 @keras.saving.register_keras_serializable("unrolled")

@@ -1,6 +1,8 @@
-"""What makes probabilities of words out of the last layer's output."""
+"""Output heads for large vocabularies."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,47 +11,48 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("unrolled")
 class AdaptiveSoftmax(keras.layers.Layer):
-    """Probabilities of a large vocabulary, cheap for frequent words, exact for all.
+    """Softmax over a large vocabulary that is cheap for frequent words, and exact for all words.
 
-    Words are numbered by falling frequency. The head scores the frequent ones, and each of the
-    clusters that hold the others; within a cluster its words are scored from a smaller vector:
+    Token ids are sorted by decreasing frequency. The head scores the frequent words and one entry
+    for each cluster of rarer words. Within a cluster, words are scored from a projection P_k a of
+    lower dimension:
 
         P(w | a) = P_head(w | a)                            for a frequent word
         P(w | a) = P_head(k | a) P_k(w | P_k a)             for a word of cluster k
 
-    Both are softmax, so all probabilities sum to 1. A loss needs the scores of a cluster only where
-    the word that came is in it.
+    Both factors are softmax probabilities, so the probabilities of all words sum to 1. The loss
+    computes the scores of a cluster only for targets in that cluster.
 
-    Source: Grave, Joulin, Cissé, Grangier & Jégou 2017, "Efficient softmax approximation for
-    GPUs", ICML. As there, cluster k = 1, 2, ... has vectors of the size of a over 4^k.
+    Source: Grave, Joulin, Cissé, Grangier & Jégou 2017, "Efficient softmax approximation for GPUs",
+    ICML. As in the paper, cluster k = 1, 2, ... uses vectors of size units / 4^k.
 
-    Input: `(..., units)`. Output: log P of every word, `(..., vocabulary_size)`.
+    Input: `(..., units)`. Output: the log probability of every word, `(..., vocabulary_size)`.
 
     Args:
-        vocabulary_size: number of words.
-        cutoffs: numbers at which a cluster begins, rising, each above 0 and below
-            `vocabulary_size`.
+        vocabulary_size: number of token ids.
+        cutoffs: first token id of each cluster, strictly increasing, each greater than 0 and less
+            than `vocabulary_size`.
 
     Raises:
-        ValueError: for other cutoffs.
+        ValueError: if `cutoffs` is empty, not strictly increasing or out of range.
     """
 
     REDUCTION = 4
 
-    def __init__(self, vocabulary_size, cutoffs, **options):
+    def __init__(self, vocabulary_size: int, cutoffs: Sequence[int], **options: Any) -> None:
         super().__init__(**options)
         cutoffs = list(cutoffs)
         bounds = [0, *cutoffs, vocabulary_size]
         if not cutoffs or any(low >= high for low, high in pairwise(bounds)):
             raise ValueError(
-                f"`cutoffs`: expected numbers that rise from above 0 to below the vocabulary's "
-                f"size, {vocabulary_size}; got {cutoffs}."
+                f"`cutoffs`: expected strictly increasing integers between 1 and "
+                f"{vocabulary_size - 1}, below the vocabulary size; got {cutoffs}."
             )
         self.vocabulary_size = vocabulary_size
         self.cutoffs = cutoffs
         self.clusters = list(pairwise(bounds[1:]))
 
-    def build(self, shape):
+    def build(self, shape: tuple[int | None, ...]) -> None:
         units, frequent = shape[-1], self.cutoffs[0]
         self.head = self.add_weight((units, frequent + len(self.clusters)), name="head")
         self.bias = self.add_weight(
@@ -61,7 +64,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
             self.reductions.append(self.add_weight((units, size), name=f"reduction_{k}"))
             self.tails.append(self.add_weight((size, high - low), name=f"tail_{k}"))
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         head = tf.nn.log_softmax(ops.matmul(inputs, self.head) + self.bias)
         frequent = self.cutoffs[0]
         parts = [head[..., :frequent]]
@@ -69,39 +72,39 @@ class AdaptiveSoftmax(keras.layers.Layer):
             parts.append(head[..., frequent + k, None] + tf.nn.log_softmax(scores(inputs)))
         return ops.concatenate(parts, axis=-1)
 
-    def negative_log_likelihood(self, inputs, words):
-        """-log P of one word for each vector, in nats.
+    def negative_log_likelihood(self, inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Computes -log P of one target for each vector, in nats.
 
         Args:
-            inputs: `(rows, units)`.
-            words: their numbers, `(rows,)`.
+            inputs: floats, `(rows, units)`.
+            targets: integer token ids, `(rows,)`.
 
         Returns:
-            `(rows,)`.
+            Floats, `(rows,)`.
         """
-        words, frequent = tf.cast(words, tf.int32), self.cutoffs[0]
-        in_head = tf.where(words < frequent, words, 0)
+        targets, frequent = tf.cast(targets, tf.int32), self.cutoffs[0]
+        in_head = tf.where(targets < frequent, targets, 0)
         for k, (low, high) in enumerate(self.clusters):
-            in_head = tf.where((words >= low) & (words < high), frequent + k, in_head)
+            in_head = tf.where((targets >= low) & (targets < high), frequent + k, in_head)
         scores = ops.matmul(inputs, self.head) + self.bias
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(in_head, scores)
         for k, (low, high) in enumerate(self.clusters):
-            rows = tf.where((words >= low) & (words < high))
-            there = tf.gather_nd(inputs, rows)
-            inside = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                tf.gather_nd(words, rows) - low,
-                self._tail(self.reductions[k], self.tails[k])(there),
+            rows = tf.where((targets >= low) & (targets < high))
+            members = tf.gather_nd(inputs, rows)
+            within_cluster = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                tf.gather_nd(targets, rows) - low,
+                self._tail(self.reductions[k], self.tails[k])(members),
             )
-            loss = tf.tensor_scatter_nd_add(loss, rows, inside)
+            loss = tf.tensor_scatter_nd_add(loss, rows, within_cluster)
         return loss
 
-    def _tail(self, reduction, tail):
+    def _tail(self, reduction: tf.Variable, tail: tf.Variable) -> Callable[[tf.Tensor], tf.Tensor]:
         return lambda inputs: ops.matmul(ops.matmul(inputs, reduction), tail)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*shape[:-1], self.vocabulary_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -1,4 +1,7 @@
-"""The lecture's language model: what word comes next, given all before it."""
+"""The lecture's language model: predicts each token from all previous tokens."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,13 +11,16 @@ from keras import ops, tree
 from unrolled.layers import Embedding
 from unrolled.models.heads import AdaptiveSoftmax
 from unrolled.models.stack import Unit, word_vectors
+from unrolled.settings.wiring import LANGUAGE_HEADS, LanguageHead
 
-HEADS = ("softmax", "adaptive")
-_EXACT_STEPS = 512  # of a window in `negative_log_likelihoods`
-_ROWS = 250  # read at once in `next_negative_log_likelihoods`
+States = list[list[tf.Tensor]]
+"""The states of each recurrent layer, each `(batch, units)`."""
+
+_EXACT_STEPS = 512  # Window length in `negative_log_likelihoods`.
+_ROWS = 250  # Batch size in `next_negative_log_likelihoods`.
 _CAUSAL = (
-    "A language model predicts the next word from those before it; a layer that reads backwards "
-    "has seen that word, so its probability would be of nothing unknown."
+    "A language model predicts each token from the previous tokens. A layer that reads the "
+    "sequence backwards has already seen that token, so its prediction would be meaningless."
 )
 
 
@@ -28,76 +34,81 @@ def build_language_model(
     embedding: int | None = 64,
     dropout: float = 0.0,
     tied: bool = False,
-    head: str = "softmax",
+    head: LanguageHead = "softmax",
     cutoffs: list[int] | None = None,
     name: str | None = None,
 ) -> "LanguageModel":
-    """Embedding, a stack of recurrent layers, and the probability of every word to come next.
+    """Builds a language model: embedding, stack of recurrent layers, softmax over the vocabulary.
 
     Args:
-        unit: makes one recurrent layer, for example `layers.GRU` or `keras.layers.GRU`.
-        vocabulary_size: number of words, padding (0) included.
+        unit: creates one recurrent layer, for example `layers.GRU` or `keras.layers.GRU`.
+        vocabulary_size: index of token ids, including padding (0).
         units: size of each recurrent layer.
-        layers: number of recurrent layers, one upon the other.
-        direction: "forward"; see below.
-        embedding: size of a word's vector; None for the lecture's one-hot vectors.
-        dropout: share dropped in training of every e<t>, of every layer's output on its way up and
-            of what the scores are made of (Zaremba et al. 2014). Nothing of one-hot vectors, of
-            which it would take whole words.
-        tied: whether the scores' weights are the embeddings, transposed (Press & Wolf 2017, "Using
+        layers: index of stacked recurrent layers.
+        direction: must be "forward": a language model is causal.
+        embedding: size of the embedding vectors; None for the lecture's one-hot vectors.
+        dropout: fraction of the elements of every e<t>, of the input of every further layer and of
+            the input of the head that is dropped in training (Zaremba et al. 2014). One-hot vectors
+            are exempt, because dropout would erase whole tokens.
+        tied: whether the output weights are the transposed embeddings (Press & Wolf 2017, "Using
             the Output Embedding to Improve Language Models"; Inan et al. 2017).
-        head: "softmax", or "adaptive" (`AdaptiveSoftmax`).
-        cutoffs: of the adaptive softmax.
+        head: "softmax", or "adaptive" for `AdaptiveSoftmax`.
+        cutoffs: cutoffs of the adaptive softmax.
         name: name of the model.
 
+    Returns:
+        An uncompiled `LanguageModel`.
+
     Raises:
-        ValueError: for a direction other than forward, or a unit that reads backwards; an unknown
-            head; tied weights where the embedding is not of the size of the units, or with an
-            adaptive softmax.
+        ValueError: if `direction` is not "forward" or the unit reads backwards; for an unknown
+            head; for tied weights with an adaptive softmax, or with an embedding whose size differs
+            from `units`.
     """
     if direction != "forward":
         raise ValueError(
-            f"`direction`: expected 'forward', got {direction!r}. {_CAUSAL} Take direction "
+            f"`direction`: expected 'forward', got {direction!r}. {_CAUSAL} Set `direction` to "
             "'forward'."
         )
-    if head not in HEADS:
-        raise ValueError(f"`head`: expected one of {', '.join(HEADS)}, got {head!r}.")
+    if head not in LANGUAGE_HEADS:
+        raise ValueError(f"`head`: expected one of {', '.join(LANGUAGE_HEADS)}, got {head!r}.")
     if tied:
         _check_tied(units, embedding, head)
-        words = keras.layers.ReversibleEmbedding(vocabulary_size, embedding, name="embedding")
-        scores = None
+        embedding_layer = keras.layers.ReversibleEmbedding(
+            vocabulary_size, embedding, name="embedding"
+        )
+        head_layer = None
     else:
-        words = word_vectors(vocabulary_size, embedding)
-        scores = (
+        embedding_layer = word_vectors(vocabulary_size, embedding)
+        head_layer = (
             keras.layers.Dense(vocabulary_size, dtype="float32", name="scores")
             if head == "softmax"
             else AdaptiveSoftmax(vocabulary_size, cutoffs or [], dtype="float32", name="scores")
         )
     recurrent = [
-        unit(units=units, return_sequences=True, return_state=True, name=f"recurrent_{number}")
-        for number in range(1, layers + 1)
+        unit(units=units, return_sequences=True, return_state=True, name=f"recurrent_{index}")
+        for index in range(1, layers + 1)
     ]
-    return LanguageModel(words, recurrent, scores, dropout, name=name)
+    return LanguageModel(embedding_layer, recurrent, head_layer, dropout, name=name)
 
 
-def _check_tied(units, embedding, head):
+def _check_tied(units: int, embedding: int | None, head: str) -> None:
     if head != "softmax":
         raise ValueError(
-            f"`tied`: expected head 'softmax' with tied weights, got {head!r}, whose weights have "
-            "other shapes than the embeddings."
+            f"`tied`: expected head 'softmax' with tied weights, got {head!r}, whose weights "
+            "differ in shape from the embeddings."
         )
     if embedding != units:
         raise ValueError(
-            f"`tied`: expected an embedding of the size of the units, as the scores' weights are "
-            f"the embeddings; got embedding {embedding} and units {units}."
+            f"`tied`: expected `embedding` to equal `units`, because the output weights are the "
+            f"embeddings; got embedding {embedding} and units {units}."
         )
 
 
-def _check_causal(layer):
+def _check_causal(layer: keras.layers.Layer) -> None:
     if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
         raise ValueError(
-            f"`recurrent`: expected layers that read forward, got {layer.name}, a "
-            f"{type(layer).__name__} that reads backwards. {_CAUSAL}"
+            f"`recurrent`: expected layers that read the sequence forward, got {layer.name}, a "
+            f"{type(layer).__name__} that reads it backwards. {_CAUSAL}"
         )
 
 
@@ -105,28 +116,36 @@ def _check_causal(layer):
 class LanguageModel(keras.Model):
     """P(y<t> | y<1>, ..., y<t-1>), with x<t> = y<t-1>.
 
-    Called with word numbers `(batch, steps)` it gives scores `(batch, steps, vocabulary)`, of which
-    softmax makes the probabilities of the word after each; its states begin at zero.
+    Called with token ids `(batch, steps)`, the model returns logits `(batch, steps, vocabulary)` of
+    the token that follows each step. The initial states are zeros.
 
-    In `fit` and `evaluate` states are carried from batch to batch, and gradients end where a batch
-    begins: truncated backpropagation through time. These take batches of
-    `unrolled.tasks.language.bptt_batches`: words with flags that say which rows
-    begin anew, the words that follow, and weights.
+    `fit` and `evaluate` carry the states from batch to batch and stop the gradients at the start of
+    a batch: truncated backpropagation through time. They expect the batches of
+    `unrolled.tasks.language.bptt_batches`: token ids with a flag per row that resets its states,
+    targets, and weights.
 
     Args:
-        embedding: from word numbers to vectors.
-        recurrent: layers that return sequences and states.
-        head: from the last layer's output to scores; None for the embeddings themselves.
+        embedding: layer from token ids to vectors.
+        recurrent: recurrent layers that return sequences and states.
+        head: layer from the output of the last recurrent layer to logits; None to use the
+            transposed embeddings.
         dropout: see `build_language_model`.
 
     Raises:
-        ValueError: for a recurrent layer that reads backwards.
+        ValueError: if a recurrent layer reads backwards.
 
     Attributes:
-        network: the same function as a model made of inputs and outputs, on the same weights.
+        network: the same function as a functional model that shares the weights.
     """
 
-    def __init__(self, embedding, recurrent, head, dropout=0.0, **options):
+    def __init__(
+        self,
+        embedding: keras.layers.Layer,
+        recurrent: Sequence[keras.layers.Layer],
+        head: keras.layers.Layer | None,
+        dropout: float = 0.0,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         for layer in recurrent:
             _check_causal(layer)
@@ -138,10 +157,10 @@ class LanguageModel(keras.Model):
         rates = [0.0 if one_hot else dropout, *[dropout] * len(recurrent)]
         self.drop = [keras.layers.Dropout(rate) for rate in rates]
         self._mean_loss = keras.metrics.Mean("cross_entropy")
-        self._carried = {}
-        words = keras.Input((None,), dtype="int32", name="words")
-        self.network = keras.Model(words, self.scores(self.read(words)[0]), name=self.name)
-        # For whoever measures gradients on it; its batches are windows read each by itself.
+        self._carried: dict[tuple[int, bool], list[list[tf.Variable]]] = {}
+        tokens = keras.Input((None,), dtype="int32", name="words")
+        self.network = keras.Model(tokens, self.scores(self.read(tokens)[0]), name=self.name)
+        # For gradient diagnostics, which process each window on its own.
         self.network.compile(
             optimizer=None,
             loss=keras.losses.SparseCategoricalCrossentropy(
@@ -150,166 +169,188 @@ class LanguageModel(keras.Model):
         )
         self.built = True
 
-    def call(self, words, training=False):
-        return self.scores(self.read(words, training=training)[0])
+    def call(self, tokens: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self.scores(self.read(tokens, training=training)[0])
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of words, padding included."""
+        """Number of token ids, including padding."""
         return self.embedding.input_dim
 
-    def initial_states(self, batch: int) -> list:
-        """The states of every layer before the first word: zeros, each `(batch, units)`."""
+    def initial_states(self, batch: int) -> States:
+        """Returns the zero states of every layer before the first token, each `(batch, units)`."""
         return [list(layer.get_initial_state(batch_size=batch)) for layer in self.recurrent]
 
     def negative_log_likelihoods(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        """-log P of every token given all before it, in nats, float64 `(tokens,)`.
+        """Computes -log P of every token given all previous tokens, in nats.
 
         Args:
-            tokens: whole numbers `(tokens,)`.
-            start: the number that stands before the first.
+            tokens: integer token ids, `(tokens,)`.
+            start: token id that precedes the first one.
+
+        Returns:
+            Float64 `(tokens,)`.
 
         Raises:
-            ValueError: for numbers that are none of the vocabulary's.
+            ValueError: if a token id is out of range.
         """
         tokens = self._checked(tokens)
-        before = np.concatenate([self._checked([start]), tokens[:-1]])
-        states, found = self.initial_states(1), []
+        previous = np.concatenate([self._checked([start]), tokens[:-1]])
+        states, parts = self.initial_states(1), []
         for begin in range(0, len(tokens), _EXACT_STEPS):
-            part = slice(begin, begin + _EXACT_STEPS)
-            missing = (0, _EXACT_STEPS - len(tokens[part]))  # One shape is traced once.
+            window = slice(begin, begin + _EXACT_STEPS)
+            padding = (0, _EXACT_STEPS - len(tokens[window]))  # One shape, one trace.
             if len(tokens) < _EXACT_STEPS:
-                missing = (0, 0)
-            losses, states = self._advance_on(
-                np.pad(before[part], missing)[None], np.pad(tokens[part], missing)[None], states
+                padding = (0, 0)
+            losses, states = self._window_losses(
+                np.pad(previous[window], padding)[None],
+                np.pad(tokens[window], padding)[None],
+                states,
             )
-            found.append(losses.numpy()[0, : len(tokens[part])])
-        return np.concatenate(found).astype("float64") if found else np.zeros(0)
+            parts.append(losses.numpy()[0, : len(tokens[window])])
+        return np.concatenate(parts).astype("float64") if parts else np.zeros(0)
 
     @tf.function(reduce_retracing=True)
-    def what_comes_next(self, words, states):
-        """log P of each word to come after the last of some words, and the states there.
+    def next_log_probabilities(
+        self, tokens: tf.Tensor | np.ndarray, states: States
+    ) -> tuple[tf.Tensor, States]:
+        """Computes the log probabilities of the token that follows the given ones.
 
         Args:
-            words: int32 `(batch, steps)`.
-            states: of `initial_states`, or of the call before.
+            tokens: int32 `(batch, steps)`.
+            states: from `initial_states` or from the previous call.
 
         Returns:
-            float32 `(batch, vocabulary)`, and the states.
+            Float32 `(batch, vocabulary)`, and the new states.
         """
-        top, states = self.read(words, states)
+        top, states = self.read(tokens, states)
         return tf.nn.log_softmax(self.scores(top[:, -1])), states
 
-    def next_negative_log_likelihoods(self, words: np.ndarray, following: np.ndarray) -> np.ndarray:
-        """-log P of the word after each row of words, of which each begins anew, in nats.
+    def next_negative_log_likelihoods(self, tokens: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Computes -log P of the token that follows each row, in nats; the rows are independent.
 
         Args:
-            words: whole numbers `(rows, steps)`.
-            following: whole numbers `(rows,)`.
+            tokens: integer token ids, `(rows, steps)`.
+            targets: integer token ids, `(rows,)`.
 
         Returns:
-            float64 `(rows,)`.
+            Float64 `(rows,)`.
 
         Raises:
-            ValueError: for numbers that are none of the vocabulary's.
+            ValueError: if a token id is out of range.
         """
-        words, following, found = self._checked(words), self._checked(following), []
-        for begin in range(0, len(words), _ROWS):
+        tokens, targets, parts = self._checked(tokens), self._checked(targets), []
+        for begin in range(0, len(tokens), _ROWS):
             rows = slice(begin, begin + _ROWS)
-            found.append(self._next(words[rows], following[rows]).numpy())
-        return np.concatenate(found).astype("float64")
+            parts.append(self._next(tokens[rows], targets[rows]).numpy())
+        return np.concatenate(parts).astype("float64")
 
-    def _checked(self, numbers) -> np.ndarray:
-        numbers = np.asarray(numbers)
+    def _checked(self, tokens: Any) -> np.ndarray:
+        """Returns token ids as int32; raises ValueError if one is out of range."""
+        tokens = np.asarray(tokens)
         size = self.vocabulary_size
-        if numbers.size and not (
-            0 <= numbers.min() <= numbers.max() < size
-            and (numbers == numbers.astype("int32")).all()
+        if tokens.size and not (
+            0 <= tokens.min() <= tokens.max() < size and (tokens == tokens.astype("int32")).all()
         ):
             raise ValueError(
-                f"Expected whole numbers of a vocabulary of {size}, 0 to {size - 1}; got "
-                f"{numbers.min()} to {numbers.max()}, of type {numbers.dtype}."
+                f"Expected integer token ids of a vocabulary of {size}, 0 to {size - 1}; got "
+                f"{tokens.min()} to {tokens.max()}, of type {tokens.dtype}."
             )
-        return numbers.astype("int32")
+        return tokens.astype("int32")
 
     @tf.function
-    def _next(self, words, following):
-        top, _ = self.read(words)
-        return self.negative_log_likelihood(top[:, -1:], following[:, None])[:, 0]
+    def _next(self, tokens: tf.Tensor | np.ndarray, targets: tf.Tensor | np.ndarray) -> tf.Tensor:
+        top, _ = self.read(tokens)
+        return self.negative_log_likelihood(top[:, -1:], targets[:, None])[:, 0]
 
     @tf.function(reduce_retracing=True)
-    def _advance_on(self, words, following, states):
-        top, states = self.read(words, states)
-        return self.negative_log_likelihood(top, following), states
+    def _window_losses(
+        self, tokens: tf.Tensor | np.ndarray, targets: tf.Tensor | np.ndarray, states: States
+    ) -> tuple[tf.Tensor, States]:
+        top, states = self.read(tokens, states)
+        return self.negative_log_likelihood(top, targets), states
 
-    def read(self, words, states=None, training=False):
-        """The last layer's output for some words, and the states of all layers after them.
+    def read(
+        self, tokens: tf.Tensor, states: States | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, States]:
+        """Runs the embedding and the recurrent layers.
 
         Args:
-            words: int32 `(batch, steps)`.
-            states: of `initial_states`, or of the call before; None for the former.
-            training: whether to drop what `dropout` says.
+            tokens: int32 token ids, `(batch, steps)`.
+            states: from `initial_states` or from the previous call; None for the initial states.
+            training: whether to apply dropout.
 
         Returns:
-            `(batch, steps, units)`, and the states.
+            The output of the last layer, `(batch, steps, units)`, and the new states.
         """
-        x, after = self.embedding(words), []
-        for number, (layer, drop) in enumerate(zip(self.recurrent, self.drop, strict=False)):
+        x, new_states = self.embedding(tokens), []
+        for index, (layer, drop) in enumerate(zip(self.recurrent, self.drop, strict=False)):
             x = drop(x, training=training)
-            initial = {} if states is None else {"initial_state": states[number]}
+            initial = {} if states is None else {"initial_state": states[index]}
             x, *state = layer(x, training=training, **initial)
-            after.append(state)
-        return self.drop[-1](x, training=training), after
+            new_states.append(state)
+        return self.drop[-1](x, training=training), new_states
 
-    def scores(self, top):
-        """Scores of every word to come next, `(..., vocabulary)`, of the last layer's output."""
+    def scores(self, top: tf.Tensor) -> tf.Tensor:
+        """Returns the logits of the next token, `(..., vocabulary)`, given the last output."""
         if self.head is not None:
             return self.head(top)
         return ops.cast(self.embedding(top, reverse=True), "float32")
 
-    def negative_log_likelihood(self, top, following):
-        """-log P of the words that follow, in nats.
+    def negative_log_likelihood(self, top: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Computes -log P of the target tokens, in nats.
 
         Args:
             top: the last layer's output, `(batch, steps, units)`.
-            following: int32 `(batch, steps)`.
+            targets: int32 target token ids, `(batch, steps)`.
 
         Returns:
-            `(batch, steps)`.
+            Floats, `(batch, steps)`.
         """
-        rows, words = tf.reshape(top, (-1, top.shape[-1])), tf.reshape(following, (-1,))
+        rows, labels = tf.reshape(top, (-1, top.shape[-1])), tf.reshape(targets, (-1,))
         if isinstance(self.head, AdaptiveSoftmax):
-            losses = self.head.negative_log_likelihood(rows, words)
+            losses = self.head.negative_log_likelihood(rows, labels)
         else:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(words, self.scores(rows))
-        return tf.reshape(losses, tf.shape(following))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.scores(rows))
+        return tf.reshape(losses, tf.shape(targets))
 
-    def train_step(self, data):
-        (words, begins), following, weights = data
+    def train_step(self, data: tuple) -> dict[str, tf.Tensor]:
+        (tokens, begins), targets, weights = data
         with tf.GradientTape() as tape:
-            loss, total = self._carry_on(words, begins, following, weights, training=True)
+            loss, total = self._stateful_loss(tokens, begins, targets, weights, training=True)
             scaled = self.optimizer.scale_loss(loss)
-        weights_ = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights_), weights_, strict=True))
-        return self._followed(loss, total)
-
-    def test_step(self, data):
-        (words, begins), following, weights = data
-        return self._followed(*self._carry_on(words, begins, following, weights, training=False))
-
-    def _carry_on(self, words, begins, following, weights, training):
-        """Mean loss of a window, and the number of its tokens; states go on from the last one."""
-        carried = self._states_carried(words.shape[0], training)
-        states = tree.map_structure(
-            lambda state: tf.where(begins[:, None], tf.zeros_like(state), state), carried
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(scaled, variables), variables, strict=True)
         )
-        top, after = self.read(words, states, training)
-        tree.map_structure(lambda variable, state: variable.assign(state), carried, after)
-        total = tf.reduce_sum(weights)
-        return tf.reduce_sum(self.negative_log_likelihood(top, following) * weights) / total, total
+        return self._update_metrics(loss, total)
 
-    def _states_carried(self, batch, training):
-        """Variables for the states of a batch's rows, apart for training and evaluation."""
+    def test_step(self, data: tuple) -> dict[str, tf.Tensor]:
+        (tokens, begins), targets, weights = data
+        return self._update_metrics(
+            *self._stateful_loss(tokens, begins, targets, weights, training=False)
+        )
+
+    def _stateful_loss(
+        self,
+        tokens: tf.Tensor,
+        begins: tf.Tensor,
+        targets: tf.Tensor,
+        weights: tf.Tensor,
+        training: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns a window's mean loss and number of tokens, and stores the final states."""
+        variables = self._state_variables(tokens.shape[0], training)
+        states = tree.map_structure(
+            lambda state: tf.where(begins[:, None], tf.zeros_like(state), state), variables
+        )
+        top, final = self.read(tokens, states, training)
+        tree.map_structure(lambda variable, state: variable.assign(state), variables, final)
+        total = tf.reduce_sum(weights)
+        return tf.reduce_sum(self.negative_log_likelihood(top, targets) * weights) / total, total
+
+    def _state_variables(self, batch: int, training: bool) -> list[list[tf.Variable]]:
+        """Returns the state variables for a batch size, separate for training and evaluation."""
         if (batch, training) not in self._carried:
             with tf.init_scope():
                 zeros = self.initial_states(batch)
@@ -318,27 +359,27 @@ class LanguageModel(keras.Model):
                 )
         return self._carried[batch, training]
 
-    def _followed(self, loss, total):
+    def _update_metrics(self, loss: tf.Tensor, total: tf.Tensor) -> dict[str, tf.Tensor]:
         self._mean_loss.update_state(loss, total)
         mean = self._mean_loss.result()
         return {"loss": mean, "cross_entropy": mean, "perplexity": tf.exp(mean)}
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return [self._mean_loss]
 
-    def get_config(self):
-        made = keras.saving.serialize_keras_object
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "embedding": made(self.embedding),
-            "recurrent": [made(layer) for layer in self.recurrent],
-            "head": None if self.head is None else made(self.head),
+            "embedding": serialize(self.embedding),
+            "recurrent": [serialize(layer) for layer in self.recurrent],
+            "head": None if self.head is None else serialize(self.head),
             "dropout": self.dropout,
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "LanguageModel":
         parts = {
             name: keras.saving.deserialize_keras_object(config.pop(name))
             for name in ("embedding", "recurrent", "head")

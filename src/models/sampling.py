@@ -1,31 +1,32 @@
-"""New text from a language model, one token after the other."""
+"""Sampling text from a language model, token by token."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from unrolled.models.language import LanguageModel
+from unrolled.models.language import LanguageModel, States
 
-_WINDOW = 256  # Steps of a prompt read in one go.
+_WINDOW = 256  # Prompt tokens per call of the model.
 
 
 class Sampler:
-    """Draws what a language model says next, its states kept from token to token.
+    """Samples tokens from a language model, carrying its states from token to token.
 
         y<t> ~ P(y | y<1>, ..., y<t-1>)^(1 / temperature)
 
     Args:
         model: the language model.
-        start: the number that stands before a text.
-        excluded: numbers that are never drawn, such as padding's.
-        temperature: below 1 the probable becomes more probable; at 0 the most probable is taken.
-        top_k: draw from the most probable so many; None for all.
-        top_p: draw from the fewest most probable that together have at least this probability
-            (Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration"); 1 for all.
+        start: token id that precedes a text.
+        excluded: token ids that are never sampled, such as padding.
+        temperature: values below 1 sharpen the distribution; 0 takes the most probable token.
+        top_k: sample only from the `top_k` most probable tokens; None for all tokens.
+        top_p: sample only from the smallest set of most probable tokens whose probabilities sum to
+            at least `top_p` (nucleus sampling; Holtzman et al. 2020, "The Curious Case of Neural
+            Text Degeneration"); 1 for all tokens.
 
     Raises:
-        ValueError: for a temperature below 0, a top_k below 1, a top_p not above 0 or above 1, or
-            if nothing is left to draw.
+        ValueError: if `temperature` is below 0, `top_k` is below 1, `top_p` is not in (0, 1], or
+            all tokens are excluded.
     """
 
     def __init__(
@@ -37,67 +38,78 @@ class Sampler:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float = 1.0,
-    ):
-        for name, value, fits, expected in (
+    ) -> None:
+        for name, value, is_valid, expected in (
             ("temperature", temperature, temperature >= 0, "at least 0"),
             ("top_k", top_k, top_k is None or top_k >= 1, "at least 1, or None"),
-            ("top_p", top_p, 0 < top_p <= 1, "more than 0 and at most 1"),
+            ("top_p", top_p, 0 < top_p <= 1, "greater than 0 and at most 1"),
         ):
-            if not fits:
+            if not is_valid:
                 raise ValueError(f"`{name}`: expected {expected}, got {value!r}.")
         self.model = model
         self.start = start
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
         self.excluded = sorted(set(excluded))
         if len(self.excluded) >= model.vocabulary_size:
-            raise ValueError("`excluded`: expected to leave something to draw, got all numbers.")
+            raise ValueError(
+                "`excluded`: expected at least one token id to remain, got the whole vocabulary."
+            )
 
     def sample(self, prompt: np.ndarray, *seed: int) -> Iterator[int]:
-        """Token after token of a text that goes on from a prompt, without end.
+        """Yields an infinite continuation of a prompt, token by token.
 
         Args:
             prompt: int32 `(tokens,)`; may be empty.
-            *seed: numbers that make the random ones: the same for the same text.
+            *seed: integers that seed the random generator. The same seed gives the same text.
 
         Yields:
-            The next token.
+            The next token id.
         """
         rng = np.random.default_rng(seed)
         log_p, states = self._read(prompt)
         while True:
-            drawn = self._draw(log_p[0], rng)
-            yield drawn
-            log_p, states = self.model.what_comes_next(np.array([[drawn]], np.int32), states)
+            token = self._draw(log_p[0], rng)
+            yield token
+            log_p, states = self.model.next_log_probabilities(np.array([[token]], np.int32), states)
             log_p = log_p.numpy()
 
     def probabilities(self, log_p: np.ndarray) -> np.ndarray:
-        """What is drawn from, of log P of every token: float64 `(vocabulary,)`, which sums to 1."""
+        """Returns the sampling distribution over tokens.
+
+        Args:
+            log_p: log probabilities of all tokens, `(vocabulary,)`.
+
+        Returns:
+            Float64 `(vocabulary,)`, which sums to 1.
+        """
         log_p = np.array(log_p, np.float64)
         log_p[self.excluded] = -np.inf
         if self.temperature == 0:
             return np.eye(len(log_p))[np.argmax(log_p)]
-        with np.errstate(over="ignore"):  # Next to 0 degrees all but the most probable are at 0.
+        with np.errstate(over="ignore"):  # Of a temperature near 0.
             p = np.exp((log_p - log_p.max()) / self.temperature)
         p /= p.sum()
         order = np.argsort(-p, kind="stable")
-        kept = len(p) if self.top_k is None else self.top_k
+        candidates = len(p) if self.top_k is None else self.top_k
         if self.top_p < 1:
-            kept = min(kept, 1 + int(np.searchsorted(np.cumsum(p[order]), self.top_p)))
-        p[order[kept:]] = 0
+            candidates = min(candidates, 1 + int(np.searchsorted(np.cumsum(p[order]), self.top_p)))
+        p[order[candidates:]] = 0
         return p / p.sum()
 
-    def _draw(self, log_p, rng):
+    def _draw(self, log_p: np.ndarray, rng: np.random.Generator) -> int:
         p = self.probabilities(log_p)
-        place = np.searchsorted(np.cumsum(p), rng.random(), side="right")
-        return int(min(place, p.nonzero()[0][-1]))  # A sum may end a little below 1.
+        position = np.searchsorted(np.cumsum(p), rng.random(), side="right")
+        return int(min(position, p.nonzero()[0][-1]))  # The cumulative sum may end just below 1.
 
-    def _read(self, prompt):
-        """log P of what comes after a prompt, `(1, vocabulary)`, and the states there."""
+    def _read(self, prompt: np.ndarray) -> tuple[np.ndarray, States]:
+        """Returns the log probabilities after a prompt, `(1, vocabulary)`, and the states there."""
         tokens = np.concatenate([[self.start], prompt]).astype(np.int32)[None]
         states = self.model.initial_states(1)
         whole = tokens.shape[1] // _WINDOW * _WINDOW
         for begin in range(0, whole, _WINDOW):
-            log_p, states = self.model.what_comes_next(tokens[:, begin : begin + _WINDOW], states)
-        for number in range(whole, tokens.shape[1]):  # Other lengths would each be traced anew.
-            log_p, states = self.model.what_comes_next(tokens[:, number : number + 1], states)
+            log_p, states = self.model.next_log_probabilities(
+                tokens[:, begin : begin + _WINDOW], states
+            )
+        for step in range(whole, tokens.shape[1]):  # Any other length would be traced again.
+            log_p, states = self.model.next_log_probabilities(tokens[:, step : step + 1], states)
         return log_p.numpy(), states

@@ -1,4 +1,4 @@
-"""How probable is a text?"""
+"""The log probability and the perplexity of a text under a language model."""
 
 import math
 from dataclasses import dataclass
@@ -10,31 +10,35 @@ from unrolled.models.language import LanguageModel
 
 @dataclass(frozen=True)
 class Score:
-    """log P of a text, P(y<1>) P(y<2> | y<1>) ... P(y<T> | y<1>, ..., y<T-1>), and of its tokens.
+    """The log probability of a text, log P(y<1>) + sum over t of log P(y<t> | y<1>, ..., y<t-1>).
 
     Attributes:
-        log_p: log P of each token given all before it, in nats, float64 `(tokens,)`.
+        log_p: log probability of each token given all previous tokens, in nats, float64
+            `(tokens,)`.
     """
 
     log_p: np.ndarray
 
     @property
     def total(self) -> float:
-        """log P of the whole text, in nats."""
+        """The log probability of the whole text, in nats."""
         return float(self.log_p.sum())
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean of -log P of a token; of no token 1."""
+        """exp of the mean negative log probability per token; 1 for an empty text."""
         return math.exp(-float(self.log_p.mean())) if len(self.log_p) else 1.0
 
 
 def score(model: LanguageModel, tokens: np.ndarray, start: int) -> Score:
-    """The score of a text.
+    """Scores a text.
 
     Args:
         model: the language model.
-        tokens: of the text, int32 `(tokens,)`.
-        start: the number that stands before it.
+        tokens: the text's token ids, int32 `(tokens,)`.
+        start: the token id that precedes the text.
+
+    Returns:
+        The `Score` of the text.
     """
     return Score(-model.negative_log_likelihoods(tokens, start))

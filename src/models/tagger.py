@@ -1,17 +1,21 @@
-"""A tag for every word: vectors of words, of their capitals and of their characters, both ways."""
+"""A model that tags every word, from word, capitalisation and character features."""
+
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from unrolled.layers import Embedding
-from unrolled.layers.scan.chunks import uncompiled
-from unrolled.models.stack import Unit, check_direction, recurrent
+from unrolled.layers import Embedding, Recurrent
+from unrolled.models.stack import Unit, recurrent
 from unrolled.models.tag_heads import CRF, TagSoftmax
+from unrolled.settings.wiring import TAG_HEADS, Direction, Merge, TagHead, check_direction
 
-TAG_HEADS = ("softmax", "crf")
-_PADDING, _UNKNOWN = 0, 1  # Word numbers, as in `unrolled.tasks.data.vocabulary`.
+_PADDING, _UNKNOWN = 0, 1  # Token ids, as in `unrolled.tasks.data.vocabulary`.
+
+Inputs = dict[str, Any]
+"""The arrays or tensors "words", "capitals" and "characters"; see `Tagger`."""
 
 
 def build_tagger(
@@ -26,8 +30,8 @@ def build_tagger(
     legal_transitions: list[list[bool]] | None = None,
     units: int,
     layers: int = 1,
-    direction: str = "bidirectional",
-    merge: str = "concat",
+    direction: Direction = "bidirectional",
+    merge: Merge = "concat",
     embedding: int = 100,
     vectors: tuple[np.ndarray, np.ndarray] | None = None,
     capitals: int | None = 8,
@@ -36,228 +40,272 @@ def build_tagger(
     dropout: float = 0.0,
     variational: bool = True,
     word_dropout: float = 0.0,
-    head: str = "crf",
+    head: TagHead = "crf",
     name: str | None = None,
 ) -> "Tagger":
-    """What a word is, from its number, its capitals and its characters, read among the others.
+    """Builds a tagger from word embeddings, capitalisation features and character-level vectors.
 
-        e<t> = [word, capitals, characters both ways],  a<t> from e<1..T>,  y<t> from a<t>
+        e<t> = [word, capitalisation, characters],  a<t> from e<1..T>,  y<t> from a<t>
 
     Args:
-        unit: makes one recurrent layer, for example `layers.LSTM`; for words and characters.
-        vocabulary_size: how many numbers of words there are; 0 is padding, 1 every other word.
-        characters: how many numbers of characters there are; 0 is padding.
-        longest_word: characters that are read of a word.
-        shapes: how many kinds of capitals there are; 0 is padding.
-        tags: how many there are.
-        legal_starts, legal_transitions: as `CRF` takes them; a softmax knows nothing of them.
+        unit: creates one recurrent layer, for example `layers.LSTM`; used for words and characters.
+        vocabulary_size: number of word ids; 0 is padding, 1 is the unknown word.
+        characters: number of character ids; 0 is padding.
+        longest_word: maximum number of characters read per word.
+        shapes: number of capitalisation classes; 0 is padding.
+        tags: number of tags.
+        legal_starts, legal_transitions: passed to `CRF`; a softmax ignores them.
         units: size of each recurrent layer and direction.
-        layers: number of recurrent layers, one upon the other.
-        direction: "forward" or "bidirectional", of the layers over the words. Characters are always
-            read both ways: a word is there as a whole.
-        merge: of both directions, as in `build_model`.
-        embedding: size of a word's vector.
-        vectors: to begin with: numbers of words, int `(words,)`, and the vectors of these, float
-            `(words, embedding)`. Other words, or for None all, begin with random ones.
-        capitals: size of the vector of a word's kind of capitals; None for none.
-        character_embedding: size of a character's vector.
-        character_units: size of each direction of the layer over a word's characters; None for
-            none.
-        dropout: share dropped in training of e<t>, and of every layer's output.
-        variational: whether the same elements are dropped at each step of a sentence (Gal &
+        layers: number of stacked recurrent layers.
+        direction: "forward" or "bidirectional", for the layers over words. The layer over
+            characters is always bidirectional, because the whole word is available.
+        merge: how the two directions are combined, as in `build_model`.
+        embedding: size of the word embeddings.
+        vectors: pretrained embeddings: word ids, int `(words,)`, and their vectors, float `(words,
+            embedding)`. All other words are initialised at random, and all words if None.
+        capitals: size of the embedding of the capitalisation class; None to omit this feature.
+        character_embedding: size of the character embeddings.
+        character_units: size of each direction of the layer over characters; None to omit this
+            feature.
+        dropout: fraction of e<t>, and of every layer's output, that is dropped in training.
+        variational: whether the dropout mask is the same at every step of a sentence (Gal &
             Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural
-            Networks"), or others at each. Their dropout on the way through time is
-            `recurrent_dropout` of the unit.
-        word_dropout: share of the words that training reads as `<UNK>`, so that its vector learns
-            what an unknown word may be. Capitals and characters stay.
-        head: "softmax", a probability for each step, or "crf", one for all tags of a sentence.
+            Networks"), or differs from step to step. Their dropout of the recurrent connections is
+            the unit's `recurrent_dropout`.
+        word_dropout: fraction of the words that are replaced by `<UNK>` in training, so that the
+            embedding of the unknown word is trained. The other features are unchanged.
+        head: "softmax" for a distribution per step, or "crf" for a distribution over tag sequences.
         name: name of the model.
 
-    Raises:
-        ValueError: for an unknown head, direction or merge, or vectors of another size.
+    Returns:
+        An uncompiled `Tagger`.
 
-    Source: Huang, Xu & Yu 2015, "Bidirectional LSTM-CRF Models for Sequence Tagging"; with
-    characters Lample et al. 2016, "Neural Architectures for Named Entity Recognition", NAACL.
+    Raises:
+        ValueError: for an unknown head, direction or merge mode, or if the size of `vectors` is not
+            `embedding`.
+
+    Source: Huang, Xu & Yu 2015, "Bidirectional LSTM-CRF Models for Sequence Tagging"; characters:
+    Lample et al. 2016, "Neural Architectures for Named Entity Recognition", NAACL.
     """
-    check_direction(direction, merge)
-    if head not in TAG_HEADS:
-        raise ValueError(f"`head`: expected one of {', '.join(TAG_HEADS)}, got {head!r}.")
-    if vectors is not None and vectors[1].shape[1] != embedding:
-        raise ValueError(
-            f"`embedding`: expected {vectors[1].shape[1]}, the size of the vectors to begin with, "
-            f"got {embedding}."
-        )
+    _check(direction, merge, head, vectors, embedding)
     words = keras.Input((None,), dtype="int32", name="words")
-    inputs = {
-        "words": words,
-        "capitals": keras.Input((None,), dtype="int32", name="capitals"),
-        "characters": keras.Input((None, longest_word), dtype="int32", name="characters"),
-    }
-    # Each part has its mask: where one had none, `Concatenate` would mask nothing.
-    known = words if not word_dropout else WordDropout(word_dropout, name="word_dropout")(words)
-    parts = [Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(known)]
+    shape_ids = keras.Input((None,), dtype="int32", name="capitals")
+    character_ids = keras.Input((None, longest_word), dtype="int32", name="characters")
+    # Every feature needs a mask: `Concatenate` drops the mask if one is missing.
+    features = [_word_feature(words, vocabulary_size, embedding, word_dropout)]
     if capitals is not None:
-        kinds = Embedding(shapes, capitals, mask_zero=True, name="capitals_embedding")
-        parts.append(kinds(inputs["capitals"]))
+        shape_embedding = Embedding(shapes, capitals, mask_zero=True, name="capitals_embedding")
+        features.append(shape_embedding(shape_ids))
     if character_units is not None:
         spelling = Spelling(
             Embedding(characters, character_embedding, name="character_embedding"),
             keras.layers.Bidirectional(unit(units=character_units)),
             name="spelling",
         )
-        parts.append(spelling(inputs["characters"]))
-    x = keras.layers.Concatenate(name="word")(parts) if len(parts) > 1 else parts[0]
-    for number in range(1, layers + 1):
-        x = _dropped(dropout, variational, f"dropout_{number}")(x)
-        each = {"units": units, "return_sequences": True}
-        x = recurrent(unit, each, direction, merge, f"recurrent_{number}")(x)
-    x = _dropped(dropout, variational, "dropout")(x)
-    model = Tagger(
-        inputs, _head(head, tags, legal_starts, legal_transitions)(x), name=name or "tagger"
-    )
+        features.append(spelling(character_ids))
+    x = keras.layers.Concatenate(name="word")(features) if len(features) > 1 else features[0]
+    for index in range(1, layers + 1):
+        x = _dropout(dropout, variational, f"dropout_{index}")(x)
+        layer_options = {"units": units, "return_sequences": True}
+        x = recurrent(unit, layer_options, direction, merge, f"recurrent_{index}")(x)
+    x = _dropout(dropout, variational, "dropout")(x)
+    inputs = {"words": words, "capitals": shape_ids, "characters": character_ids}
+    outputs = _head(head, tags, legal_starts, legal_transitions)(x)
+    model = Tagger(inputs, outputs, name=name or "tagger")
     if vectors is not None:
-        table = model.get_layer("embedding").embeddings
-        numbers, begun = vectors
-        rows = ops.convert_to_numpy(table)
-        rows[numbers] = begun
-        table.assign(rows)
+        _assign_rows(model.get_layer("embedding").embeddings, *vectors)
     return model
 
 
-def _head(head, tags, legal_starts, legal_transitions):
+def _check(
+    direction: str,
+    merge: str,
+    head: str,
+    vectors: tuple[np.ndarray, np.ndarray] | None,
+    embedding: int,
+) -> None:
+    check_direction(direction, merge)
+    if head not in TAG_HEADS:
+        raise ValueError(f"`head`: expected one of {', '.join(TAG_HEADS)}, got {head!r}.")
+    if vectors is not None and vectors[1].shape[1] != embedding:
+        raise ValueError(
+            f"`embedding`: expected {vectors[1].shape[1]}, the size of the pretrained vectors, "
+            f"got {embedding}."
+        )
+
+
+def _word_feature(
+    words: keras.KerasTensor, vocabulary_size: int, embedding: int, word_dropout: float
+) -> keras.KerasTensor:
+    if word_dropout:
+        words = WordDropout(word_dropout, name="word_dropout")(words)
+    return Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
+
+
+def _head(
+    head: str,
+    tags: int,
+    legal_starts: list[bool] | None,
+    legal_transitions: list[list[bool]] | None,
+) -> keras.layers.Layer:
     if head == "softmax":
         return TagSoftmax(tags, dtype="float32", name="tags")
     return CRF(tags, legal_starts, legal_transitions, dtype="float32", name="tags")
 
 
-def _dropped(share, variational, name):
+def _dropout(rate: float, variational: bool, name: str) -> keras.layers.Layer:
     if variational:
-        return keras.layers.SpatialDropout1D(share, name=name)
-    return keras.layers.Dropout(share, name=name)
+        return keras.layers.SpatialDropout1D(rate, name=name)
+    return keras.layers.Dropout(rate, name=name)
+
+
+def _assign_rows(table: keras.Variable, ids: np.ndarray, vectors: np.ndarray) -> None:
+    rows = ops.convert_to_numpy(table)
+    rows[ids] = vectors
+    table.assign(rows)
 
 
 @keras.saving.register_keras_serializable("unrolled")
 class Tagger(keras.Model):
-    """Tags of words; made by `build_tagger`.
+    """A tagging model, created by `build_tagger`.
 
     Called with a dict of "words" `(sentences, steps)`, "capitals" `(sentences, steps)` and
-    "characters" `(sentences, steps, longest word)`, all numbers with padding 0 on the right, it
-    gives the scores of its head, `(sentences, steps, tags)`.
+    "characters" `(sentences, steps, longest word)`, integer ids padded with 0 on the right, the
+    model returns the scores of its head, `(sentences, steps, tags)`.
 
-    Its loss is the lecture's L = sum over t of L<t>, the mean over the sentences of a batch, with
-    what regularisers of its layers add.
+    The loss is the lecture's L = sum over t of L<t>, averaged over the sentences of a batch, plus
+    the regularisation losses of the layers.
     """
 
     @property
-    def head(self):
-        """A `TagSoftmax` or a `CRF`."""
+    def head(self) -> TagSoftmax | CRF:
+        """The output head."""
         return self.get_layer("tags")
 
     @tf.function(reduce_retracing=True)
-    def tag(self, inputs):
-        """The most probable tags, int32 `(sentences, steps)`; 0 where no word is."""
-        return self.head.decode(self(inputs), _asked(inputs))
+    def tag(self, inputs: Inputs) -> tf.Tensor:
+        """Returns the most probable tags, int32 `(sentences, steps)`; 0 at padding."""
+        return self.head.decode(self(inputs), _word_mask(inputs))
 
     @tf.function(reduce_retracing=True)
-    def tag_and_judge(self, inputs, tags):
-        """`tag`, and the loss L<t> of the right tags at every step, both `(sentences, steps)`."""
-        scores, asked = self(inputs), _asked(inputs)
-        losses = self.head.losses_by_step(scores, tags, asked)
-        return self.head.decode(scores, asked), losses
+    def tag_with_losses(self, inputs: Inputs, tags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns `tag` and the loss of the true tags per step, both `(sentences, steps)`."""
+        scores, mask = self(inputs), _word_mask(inputs)
+        losses = self.head.losses_by_step(scores, tags, mask)
+        return self.head.decode(scores, mask), losses
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # noqa: ARG002
-        losses = self.head.losses_by_step(y_pred, y, _asked(x))
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,  # noqa: ARG002
+        training: bool = True,  # noqa: ARG002
+    ) -> tf.Tensor:
+        losses = self.head.losses_by_step(y_pred, y, _word_mask(x))
         return ops.mean(ops.sum(losses, axis=1)) + sum(self.losses)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):  # noqa: ARG002
-        asked = _asked(x)
-        tags = self.head.decode(y_pred, asked)
-        return super().compute_metrics(x, y, tags, ops.cast(asked, "float32"))
+    def compute_metrics(
+        self,
+        x: Inputs,
+        y: tf.Tensor,
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        mask = _word_mask(x)
+        tags = self.head.decode(y_pred, mask)
+        return super().compute_metrics(x, y, tags, ops.cast(mask, "float32"))
 
 
-def _asked(inputs):
+def _word_mask(inputs: Inputs) -> tf.Tensor:
     return ops.not_equal(inputs["words"], _PADDING)
 
 
 @keras.saving.register_keras_serializable("unrolled")
 class WordDropout(keras.layers.Layer):
-    """In training, reads a share of the words as unknown.
+    """Replaces a fraction of the words by the unknown word in training.
 
-    Input and output: word numbers, int32 `(sentences, steps)`.
+    Input and output: word ids, int32 `(sentences, steps)`.
 
     Args:
-        rate: the share, from 0 to 1.
+        rate: fraction of the words that are replaced, from 0 to 1.
     """
 
-    def __init__(self, rate, **options):
+    def __init__(self, rate: float, **options: Any) -> None:
         super().__init__(**options)
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator()
         self.supports_masking = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training:
             return inputs
-        drawn = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator)
-        dropped = ops.logical_and(drawn < self.rate, ops.not_equal(inputs, _PADDING))
+        random = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator)
+        dropped = ops.logical_and(random < self.rate, ops.not_equal(inputs, _PADDING))
         return ops.where(dropped, _UNKNOWN, inputs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}
 
 
 @keras.saving.register_keras_serializable("unrolled")
 class Spelling(keras.layers.Layer):
-    """A vector of each word from its characters.
+    """Computes a vector for each word from its characters.
 
-    Each different word of a batch is read once, however often it stands there.
+    Every distinct word of a batch is processed only once.
 
-    Input: character numbers, int32 `(sentences, steps, characters)`, padded with 0 on the right.
-    Output: `(sentences, steps, size)`, of the size that `recurrent` gives; a word without any
-    character is masked.
+    Input: character ids, int32 `(sentences, steps, characters)`, padded with 0 on the right.
+    Output: `(sentences, steps, size)`, where `size` is the output size of `recurrent`. Words
+    without characters are masked.
 
     Args:
-        embedding: from character numbers to vectors.
-        recurrent: a layer that gives one vector for a sequence.
+        embedding: layer from character ids to vectors.
+        recurrent: layer from a sequence to one vector.
     """
 
-    def __init__(self, embedding, recurrent, **options):
+    def __init__(
+        self, embedding: keras.layers.Layer, recurrent: keras.layers.Layer, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.embedding = embedding
         self.recurrent = recurrent
+        # Almost every batch has another number of different words, and XLA compiles for each.
+        for name in ("forward_layer", "backward_layer"):
+            layer = getattr(recurrent, name, recurrent)
+            if isinstance(layer, Recurrent):
+                layer.jit_compile = False
 
-    def build(self, shape):
+    def build(self, shape: tuple[int | None, ...]) -> None:
         self.embedding.build((None, shape[-1]))
         self.recurrent.build((None, shape[-1], self.embedding.output_dim))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         words = tf.reshape(inputs, (-1, inputs.shape[-1]))
-        different, where = tf.raw_ops.UniqueV2(x=words, axis=[0])
-        different.set_shape((None, inputs.shape[-1]))
-        with uncompiled():  # Nearly every batch has another number of different words.
-            read = self.recurrent(
-                self.embedding(different), mask=different != _PADDING, training=training
-            )
-        shape = tf.concat([tf.shape(inputs)[:2], [read.shape[-1]]], 0)
-        return tf.reshape(tf.gather(read, where), shape)
+        distinct, index = tf.raw_ops.UniqueV2(x=words, axis=[0])
+        distinct.set_shape((None, inputs.shape[-1]))
+        vectors = self.recurrent(
+            self.embedding(distinct), mask=distinct != _PADDING, training=training
+        )
+        shape = tf.concat([tf.shape(inputs)[:2], [vectors.shape[-1]]], 0)
+        return tf.reshape(tf.gather(vectors, index), shape)
 
-    def compute_mask(self, inputs, mask=None):  # noqa: ARG002
+    def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:  # noqa: ARG002
         return ops.any(ops.not_equal(inputs, _PADDING), axis=-1)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         vectors = (None, shape[-1], self.embedding.output_dim)
         return (*shape[:2], self.recurrent.compute_output_shape(vectors)[-1])
 
-    def get_config(self):
-        made = keras.saving.serialize_keras_object
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "embedding": made(self.embedding),
-            "recurrent": made(self.recurrent),
+            "embedding": serialize(self.embedding),
+            "recurrent": serialize(self.recurrent),
         }
 
     @classmethod
-    def from_config(cls, config):
-        made = keras.saving.deserialize_keras_object
-        parts = {name: made(config.pop(name)) for name in ("embedding", "recurrent")}
+    def from_config(cls, config: dict[str, Any]) -> "Spelling":
+        deserialize = keras.saving.deserialize_keras_object
+        parts = {name: deserialize(config.pop(name)) for name in ("embedding", "recurrent")}
         return cls(**parts, **config)

@@ -58,6 +58,6 @@ class SweepBar:
     def _say_how_it_ended(self, outcome: Outcome) -> None:
         text = Text(f"  {outcome.name:<32} {outcome.seconds:6.0f} s   ")
         text.append(outcome.summary)
-        if outcome.error is not None:
+        if outcome.failure is not None:
             text.append(f"FAILED  {outcome.error}", style="red")
         say.print(text)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import json
 import math
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ import keras
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.models import trainable_parameters, units_for_parameters
-from unrolled.sweeps.checks import imported
+from unrolled.sweeps.named_objects import imported
+from unrolled.sweeps.task_contract import check_task
 from unrolled.tasks.base.options import require_memory
 from unrolled.tasks.base.task import Task
 
@@ -24,6 +26,7 @@ def load_task(config: DictConfig) -> Task:
 def _loaded_task(options: str) -> Task:
     task = _maker(json.loads(options), "task", "unrolled.tasks.synthetic.adding.Adding", Task)()
     task.load()
+    check_task(task)
     return task
 
 
@@ -73,18 +76,14 @@ _BYTES_PER_WEIGHT = 4 * 4  # In float32: the weight, its gradient, and two avera
 
 def _build(config: DictConfig, task: Task) -> keras.Model:
     options = _without_name(config.model)
-    if config.model.name != task.model:
-        raise ValueError(
-            f"`model`: expected {task.model}, the kind that learns {task.name}, got "
-            f"{config.model.name}."
-        )
     units, match, match_unit = (options.pop(key) for key in ("units", "match", "match_unit"))
-    if task.features is not None and options["embedding"] is not None:
+    if task.features is not None and options.get("embedding") is not None:
         raise ValueError(
             f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
             f"got {options['embedding']}."
         )
-    make = _maker({**options, **task.answers()}, "model", "unrolled.models.build_model")
+    make = _maker({**options, **task.model_arguments()}, "model", "unrolled.models.build_model")
+    _check_kind(make, config, task)
     unit = _maker(_without_name(config.cell), "cell", "unrolled.layers.LSTM")
     if match == "parameters":
         like = imported("model.match_unit", match_unit, "unrolled.layers.LSTM", keras.layers.Layer)
@@ -94,6 +93,20 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
         )
     keras.utils.set_random_seed(config.seed)  # Not before: trying sizes draws numbers too.
     return make(unit, units=units, name=config.cell.name)
+
+
+def _check_kind(make: functools.partial, config: DictConfig, task: Task) -> None:
+    """Check that the builder of the model takes the arguments that the task has for it.
+
+    The name of the model does not tell: a user may have written another builder of the same kind.
+    """
+    try:
+        inspect.signature(make.func).bind(None, units=1, name="", **make.keywords)
+    except TypeError as error:
+        raise ValueError(
+            f"`model`: expected {task.model}, or another model that can learn {task.name}, got "
+            f"{config.model.name}, whose builder takes other arguments ({error})."
+        ) from error
 
 
 def _maker(

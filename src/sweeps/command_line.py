@@ -10,8 +10,8 @@ from unrolled.console.program import REFUSED
 from unrolled.console.refusals import RefusedError, print_refusal, unknown
 from unrolled.console.terminal import quiet_start, say
 from unrolled.sweeps import interruption
-from unrolled.sweeps.checks import refuse_secrets
 from unrolled.sweeps.execution import run_sweep
+from unrolled.sweeps.overrides import refuse_secrets
 from unrolled.sweeps.plan import make_plan
 
 _OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package")

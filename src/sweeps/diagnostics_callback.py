@@ -26,6 +26,23 @@ BINS = 20
 _TIME_CONSTANTS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
+def measured_part(model: keras.Model) -> keras.Model:
+    """The part of a model that is measured: the functional model, on the same weights.
+
+    Raises:
+        ValueError: if it has several inputs.
+    """
+    network = getattr(model, "network", model)
+    inputs = getattr(network, "inputs", None) or []
+    if len(inputs) > 1:
+        raise ValueError(
+            "diagnostics.measurements: expected 0, as gradients through time are measured of "
+            f"models with one input, and this one has {len(inputs)}: "
+            f"{', '.join(each.name for each in inputs)}. Take diagnostics=none."
+        )
+    return network
+
+
 class Diagnosis(keras.callbacks.Callback):
     """Measures gradient flow and gates on a fixed set of examples during training.
 
@@ -51,7 +68,7 @@ class Diagnosis(keras.callbacks.Callback):
         self.seconds = 0.0
         self._losses = list(config.losses)
         self._task = task
-        self._examples = task.examples_to_look_into(config.examples)
+        self._examples = task.diagnostic_examples(config.examples)
         self._batch = self._examples.batch(np.arange(len(self._examples)))
         self._flow = FlowMeter(model)
         try:
@@ -107,16 +124,17 @@ class Diagnosis(keras.callbacks.Callback):
         examples = self._examples
         number = int(examples.lengths.argmax())
         last = int(examples.lengths[number]) - 1
-        if examples.asked is not None:
-            last = int(np.flatnonzero(examples.asked[number])[-1])
-        return number, self._task.names_of_steps(examples.inputs[number]), last
+        if examples.target_mask is not None:
+            last = int(np.flatnonzero(examples.target_mask[number])[-1])
+        return number, self._task.step_labels(examples.inputs[number]), last
 
     def norms(self, number: int, gates: Gates) -> np.ndarray:
         """log10 |dL/dc<t>| at each step of an example, in the layer of these gates.
 
         L is the loss at the last answer if that is measured, else the task's own loss.
         """
-        flows = self._flow.measure(*self._batch, loss=min(self._losses))  # "late" before "own".
+        loss = "late" if "late" in self._losses else self._losses[0]
+        flows = self._flow.measure(*self._batch, loss=loss)
         way = gates.layer, gates.direction
         flows = [flow for flow in flows if (flow.layer, flow.direction) == way]
         return min(flows, key=lambda flow: flow.state != "c").log10_norms[number]

@@ -41,9 +41,10 @@ class Interrupted:
             RefusedError: if the sweep is complete or running, or its files are not on this machine.
             tracking.UnreadableRecordError: if its record has no command line.
         """
-        from unrolled.comparison.search import is_search
+        from unrolled.comparison.runs import identity_of, is_search
 
-        there = {run.name for run in sweep.runs if run.status == "FINISHED" and not is_search(run)}
+        finished = (run for run in sweep.runs if run.status == "FINISHED")
+        there = {identity_of(run) for run in finished if not is_search(run)}
         if sweep.status == "FINISHED" and len(there) >= sweep.record.get("runs", 0):
             raise RefusedError(f"{sweep.name}: is complete; there is nothing to resume.")
         if sweep.status == "RUNNING":
@@ -175,10 +176,11 @@ def _mark_failed(parent, failure: _Failure) -> None:
 
     If it cannot, the next command marks it, because the process is gone.
     """
-    from unrolled.tracking import TrackingError
+    from unrolled.tracking import Failure, TrackingError
 
+    stopped = failure.code == INTERRUPTED
     try:
-        parent.fail(failure.reason)
+        parent.fail(failure.reason, Failure.INTERRUPTED if stopped else Failure.ERROR)
     except TrackingError as error:
         say.print(f"Could not record that the sweep stopped: {error}", markup=False)
 
@@ -190,6 +192,7 @@ def _check_by_building(plan: Plan) -> None:
         Exception: whatever a task, a unit or a model raises for its options or its data.
     """
     from unrolled.sweeps.building import build, check_room, load_task
+    from unrolled.sweeps.diagnostics_callback import measured_part
     from unrolled.sweeps.training import optimizer_class, training_steps
 
     for configuration in plan.configurations:
@@ -199,17 +202,23 @@ def _check_by_building(plan: Plan) -> None:
             task = load_task(configuration)
         training_steps(task, configuration)
         check_room(configuration, task)
-        build(configuration, task)
+        model = build(configuration, task)
+        if configuration.diagnostics.measurements:
+            measured_part(model)
 
 
 def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
-    """One configuration for each combination of data, batches and model; seeds do not matter."""
+    """One configuration for each combination of data, batches, model and measurements.
+
+    Seeds do not matter.
+    """
     built = {}
     for configuration in configurations:
         resolved = OmegaConf.to_container(configuration, resolve=True)
         parts = [resolved[key] for key in ("task", "cell", "model")]
         batches = [resolved["training"][key] for key in ("batch_size", "window")]
-        built.setdefault(str([*parts, *batches]), configuration)
+        measured = resolved["diagnostics"]["measurements"]
+        built.setdefault(str([*parts, *batches, measured]), configuration)
     return list(built.values())
 
 
@@ -217,6 +226,7 @@ def _start_parent(
     plan: Plan, arguments: list[str], folder: Folder, interrupted: Interrupted | None
 ):
     """Announce the sweep, and start its parent run or continue the interrupted one."""
+    from unrolled.comparison.runs import baseline_tags
     from unrolled.sweeps.provenance import git_commit
     from unrolled.tracking import start_sweep
 
@@ -237,7 +247,7 @@ def _start_parent(
     }
     record = {"arguments": arguments, "runs": plan.runs}
     if first.baseline is not None:
-        tags["baseline"] = baselines.as_tag(baselines.names_of(first.baseline))
+        tags |= baseline_tags(baselines.names_of(first.baseline))
     if plan.search is not None:
         record["search"] = asdict(plan.search)
         say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")

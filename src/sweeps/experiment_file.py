@@ -9,7 +9,8 @@ import yaml
 
 from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
-from unrolled.sweeps.checks import refusing_unreadable, shown
+from unrolled.sweeps.conf_errors import refusing_unreadable
+from unrolled.sweeps.values import shown
 
 _HEADER = re.compile(r"\A(\s*(#.*)?\n)*\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
 _MARK = "\ufeff"

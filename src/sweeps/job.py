@@ -47,7 +47,8 @@ def job(config: DictConfig) -> None:
         said = tracking.masked("".join(traceback.format_exception(problem)))
         logging.getLogger(__name__).error("%s failed\n%s", name, said)
         error = tracking.masked(f"{type(problem).__name__}: {problem}")
-        outcome = Outcome(name, time.perf_counter() - start, "", error)
+        seconds, failure = time.perf_counter() - start, tracking.failure_of(problem)
+        outcome = Outcome(name, seconds, "", error, failure)
     Progress(directory).finish(outcome)
 
 

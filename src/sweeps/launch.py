@@ -17,8 +17,12 @@ from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
 from unrolled.sweeps.bar import SweepBar
 from unrolled.sweeps.claim import claimed
-from unrolled.sweeps.plan import Plan, Search, check_is_new, forced, quoted
+from unrolled.sweeps.hydra_arguments import forced
+from unrolled.sweeps.hydra_keys import check_is_new
+from unrolled.sweeps.overrides import quoted
+from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.progress import Outcome, Progress
+from unrolled.sweeps.search import Search
 from unrolled.sweeps.sweep import Sweep
 
 PROJECT = CONFIGURATION.parent
@@ -143,17 +147,15 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
             sweep = replace(sweep, chosen=_chosen(plan.search, parent_run_id))
         _launch(sweep, arguments, directory)
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(all_folders))]
-    good = sum(outcome is not None and outcome.error is None for outcome in ended)
+    good = sum(outcome is not None and outcome.failure is None for outcome in ended)
     return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
 
 
 def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
     """The number of runs that failed for a reason other than their unit."""
-    from unrolled.comparison.significance import is_its_own
+    from unrolled.tracking import Failure
 
-    return sum(
-        each is None or (each.error is not None and not is_its_own(each.error)) for each in outcomes
-    )
+    return sum(each is None or each.failure not in (None, Failure.DIVERGED) for each in outcomes)
 
 
 def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:
@@ -182,7 +184,7 @@ def _errors_raised() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _chosen(asked: Search, parent_run_id: str) -> dict[str, Any]:
+def _chosen(asked: Search, parent_run_id: str) -> list[tuple[dict[str, Any], Any]]:
     """The best value for each variant, from the runs of the search stage."""
     from unrolled.comparison.search import choices, chosen
     from unrolled.tracking import read_sweep

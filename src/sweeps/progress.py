@@ -11,12 +11,21 @@ from unrolled.system.atomic import write_atomically
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `error` is None if it succeeded."""
+    """How a run ended.
+
+    Attributes:
+        name: of the run.
+        seconds: its duration.
+        summary: its result, for people.
+        error: why it failed, for people; None if it succeeded.
+        failure: the kind of failure, a `tracking.Failure`; None if it succeeded.
+    """
 
     name: str
     seconds: float
     summary: str
     error: str | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,9 @@ class Progress:
                 self._directory / self._OUTCOME, {each.name for each in fields(Outcome)}
             )
         except StateError as error:
-            return Outcome(str(self._directory), 0.0, "", str(error))
+            from unrolled.tracking import Failure  # It takes seconds to import.
+
+            return Outcome(str(self._directory), 0.0, "", str(error), Failure.ERROR)
         return None if left is None else Outcome(**left)
 
     def forget_outcome(self) -> None:

@@ -6,6 +6,7 @@ import subprocess
 
 from omegaconf import DictConfig, OmegaConf
 
+from unrolled import tracking
 from unrolled.project import PROJECT
 from unrolled.sweeps.progress import Identity
 from unrolled.sweeps.sweep import Sweep
@@ -17,8 +18,10 @@ def identity_of(config: DictConfig, sweep: Sweep) -> Identity:
 
 
 def tags_of(config: DictConfig, sweep: Sweep) -> dict[str, str]:
+    variant = sweep.variant(config)
     return {
-        "variant": sweep.variant(config),
+        "variant": variant,
+        tracking.SETTINGS: json.dumps(variant.settings),
         "cell": config.cell.name,
         "task": config.task.name,
         "seed": config.seed,

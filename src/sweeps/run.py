@@ -1,6 +1,5 @@
 """One configuration to one tracked run: prepare, fit, report."""
 
-import dataclasses
 import json
 import logging
 import shutil
@@ -20,7 +19,7 @@ from unrolled.models import trainable_parameters
 from unrolled.sweeps import interruption
 from unrolled.sweeps.building import build, load_task
 from unrolled.sweeps.checkpoint import Checkpoint
-from unrolled.sweeps.diagnostics_callback import Diagnosis
+from unrolled.sweeps.diagnostics_callback import Diagnosis, measured_part
 from unrolled.sweeps.memory import graphs_released
 from unrolled.sweeps.progress import Begun, Progress
 from unrolled.sweeps.provenance import flat, identity_of, tags_of
@@ -154,7 +153,13 @@ def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
     """Load the data, build and compile the model, and log what is known before training."""
     tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
     task = load_task(config)
-    tracked.set_tags({"data_fingerprint": task.fingerprint, "counted": task.counted})
+    tracked.set_tags(
+        {
+            "data_fingerprint": task.fingerprint,
+            "counted": task.counted,
+            "model": task.model,  # The kind: a user's own model may have another name.
+        }
+    )
     keras.utils.clear_session()  # Otherwise names of weights are numbered on from the last run.
     model = build(config, task)
     compile_model(model, task, config.training, training_steps(task, config))
@@ -173,7 +178,7 @@ def _diagnosis(
 ) -> Diagnosis | None:
     if not config.diagnostics.measurements:
         return None
-    network = getattr(model, "network", model)  # Of layers alone, as what measures it needs.
+    network = measured_part(model)
     return Diagnosis(network, task, config.diagnostics, training_steps(task, config), tracked)
 
 
@@ -189,7 +194,7 @@ def _fit(
     If training diverges, the run is tagged with where it did.
     """
     config, task, model = prepared.config, prepared.task, prepared.model
-    samples = [EpochSamples(task.tokenizer, tracked)] if config.model.name == "language" else []
+    samples = [EpochSamples(task.tokenizer, tracked)] if task.model == "language" else []
     try:
         history, best_epoch = fit(
             model,
@@ -232,15 +237,7 @@ def _report(
     """Evaluate the model on the test split, and log the report and the figures of the run."""
     task, diagnosis = prepared.task, prepared.diagnosis
     report = task.evaluate(prepared.model)
-    found = {
-        "metric": dataclasses.asdict(task.metric),
-        "metrics": report.metrics,
-        "judged": {name: dataclasses.asdict(each) for name, each in report.judged.items()},
-        "breakdowns": {
-            name: [dataclasses.asdict(point) for point in each]
-            for name, each in report.breakdowns.items()
-        },
-    }
+    found = report.as_data(task.metric)
     if diagnosis:
         found["diagnosis"] = _log_diagnosis(tracked, diagnosis, fitted.history, name)
     _log_result(tracked, report, fitted.best_epoch)
@@ -275,8 +272,8 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
     found = {f"test/{name}": value for name, value in report.metrics.items()}
     tracked.log_metrics({**found, "best_epoch": best_epoch})
     breakdowns = {
-        f"test/{name}": [(point.at, point.value) for point in points]
-        for name, points in report.breakdowns.items()
+        f"test/{breakdown.name}": [(point.at, point.value) for point in points]
+        for breakdown, points in report.breakdowns.items()
     }
     tracked.log_series(breakdowns)
     for name, columns in report.tables.items():
@@ -289,7 +286,7 @@ def _save(task: Task, weights: Path, model_file: Path, tracked: tracking.Tracked
     """Log the model and the files beside it that inference needs, with a digest of each."""
     shutil.copyfile(weights, model_file)
     tracked.log_file(model_file, "model")
-    texts = {file: json.dumps(content) for file, content in task.keepsakes().items()}
+    texts = {file: json.dumps(content) for file, content in task.model_files().items()}
     for file, text in texts.items():
         tracked.log_text(text, f"model/{file}")
     contents = {file: text.encode() for file, text in texts.items()}

@@ -2,7 +2,7 @@
 
 import keras
 
-from unrolled.inference.generation import text_pieces
+from unrolled.inference.generation import generate_text
 from unrolled.tracking import RunWriter
 
 LENGTH, TEMPERATURE = 300, 0.8
@@ -32,7 +32,7 @@ class EpochSamples(keras.callbacks.Callback):
 
     def _pieces(self, number, length):
         prompt = self._tokenizer.encode("")
-        return text_pieces(
+        return generate_text(
             self.model,
             self._tokenizer,
             prompt,

@@ -6,7 +6,7 @@ from typing import Any
 
 from unrolled.system.atomic import write_atomically
 
-_FORMAT = 2
+_FORMAT = 3
 """Increased by one whenever the meaning of any of these files changes."""
 
 

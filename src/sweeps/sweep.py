@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from unrolled.comparison.variants import Variant, label
 from unrolled.sweeps.state_files import read_state, write_state
 
 SINGLE = "single_runs"  # The MLflow experiment of runs without an experiment file.
@@ -23,7 +24,7 @@ class Sweep:
         axes: the keys that are varied.
         searched: the key whose value is searched for each variant, if there is one.
         stage: STAGE for the runs of the search.
-        chosen: the values that the search has found, by variant.
+        chosen: the values that the search has found, each with the settings of its variant.
         process: the process id of the sweep; workers end when it ends.
         host: the machine of that process.
     """
@@ -33,7 +34,7 @@ class Sweep:
     axes: list[str] = field(default_factory=list)
     searched: str | None = None
     stage: str | None = None
-    chosen: dict[str, Any] = field(default_factory=dict)
+    chosen: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
     process: int | None = None
     host: str | None = None
 
@@ -57,28 +58,27 @@ class Sweep:
     def tuned(self, config: DictConfig) -> DictConfig:
         """The configuration, with the value that the search has chosen for its variant."""
         variant = self.variant(config)
-        if variant not in self.chosen:
-            return config
-        config = copy.deepcopy(config)
-        OmegaConf.update(config, self.searched, self.chosen[variant])
+        for settings, value in self.chosen:
+            if Variant(settings) == variant:
+                config = copy.deepcopy(config)
+                OmegaConf.update(config, self.searched, value)
         return config
 
     def run_name(self, config: DictConfig) -> str:
         """The name of the run in MLflow, unique within the sweep."""
-        words = [self.variant(config)]
+        words = [self.variant(config).name]
         if self.stage is not None:
-            value = OmegaConf.select(config, self.searched)
-            words.append(f"{self.searched.rpartition('.')[2]}={value}")
+            words.append(label(self.searched, str(OmegaConf.select(config, self.searched))))
         return " ".join([*words, f"seed={config.seed}"])
 
-    def variant(self, config: DictConfig) -> str:
+    def variant(self, config: DictConfig) -> Variant:
         """What sets a run apart from those of the sweep that differ by more than their seed."""
-        words = [config.cell.name]
+        settings = {"cell": config.cell.name}
         for key in self.axes:
             if key in ("cell", "seed"):
                 continue
             value = OmegaConf.select(config, key)
-            if OmegaConf.is_config(value):  # a choice of a configuration group
+            if isinstance(value, DictConfig) and "name" in value:  # A choice of a group.
                 value = value.name
-            words.append(f"{key.rpartition('.')[2]}={value}")
-        return " ".join(words)
+            settings[key] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+        return Variant(settings)

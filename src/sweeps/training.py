@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from unrolled.diagnostics import GradientWatch
 from unrolled.sweeps import interruption
 from unrolled.sweeps.checkpoint import Checkpoint
-from unrolled.sweeps.checks import imported
 from unrolled.sweeps.diagnostics_callback import Diagnosis
+from unrolled.sweeps.named_objects import imported
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.task import Task
 from unrolled.tracking import TrackedRun
@@ -42,7 +42,7 @@ def compile_model(
             clipvalue=config.clip_value,
         ),
         loss=task.loss(),
-        weighted_metrics=task.metrics_in_keras(),
+        weighted_metrics=task.keras_metrics(),
         jit_compile=config.jit_compile,
     )
     # Otherwise the first step creates its variables, and TensorFlow traces it a second time.
@@ -102,7 +102,7 @@ def fit(
     done, states = checkpoint.restore(model)
     for each, state in zip(resumed, states, strict=False):  # None, at the first epoch.
         each.resume(state)
-    watch.steps = done * task.batches_an_epoch(batch_size, window)
+    watch.steps = done * task.batches_per_epoch(batch_size, window)
     model.fit(
         task.training_batches(batch_size, config.seed, window, done),
         validation_data=task.validation_batches(batch_size, window),
@@ -149,7 +149,7 @@ def save_to_use(model: keras.Model, path: Path) -> None:
 def training_steps(task: Task, config: DictConfig) -> int:
     """The number of training steps of a run."""
     training = config.training
-    return config.budget.epochs * task.batches_an_epoch(training.batch_size, training.window)
+    return config.budget.epochs * task.batches_per_epoch(training.batch_size, training.window)
 
 
 class _Watched(keras.callbacks.Callback):

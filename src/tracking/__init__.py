@@ -1,7 +1,8 @@
-"""Everything that knows MLflow: where runs are kept, how one is written, how a sweep is read."""
+"""MLflow: where runs are stored, how a run is written, and how a sweep is read."""
 
 from unrolled.tracking.abandoned import fail_abandoned_runs
 from unrolled.tracking.addresses import how_to_browse, page
+from unrolled.tracking.earlier import BASELINES, SETTINGS
 from unrolled.tracking.errors import (
     DeletedError,
     NoSuchRunError,
@@ -9,6 +10,7 @@ from unrolled.tracking.errors import (
     TrackingError,
     UnreadableRecordError,
 )
+from unrolled.tracking.failure import FAILURE, Failure, failure_of
 from unrolled.tracking.reading import (
     RunRecord,
     SweepRecord,
@@ -24,8 +26,12 @@ from unrolled.tracking.store import check_experiment, connect, refuse_secrets, r
 from unrolled.tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
 
 __all__ = [
+    "BASELINES",
+    "FAILURE",
     "REPORT",
+    "SETTINGS",
     "DeletedError",
+    "Failure",
     "NoSuchRunError",
     "RunRecord",
     "RunWriter",
@@ -37,6 +43,7 @@ __all__ = [
     "check_experiment",
     "connect",
     "fail_abandoned_runs",
+    "failure_of",
     "files_of",
     "how_to_browse",
     "latest_run",

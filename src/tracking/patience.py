@@ -1,6 +1,6 @@
-"""Calls of MLflow, which wait for a store that has stopped answering.
+"""Calls of MLflow that are retried while the store does not respond.
 
-One place for all of them: a run must not be lost because its server was gone for a minute.
+All calls go through this module, so that a run is not lost when its server is down for a minute.
 """
 
 import functools
@@ -18,36 +18,36 @@ from unrolled.tracking.errors import StoreError
 from unrolled.tracking.secrets import masked
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
-_SECONDS_BETWEEN_WORDS = 60
+_SECONDS_BETWEEN_MESSAGES = 60
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _STATUS = re.compile(r"failed with error code (\d+)")
 
 
 class Patience:
-    """How long calls wait, and whether the store was given up.
+    """The retry policy: how long calls wait, and whether waiting has already failed.
 
     Attributes:
-        seconds: for which a call waits for a store that does not answer.
+        seconds: how long a call waits for a store that does not respond.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds = 0.0
         self._given_up = False
 
     def begin(self, seconds: float) -> None:
-        """Have every call wait for so long, also if the store was given up before."""
+        """Sets the waiting time of every call, and resets an earlier failure."""
         self.seconds = seconds
         self._given_up = False
 
     def call(self, function: Callable, *args: Any, **kwargs: Any) -> Any:
-        """The function's result, once the store answers.
+        """Calls a function, and retries while the store does not respond.
 
         Raises:
-            StoreError: if the store's disk is full, or it does not answer for as long as the
-                patience lasts. From then on calls do not wait until one of them succeeds: nobody is
-                to wait again for each of them.
+            StoreError: if the store's disk is full, or the store does not respond within the
+                waiting time. After that, calls fail immediately until one of them succeeds, so that
+                the waiting time is spent only once.
         """
-        start, pause, told = time.monotonic(), _FIRST_PAUSE, None
+        start, pause, last_message = time.monotonic(), _FIRST_PAUSE, None
         while True:
             try:
                 result = function(*args, **kwargs)
@@ -58,18 +58,18 @@ class Patience:
                     raise
                 reason = _reason(error)
             else:
-                if told is not None:
-                    _say(f"The store answers again after {time.monotonic() - start:.0f} s.")
+                if last_message is not None:
+                    _print(f"The store responds again after {time.monotonic() - start:.0f} s.")
                 self._given_up = False
                 return result
             waited = time.monotonic() - start
             if self._given_up or waited >= self.seconds:
                 self._given_up = True
-                raise StoreError(_gone(waited, reason))
-            if told is None or waited - told >= _SECONDS_BETWEEN_WORDS:
-                told = waited
-                _say(
-                    f"{_store()} does not answer ({reason}). Waiting for it, at most "
+                raise StoreError(_no_response(waited, reason))
+            if last_message is None or waited - last_message >= _SECONDS_BETWEEN_MESSAGES:
+                last_message = waited
+                _print(
+                    f"{_store()} does not respond ({reason}). Waiting for at most "
                     f"{self.seconds - waited:.0f} s more (tracking.patience); nothing is lost."
                 )
             time.sleep(min(pause, self.seconds - waited))
@@ -77,7 +77,7 @@ class Patience:
 
 
 _FULL = (
-    "{} cannot be written to: the disk is full. Make room, then continue the sweep "
+    "{} cannot be written to: the disk is full. Free some space, then continue the sweep "
     "with `make resume`."
 )
 
@@ -85,9 +85,9 @@ patience = Patience()
 
 
 class PatientClient:
-    """An `mlflow.MlflowClient` all of whose methods wait as `Patience.call` does."""
+    """An `mlflow.MlflowClient` whose methods are retried by `Patience.call`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._client = mlflow.MlflowClient()
 
     def __getattr__(self, name: str) -> Callable:
@@ -95,12 +95,12 @@ class PatientClient:
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether an error says that the store cannot be reached now, not that a call was wrong."""
+    """Whether an error means that the store is unreachable, not that a call was invalid."""
     if isinstance(error, requests.RequestException):
         response = error.response
         return response is None or response.status_code in _TRANSIENT
-    if error.error_code == "TEMPORARILY_UNAVAILABLE":  # of a database or a server
-        # SQLite says so of other faults too, for which waiting is no cure.
+    if error.error_code == "TEMPORARILY_UNAVAILABLE":  # From a database or a server.
+        # SQLite errors have this code too, but waiting helps only against a lock.
         return "sqlite3" not in str(error) or "database is locked" in str(error)
     text = str(error)
     if found := _STATUS.search(text):
@@ -110,7 +110,7 @@ def is_outage(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Why a store does not answer, in a few words."""
+    """Returns a short reason why a store does not respond."""
     text = str(error)
     for words in ("Connection refused", "timed out", "Name or service not known", "is locked"):
         if words in text:
@@ -124,14 +124,14 @@ def _store() -> str:
     return f"The MLflow store {masked(mlflow.get_tracking_uri())}"
 
 
-def _gone(waited: float, reason: str) -> str:
+def _no_response(waited: float, reason: str) -> str:
     after = f" for {waited:.0f} s" if waited >= 1 else ""
     return (
-        f"{_store()} does not answer{after} ({reason}). Start it, or name another with "
-        "MLFLOW_TRACKING_URI or tracking.uri; without either, runs go to mlflow.db in the "
-        "project's folder. When it is back, continue the sweep with `make resume`."
+        f"{_store()} does not respond{after} ({reason}). Start it, or use another one with "
+        "MLFLOW_TRACKING_URI or tracking.uri; by default, runs are stored in mlflow.db in the "
+        "project's folder. When it responds, continue the sweep with `make resume`."
     )
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Reading the runs of a sweep back."""
+"""Reads the runs of a sweep from MLflow."""
 
 import math
 import sys
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlflow
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from unrolled.tracking.earlier import updated_report, updated_tags
 from unrolled.tracking.errors import DeletedError, NoSuchRunError
 from unrolled.tracking.patience import PatientClient, patience
 from unrolled.tracking.record import read_record
@@ -18,15 +19,17 @@ from unrolled.tracking.secrets import masked
 from unrolled.tracking.store import restore_experiment, restore_run
 from unrolled.tracking.writing import REPORT
 
-_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # The latter: no id at all.
+_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # The latter for a malformed id.
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as MLflow has it.
+    """One run as stored in MLflow.
 
-    `metrics` holds the last value of each metric; `series` all of them, as (step, value);
-    `report` what the run kept as report.json, None where it kept nothing.
+    Attributes:
+        metrics: last value of each metric.
+        series: all values of each metric, as (step, value).
+        report: content of the run's report.json; None if there is none.
     """
 
     run_id: str
@@ -41,9 +44,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """The parent run of a sweep and its children, in the order in which they started.
+    """The parent run of a sweep and its child runs, in the order in which they started.
 
-    `record` holds what `start_sweep` was given to store with it.
+    Attributes:
+        record: the record that was passed to `start_sweep`.
     """
 
     run_id: str
@@ -57,19 +61,19 @@ class SweepRecord:
 
 
 def read_sweep(run_id: str) -> SweepRecord:
-    """The sweep whose parent run is `run_id`, with every run that is there so far.
+    """Reads the sweep whose parent run is `run_id`, with all its runs so far.
 
     Raises:
-        NoSuchRunError: if there is no such run, or it is no sweep's parent.
+        NoSuchRunError: if the run does not exist, or is not a sweep's parent run.
         DeletedError: if it was deleted.
-        UnreadableRecordError: if what was stored with it cannot be read.
+        UnreadableRecordError: if its record cannot be read.
     """
     client = PatientClient()
     parent = _run(client, run_id, "a sweep's parent run")
     if parent.data.tags.get("role") != "sweep":
         above = parent.data.tags.get(MLFLOW_PARENT_RUN_ID)
         raise NoSuchRunError(
-            f"The run {parent.info.run_name!r} ({run_id}) is no sweep; expected the id of a "
+            f"The run {parent.info.run_name!r} ({run_id}) is not a sweep; expected the id of a "
             f"sweep's parent run{f', which is {above}' if above else ''}."
         )
     children = client.search_runs(
@@ -84,17 +88,17 @@ def read_sweep(run_id: str) -> SweepRecord:
         client.get_experiment(parent.info.experiment_id).name,
         parent.info.experiment_id,
         parent.info.status,
-        parent.data.tags,
+        updated_tags(parent.data.tags),
         read_record(client, parent),
         [_record(client, child) for child in children],
     )
 
 
 def read_run(run_id: str) -> RunRecord:
-    """The run of an id.
+    """Reads the run with an id.
 
     Raises:
-        NoSuchRunError: if there is none.
+        NoSuchRunError: if it does not exist.
         DeletedError: if it was deleted.
     """
     client = PatientClient()
@@ -102,7 +106,7 @@ def read_run(run_id: str) -> RunRecord:
 
 
 def status_of(run_id: str) -> str | None:
-    """MLflow's status of a run, such as FINISHED; None if there is none, or it was deleted."""
+    """Returns MLflow's status of a run, such as FINISHED; None if it is missing or deleted."""
     try:
         run = PatientClient().get_run(run_id)
     except MlflowException as error:
@@ -112,7 +116,7 @@ def status_of(run_id: str) -> str | None:
     return run.info.status if run.info.lifecycle_stage == "active" else None
 
 
-def _run(client, run_id: str, what: str):
+def _run(client: PatientClient, run_id: str, what: str) -> Run:
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
@@ -120,28 +124,28 @@ def _run(client, run_id: str, what: str):
             raise
         raise NoSuchRunError(
             f"There is no run {run_id!r} in {masked(mlflow.get_tracking_uri())}; expected the id "
-            f"of {what}, as its page in the UI shows it."
+            f"of {what}, which its page in the UI shows."
         ) from error
     experiment = client.get_experiment(run.info.experiment_id)
     if "deleted" in (run.info.lifecycle_stage, experiment.lifecycle_stage):
-        gone, restore = "", restore_run(run_id)
+        cause, restore = "", restore_run(run_id)
         if experiment.lifecycle_stage == "deleted":
-            gone = f" with the experiment {experiment.name!r}"
+            cause = f" with the experiment {experiment.name!r}"
             restore = restore_experiment(experiment.experiment_id)
         raise DeletedError(
-            f"The run {run.info.run_name!r} ({run_id}) was deleted{gone}. Restore it: {restore}; "
-            "or name another run."
+            f"The run {run.info.run_name!r} ({run_id}) was deleted{cause}. Restore it: {restore}; "
+            "or use another run."
         )
     return run
 
 
 def latest_run(tags: Mapping[str, str]) -> RunRecord | None:
-    """The run with these tags that started last of those that ended well, or None."""
+    """Returns the finished run with these tags that started last, or None."""
     client = PatientClient()
-    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     runs = client.search_runs(
         [experiment.experiment_id for experiment in client.search_experiments()],
-        " and ".join([*wanted, "attributes.status = 'FINISHED'"]),
+        " and ".join([*conditions, "attributes.status = 'FINISHED'"]),
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
@@ -149,10 +153,10 @@ def latest_run(tags: Mapping[str, str]) -> RunRecord | None:
 
 
 def files_of(run_id: str, folder: str) -> str:
-    """Where the files are that a run has kept in a folder; they are fetched if need be.
+    """Returns the local path of a folder of a run's artifacts, downloading it if necessary.
 
     Raises:
-        OSError: if they are not there.
+        OSError: if the artifacts are unavailable.
     """
     try:
         return patience.call(mlflow.artifacts.download_artifacts, f"runs:/{run_id}/{folder}")
@@ -161,7 +165,7 @@ def files_of(run_id: str, folder: str) -> str:
 
 
 def latest_sweep() -> str | None:
-    """The id of the parent run of the newest sweep, or None."""
+    """Returns the id of the parent run of the newest sweep, or None."""
     client = PatientClient()
     runs = client.search_runs(
         [experiment.experiment_id for experiment in client.search_experiments()],
@@ -172,7 +176,7 @@ def latest_sweep() -> str | None:
     return runs[0].info.run_id if runs else None
 
 
-def _record(client, run) -> RunRecord:
+def _record(client: PatientClient, run: Run) -> RunRecord:
     series = {
         name: _series(client.get_metric_history(run.info.run_id, name)) for name in run.data.metrics
     }
@@ -180,7 +184,7 @@ def _record(client, run) -> RunRecord:
         run.info.run_id,
         run.info.run_name,
         run.info.status,
-        run.data.tags,
+        updated_tags(run.data.tags),
         run.data.params,
         {name: _as_logged(value) for name, value in run.data.metrics.items()},
         series,
@@ -189,9 +193,10 @@ def _record(client, run) -> RunRecord:
 
 
 def _series(history: Sequence[Metric]) -> list[tuple[int, float]]:
-    """The values of a metric by step, without those that a later call has logged anew.
+    """Returns the values of a metric by step; a value that was logged again replaces earlier ones.
 
-    A run that is killed after it has logged an epoch, and before it has saved it, logs it again.
+    If a run is killed after it logged an epoch, but before it saved a checkpoint, it logs this
+    epoch again.
     """
     latest = {}
     for metric in history:
@@ -204,11 +209,11 @@ def _series(history: Sequence[Metric]) -> list[tuple[int, float]]:
 
 
 def _as_logged(value: float) -> float:
-    """The value of a metric before it was stored: SQL stores write ±infinity as ±1.797e308."""
+    """Returns the original value of a metric: SQL stores write ±infinity as ±1.797e308."""
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
-def _report(client, run_id: str) -> dict[str, Any] | None:
+def _report(client: PatientClient, run_id: str) -> dict[str, Any] | None:
     if REPORT not in {artifact.path for artifact in client.list_artifacts(run_id)}:
         return None
-    return patience.call(mlflow.artifacts.load_dict, f"runs:/{run_id}/{REPORT}")
+    return updated_report(patience.call(mlflow.artifacts.load_dict, f"runs:/{run_id}/{REPORT}"))

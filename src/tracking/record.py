@@ -1,6 +1,7 @@
-"""What a sweep's parent run stores for the commands that resume or compare the sweep.
+"""The record that a sweep's parent run stores for the commands that resume or compare it.
 
-It is an artifact, as a tag is cut at a few thousand characters, which a long command line exceeds.
+It is an artifact, because tags are truncated at a few thousand characters, which a long command
+line exceeds.
 """
 
 import json
@@ -8,52 +9,53 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import mlflow
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from unrolled.tracking.errors import UnreadableRecordError
-from unrolled.tracking.patience import patience
+from unrolled.tracking.patience import PatientClient, patience
 
 RECORD = "sweep.json"
-_AGAIN = "Start the sweep again: make experiment name=..."
+_START_AGAIN = "Start the sweep again: make experiment name=..."
 
 
 class _Record(dict):
-    """The entries of the artifact, whose types were checked.
+    """The validated entries of the artifact.
 
     Args:
-        name: of the sweep.
-        entries: what the artifact holds.
+        name: name of the sweep.
+        entries: content of the artifact.
 
     Raises:
-        UnreadableRecordError: on access to an entry that is missing.
+        UnreadableRecordError: on access to a missing entry.
     """
 
-    def __init__(self, name: str, entries: Mapping[str, Any]):
+    def __init__(self, name: str, entries: Mapping[str, Any]) -> None:
         super().__init__(entries)
         self._name = name
 
     def __missing__(self, key: str) -> Any:
         raise UnreadableRecordError(
-            f"{self._name}: expected `{key}` in the artifact {RECORD} of its parent run, and found "
-            f"none. The sweep stopped before its runs began. {_AGAIN}"
+            f"{self._name}: expected `{key}` in the artifact {RECORD} of its parent run, but found "
+            f"none. The sweep stopped before its runs began. {_START_AGAIN}"
         )
 
 
 class OldRecord(Mapping[str, Any]):
-    """The record of a parent run that an earlier version of this project wrote into tags.
+    """The record of a parent run whose entries are tags, written by an earlier version.
 
     Args:
-        name: of the sweep.
-        tags: of its parent run.
+        name: name of the sweep.
+        tags: tags of its parent run.
 
     Raises:
-        UnreadableRecordError: on access to an entry that is incomplete or missing; the others can
-            be read.
+        UnreadableRecordError: on access to an entry that is incomplete or missing; the others are
+            readable.
     """
 
     _IN_JSON = ("arguments", "search")
 
-    def __init__(self, name: str, tags: Mapping[str, str]):
+    def __init__(self, name: str, tags: Mapping[str, str]) -> None:
         self._entries = {key: tags[key] for key in (*self._IN_JSON, "directory") if key in tags}
         self._name = name
 
@@ -61,8 +63,8 @@ class OldRecord(Mapping[str, Any]):
         if key not in self._entries and key in ("arguments", "directory"):
             raise UnreadableRecordError(
                 f"{self._name}: expected its command line in the artifact {RECORD} of its parent "
-                "run, and found none. The sweep was interrupted before it had begun, or its "
-                "artifacts were deleted. Start it again: make experiment name=..."
+                "run, but found none. The sweep was interrupted before it began, or its artifacts "
+                "were deleted. Start it again: make experiment name=..."
             )
         entry = self._entries[key]
         if key not in self._IN_JSON:
@@ -73,7 +75,7 @@ class OldRecord(Mapping[str, Any]):
             raise UnreadableRecordError(
                 f"{self._name}: its tag `{key}` is incomplete: expected JSON, got "
                 f"{len(entry)} characters that end in {entry[-20:]!r}. An earlier version of this "
-                "project cut long command lines there. Start the sweep again: "
+                "project truncated long command lines. Start the sweep again: "
                 "make experiment name=..."
             ) from error
         _check(self._name, f"tag `{key}`", key, value)
@@ -86,12 +88,12 @@ class OldRecord(Mapping[str, Any]):
         return len(self._entries)
 
 
-def read_record(client, run) -> Mapping[str, Any]:
-    """The record of a sweep's parent run, of this or an earlier version of the project.
+def read_record(client: PatientClient, run: Run) -> Mapping[str, Any]:
+    """Reads the record of a sweep's parent run, also that of an earlier version of the project.
 
     Args:
-        client: an `mlflow.MlflowClient`.
-        run: the parent run, an `mlflow.entities.Run`.
+        client: the client of the store.
+        run: the parent run.
 
     Raises:
         UnreadableRecordError: if it cannot be read.
@@ -103,12 +105,13 @@ def read_record(client, run) -> Mapping[str, Any]:
     except (MlflowException, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRecordError(
             f"{run.info.run_name}: the artifact {RECORD} of its parent run cannot be read: "
-            f"expected a JSON object ({error}). {_AGAIN}"
+            f"expected a JSON object ({error}). {_START_AGAIN}"
         ) from error
     name, artifact = run.info.run_name, f"artifact {RECORD} of its parent run"
     if not isinstance(record, dict):
         raise UnreadableRecordError(
-            f"{name}: the {artifact}: expected a JSON object, got {type(record).__name__}. {_AGAIN}"
+            f"{name}: the {artifact}: expected a JSON object, got {type(record).__name__}. "
+            f"{_START_AGAIN}"
         )
     for key, value in record.items():
         _check(name, artifact, key, value)
@@ -116,23 +119,23 @@ def read_record(client, run) -> Mapping[str, Any]:
 
 
 def _check(name: str, where: str, key: str, value: Any) -> None:
-    """Refuse an entry of a type that no sweep writes; keys that are not known may be anything.
+    """Checks the type of a known entry.
 
     Raises:
-        UnreadableRecordError: if it is of another type.
+        UnreadableRecordError: if it is wrong.
     """
-    good, expected = {
-        "arguments": (_is_texts(value), "a list of strings"),
+    is_valid, expected = {
+        "arguments": (_is_list_of_strings(value), "a list of strings"),
         "directory": (isinstance(value, str), "a string"),
         "runs": (type(value) is int, "an integer"),
         "search": (value is None or isinstance(value, dict), "an object or null"),
     }.get(key, (True, ""))
-    if not good:
-        got = json.dumps(value)[:60]
+    if not is_valid:
+        received = json.dumps(value)[:60]
         raise UnreadableRecordError(
-            f"{name}: `{key}` in the {where}: expected {expected}, got {got}. {_AGAIN}"
+            f"{name}: `{key}` in the {where}: expected {expected}, got {received}. {_START_AGAIN}"
         )
 
 
-def _is_texts(value: Any) -> bool:
+def _is_list_of_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)

@@ -1,7 +1,7 @@
-"""Lets the files of runs be found after the folder of their SQLite database was moved or copied.
+"""Updates the addresses of runs' files after the folder of their database was moved or copied.
 
-MLflow stores the absolute address of every run's files. This project puts them beside the database,
-into `mlruns`, so where they are now can be told from where the database is now.
+MLflow stores the absolute address of every run's files. This project stores them in `mlruns` beside
+the SQLite database, so that their current location follows from that of the database.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from urllib.request import url2pathname
 
 from unrolled.tracking.errors import StoreError
 
-_FOLDER = "mlruns"  # of runs' files, by whatever path
-# The columns of MLflow's tables that hold addresses of files.
+_FOLDER = "mlruns"  # The folder of the runs' files.
+# The columns of MLflow's tables that contain addresses of files.
 _ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -25,60 +25,60 @@ _ADDRESSES = (
 )
 
 
-def follow(database: Path, address: str) -> None:
-    """Put the present addresses of runs' files into a database that has come from another folder.
+def update_addresses(database: Path, address: str) -> None:
+    """Updates the addresses of runs' files in a database that was moved from another folder.
 
-    All of them or none, in one transaction. The folder that it came from stays as it is: it may be
+    All addresses are updated in one transaction. The old folder is not changed, because it may be
     another copy of this project.
 
     Args:
-        database: the SQLite file of an MLflow store; there need not be one yet.
-        address: of the folder beside it where its runs' files are now, as a URI.
+        database: the SQLite file of an MLflow store, which may not exist yet.
+        address: URI of the folder beside it that contains the runs' files.
 
     Raises:
-        StoreError: if addresses have to be changed and cannot be.
+        StoreError: if addresses must be updated but cannot be.
     """
     if not database.exists() or not database.stat().st_size:
         return
     with contextlib.closing(
         sqlite3.connect(database, timeout=60, isolation_level=None)
     ) as connection:
-        if not _left(connection, address):
+        if not _outdated_addresses(connection, address):
             return
         try:
-            _change(connection, address)
+            _update(connection, address)
         except sqlite3.Error as error:
             raise StoreError(
-                f"{database}: its folder was moved or copied, so the addresses of runs' files have "
-                f"to be changed in it, which cannot be done ({error}). Expected a file, in a "
-                "folder, that this user may write to; change the permissions, or name another "
-                "with MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
+                f"{database}: its folder was moved or copied, so the addresses of runs' files "
+                f"must be updated, which failed ({error}). Expected a file and a folder that this "
+                "user can write to. Change the permissions, or use another database with "
+                "MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
             ) from error
 
 
-def _change(connection: sqlite3.Connection, new: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")  # One process at a time; it is undone on any error.
+def _update(connection: sqlite3.Connection, new: str) -> None:
+    connection.execute("BEGIN IMMEDIATE")  # One process at a time; rolled back on any error.
     changed = {}
-    for old in _left(connection, new):  # Another process may have been faster.
+    for old in _outdated_addresses(connection, new):  # Unless another process was faster.
         for table, column in _columns(connection):
-            changed[old, table] = _replace_beginning(connection, table, column, old, new)
-        # Here earlier versions of this project stored where a sweep's runs have their checkpoints.
+            changed[old, table] = _replace_prefix(connection, table, column, old, new)
+        # Earlier versions of this project stored the folder of a sweep's checkpoints here.
         projects = (str(_path(address).parent) for address in (old, new))
-        _replace_beginning(connection, "tags", "value", *projects, "AND key = 'directory'")
+        _replace_prefix(connection, "tags", "value", *projects, "AND key = 'directory'")
     connection.execute("COMMIT")
     for (old, table), count in changed.items():
         if table == "runs" and count:
             print(
-                f"{_path(new)}: the files of {count} runs, which were tracked in "
-                f"{_path(old).parent}, are read from here now.",
+                f"{_path(new)}: the files of {count} runs that were tracked in "
+                f"{_path(old).parent} are now read from here.",
                 file=sys.stderr,
             )
 
 
-def _left(connection: sqlite3.Connection, new: str) -> list[str]:
-    """The addresses, as they are stored, of folders of runs' files that are now at `new`.
+def _outdated_addresses(connection: sqlite3.Connection, new: str) -> list[str]:
+    """Returns the stored addresses of folders of runs' files that are now at `new`.
 
-    Not of those that someone has chosen: the files of their runs are not there.
+    Folders that a user chose are excluded, because the files of their runs are not there.
     """
     if ("experiments", "artifact_location") not in _columns(connection):
         return []
@@ -89,12 +89,12 @@ def _left(connection: sqlite3.Connection, new: str) -> list[str]:
     return [
         address
         for address in addresses
-        if not _is_same(_path(address), here) and _came_along(connection, address, here)
+        if not _is_same(_path(address), here) and _files_are_here(connection, address, here)
     ]
 
 
-def _came_along(connection: sqlite3.Connection, address: str, here: Path) -> bool:
-    """Whether files of an address's runs are in `here`, or it has no runs at all."""
+def _files_are_here(connection: sqlite3.Connection, address: str, here: Path) -> bool:
+    """Whether files of an address's runs are in `here`, or it has no runs."""
     uris = connection.execute(
         "SELECT artifact_uri FROM runs WHERE substr(artifact_uri, 1, ?) = ?",
         (len(address) + 1, f"{address}/"),
@@ -103,7 +103,7 @@ def _came_along(connection: sqlite3.Connection, address: str, here: Path) -> boo
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one folder, through links perhaps."""
+    """Whether two paths are the same folder, possibly through links."""
     return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
@@ -112,7 +112,7 @@ def _path(address: str) -> Path:
 
 
 def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Those of _ADDRESSES that the database has."""
+    """Returns the columns of _ADDRESSES that exist in the database."""
     return [
         (table, column)
         for table, column in _ADDRESSES
@@ -120,10 +120,10 @@ def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     ]
 
 
-def _replace_beginning(
+def _replace_prefix(
     connection: sqlite3.Connection, table: str, column: str, old: str, new: str, where: str = ""
 ) -> int:
-    """Change what is `old`, or a path below it; returns how many there were."""
+    """Replaces `old` in a column, also as a parent path; returns the number of changed rows."""
     changed = connection.execute(
         f"UPDATE {table} SET {column} = :new || substr({column}, :length + 1) "
         f"WHERE ({column} = :old OR substr({column}, 1, :length + 1) = :old || '/') {where}",

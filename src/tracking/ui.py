@@ -1,4 +1,4 @@
-"""The MLflow UI over the runs of this project."""
+"""Serves the MLflow UI for the runs of this project."""
 
 import os
 import re
@@ -16,12 +16,12 @@ _LAST_PORT = 65535
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until interrupted; returns the exit code."""
+    """Serves until interrupted; returns the exit code."""
     typed = " ".join(arguments)
     port = int(typed) if re.fullmatch("[0-9]{1,9}", typed) else PORT if not typed else None
     if port is None or not 1 <= port <= _LAST_PORT:
         print(
-            f"port: expected a number from 1 to {_LAST_PORT}, such as {PORT}, got {typed[:60]!r}",
+            f"port: expected an integer from 1 to {_LAST_PORT}, such as {PORT}, got {typed[:60]!r}",
             file=sys.stderr,
         )
         return 2
@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> int:
         print(problem, file=sys.stderr)
         return 2
     if uri.startswith("http"):
-        print(f"MLFLOW_TRACKING_URI names a server: its pages are at {uri}")
+        print(f"MLFLOW_TRACKING_URI is a server. Its UI is at {uri}")
         return 0
-    problem = _why_not(port)
+    problem = _problem_with(port)
     if problem is not None:
         other = port + 1 if PORT <= port < _LAST_PORT else PORT + 1
         print(f"{problem} Use another port: make ui port={other}", file=sys.stderr)
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         "--uvicorn-opts",
         "--log-level=warning",
     ]
-    # Not as an option, which everybody on this machine can read, with the password in it.
+    # Not as an option, because other users can read command lines, including the password.
     environment = {**os.environ, "MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_BACKEND_STORE_URI": uri}
     try:
         return subprocess.run(serve, env=environment, check=False).returncode
@@ -60,8 +60,8 @@ def main(arguments: list[str]) -> int:
         return 0
 
 
-def _why_not(port: int) -> str | None:
-    """Why nothing can be served at a port, None if it can."""
+def _problem_with(port: int) -> str | None:
+    """Returns why a port cannot be used, or None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -69,5 +69,5 @@ def _why_not(port: int) -> str | None:
         except PermissionError:
             return f"Port {port} of {HOST} requires administrator rights."
         except OSError:
-            return f"Port {port} of {HOST} is taken, by another MLflow perhaps."
+            return f"Port {port} of {HOST} is in use, perhaps by another MLflow server."
     return None

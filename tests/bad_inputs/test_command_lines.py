@@ -22,7 +22,7 @@ ASKING = [
     (score, ["--text=a"], "no option '--text'. Did you mean text?"),
     (score, ["-h"], "no option '-h'. There are: run, text, file."),
     (score, ["te\x1b[31mxt=a"], r"no option 'te\x1b[31mxt'"),
-    (score, ["text=a", "run=latest"], "run=latest: there is not a language model yet; train one"),
+    (score, ["text=a", "run=latest"], "run=latest: expected a language model, but none"),
     (score, ["text=a", f"run={NO_RUN}"], f"run={NO_RUN}: There is no run"),
     (score, ["text=a", "run=../../etc"], "run=../../etc: There is no run"),
     (score, ["text=a", "run="], "run=: There is no run ''"),
@@ -32,7 +32,7 @@ ASKING = [
     (tag, ["text=a", "file=b"], "got both text and file"),
     (tag, ["file="], "file: expected "),
     (tag, ["words=a"], "no option 'words'"),
-    (tag, ["text=a"], "run=latest: there is not a tagger yet; train one"),
+    (tag, ["text=a"], "run=latest: expected a tagger, but none"),
     (tag, ["text=a", f"run={NO_RUN}"], "There is no run"),
     (sample, ["temperature=-1"], "temperature: expected a number of at least 0, got '-1'"),
     (sample, ["temperature=nan"], "got 'nan'"),
@@ -52,7 +52,7 @@ ASKING = [
     (sample, ["n=1_0"], "n: expected an integer of at least 1, got '1_0'"),
     (sample, ["seed=-1"], "seed: expected an integer of at least 0"),
     (sample, ["seed=" + 5000 * "9"], "seed: expected an integer of at least 0"),
-    (sample, ["seed=1", "seed=2"], "seed: is there twice"),
+    (sample, ["seed=1", "seed=2"], "seed: expected once"),
     (sample, ["leng=5"], "no option 'leng'. Did you mean length?"),
 ]
 
@@ -100,14 +100,14 @@ BENCH = [
 ]
 
 PORTS = [
-    (["abc"], "port: expected a number from 1 to 65535, such as 5000, got 'abc'"),
-    (["0"], "port: expected a number from 1 to 65535", "got '0'"),
-    (["70000"], "port: expected a number from 1 to 65535", "got '70000'"),
+    (["abc"], "port: expected an integer from 1 to 65535, such as 5000, got 'abc'"),
+    (["0"], "port: expected an integer from 1 to 65535", "got '0'"),
+    (["70000"], "port: expected an integer from 1 to 65535", "got '70000'"),
     (["-1"], "got '-1'"),
     (["5000.0"], "got '5000.0'"),
     (["²"], "got '²'"),
     (["5000", "5001"], "got '5000 5001'"),
-    ([5000 * "9"], "port: expected a number from 1 to 65535"),
+    ([5000 * "9"], "port: expected an integer from 1 to 65535"),
     (["\x1b[31m5000"], r"got '\x1b[31m5000'"),
 ]
 
@@ -147,5 +147,5 @@ def test_a_taken_port_is_told_with_the_way_out(refused_by):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        words = [f"Port {port} of 127.0.0.1 is taken", "make ui port="]
+        words = [f"Port {port} of 127.0.0.1 is in use", "make ui port="]
         refused_by(lambda *typed: ui.main(list(typed)), [str(port)], words)

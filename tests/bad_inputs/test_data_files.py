@@ -26,7 +26,7 @@ from unrolled.tasks.language.corpora import text as read_corpus
 from unrolled.tasks.language.tokenizers import CharacterTokenizer
 from unrolled.tasks.tagging.columns import check_columns, read_columns
 from unrolled.tasks.tagging.conll import read_folder
-from unrolled.tasks.tagging.word_features import SHAPES, Speller
+from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder
 
 REFUSALS = (ValueError, FileNotFoundError, MissingDataError)
 LETTERS = "all work and no play makes jack a dull boy\n" * 30
@@ -67,8 +67,8 @@ def written(path, content):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "expected a text, got the empty file"),
-        (b" \n\t\n", "expected a text, got the empty file"),
+        (b"", "expected text, got the empty file"),
+        (b" \n\t\n", "expected text, got the empty file"),
         ("abc é".encode("latin1"), "byte 4 (hexadecimal e9)"),
         ("abc é".encode("latin1"), "iconv -f latin1 -t utf-8 a.txt > converted.txt"),
         (LETTERS.encode("utf-16"), "got UTF-16"),
@@ -76,11 +76,11 @@ def written(path, content):
         (LETTERS.encode("utf-16-le"), "iconv -f utf-16le -t utf-8 a.txt"),
         (LETTERS.encode("utf-16-be"), "iconv -f utf-16be -t utf-8 a.txt"),
         (LETTERS.encode("utf-32"), "iconv -f utf-32 -t utf-8 a.txt"),
-        (gzip.compress(LETTERS.encode()), "got a gzip file"),
+        (gzip.compress(LETTERS.encode(), mtime=0), "got a gzip file"),
         (zipped(LETTERS), "got a zip archive"),
         (b"%PDF-1.7\n" + binary(), "got a PDF file"),
         (binary(), "got binary data"),
-        ((LETTERS + "\0" + LETTERS).encode(), f"got a NUL, which no text has, as byte {30 * 43}"),
+        ((LETTERS + "\0" + LETTERS).encode(), f"got a NUL character at byte {30 * 43}"),
     ],
 )
 def test_texts(tmp_path, content, told):
@@ -98,12 +98,16 @@ SENTENCE = "Ada B-PER\nmet O\nBob B-PER\n"
 @pytest.mark.parametrize(
     ("text", "columns", "told"),
     [
-        ("Ada X B-PER\nmet O\n", None, "3 columns as in the first, got 2 in line 2 of"),
-        ("Ada X B-PER\nmet O\n", None, "'met O'. Correct that line; an empty one ends a sentence."),
-        ("Ada O\n\nmet X O\n", None, "expected 2 columns as in the first, got 3 in line 3"),
+        ("Ada X B-PER\nmet O\n", None, "3 columns as in the first line, got 2 in line 2 of"),
+        (
+            "Ada X B-PER\nmet O\n",
+            None,
+            "'met O'. Correct that line. An empty line ends a",
+        ),
+        ("Ada O\n\nmet X O\n", None, "expected 2 columns as in the first line, got 3 in line 3"),
         ("Ada\n", None, "expected a word and its tag, got 1 in line 1"),
         ("Ada O\n# text O = a\n", None, "got 5 in line 2 of"),
-        ("Ada O\n# text O = a\n", None, "a comment stands before one"),
+        ("Ada O\n# text O = a\n", None, "a comment must precede a sentence"),
         (
             "Ada O\nmet PER\n",
             None,
@@ -113,26 +117,26 @@ SENTENCE = "Ada B-PER\nmet O\nBob B-PER\n"
         ("Ada B-\n", None, "got 'B-' in line 1"),
         ("#vote PER\nmet O\n", None, "got 'PER' in line 1"),
         ("Ada \x1b[31mPER\nmet O\n", None, r"got '\x1b[31mPER' in line 1"),
-        ("Ada S-PER\nmet O\n", None, "write B- for S- and U-, and I- for E- and L-"),
-        ("Ada U-PER\nmet O\n", None, "These are tags in BIOES or BILOU"),
-        ("Ada b-PER\nmet o\n", None, "Write O, B and I as capitals."),
+        ("Ada S-PER\nmet O\n", None, "replace S- and U- by B-, and E- and L- by I-"),
+        ("Ada U-PER\nmet O\n", None, "This is a tag in BIOES or BILOU"),
+        ("Ada b-PER\nmet o\n", None, "Write O, B and I in upper case."),
         ("Ada I-PER\nmet O\n\nthe O\nBob B-PER\n", None, "in line 1 of"),
         (
             "Ada I-PER\nmet O\n\nthe O\nBob B-PER\n",
             None,
-            "begins with an I, in line 5 one with a B",
+            "and one with B in line 5",
         ),
         ("\n-DOCSTART- O\n", None, "expected sentences, got none"),
         (b"Ad\xe0 O\n", None, "byte 2 (hexadecimal e0)"),
         (SENTENCE.encode("utf-16"), None, "got UTF-16"),
-        ("Ada B-PER\nmet\0 O\n", None, "got a NUL, which no text has, as byte 13"),
+        ("Ada B-PER\nmet\0 O\n", None, "got a NUL character at byte 13"),
         ("word " * 100_000, None, "got 'word' in line 1"),
         (
             "".join(f"word{n} O\n" for n in range(1001)),
             None,
             "an empty line after each sentence, got one sentence of 1001",
         ),
-        (GERMEVAL, None, "got a number in every line, as '1' in line 2"),
+        (GERMEVAL, None, "got a number in every line, such as '1' in line 2"),
         (GERMEVAL, None, "'task.columns=[id,word,tag,_]'"),
         ("0 Ada B-PER\n1 met O\n2 Bob B-PER\n", None, "'task.columns=[id,word,tag]'"),
         ("7 Ada B-PER\n7 met O\n9 Bob B-PER\n", None, "'task.columns=[_,word,tag]'"),
@@ -145,14 +149,14 @@ SENTENCE = "Ada B-PER\nmet O\nBob B-PER\n"
         (
             "d1 Ada B-PER\nd1 met O\n\nd2 Bob B-PER\nd2 ran O\n",
             None,
-            "the same in all lines of each",
+            "the same value in all lines of each",
         ),
         ("B-PER Ada\nO met\n", None, "'task.columns=[tag,word]'"),
         ("Ada B-PER O\nmet X O\n", ["word", "tag", "_"], "in column 2, got 'X' in line 2"),
         (
             "Ada O B-PER\nmet O O\n",
             ["word", "_", "_", "tag"],
-            "4 columns, as task.columns names, got",
+            "4 columns, as in task.columns, got",
         ),
         (GERMEVAL, ["word", "_", "tag", "_"], "expected words in column 1"),
         (GERMEVAL, ["_", "tag", "word", "_"], "'task.columns=[id,word,tag,_]'"),
@@ -160,7 +164,7 @@ SENTENCE = "Ada B-PER\nmet O\nBob B-PER\n"
         (
             "1 Ada O\n2 met O\n1 Bob O\n",
             ["id", "word", "tag"],
-            "Is an empty line missing before it",
+            "Add a missing empty line before it",
         ),
     ],
 )
@@ -191,18 +195,21 @@ def test_a_split_without_entities(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("teddy 1 2\nbear 1\n", "expected after the word 2 numbers as the first line says, got 1"),
+        ("teddy 1 2\nbear 1\n", "expected 2 numbers, as in the first line, after the word, got 1"),
         ("teddy 1 2\nbear 1 2 3\n", "got 3, in line 2"),
-        ("2 3\nteddy 1 2\nbear 1 2\n", "3 numbers as the first line says, got 2, in line 2"),
+        (
+            "2 3\nteddy 1 2\nbear 1 2\n",
+            "3 numbers, as in the first line, after the word, got 2, in line 2",
+        ),
         ("teddy 1 2\nbear one two\n", "got 'one two', in line 2"),
         ("teddy 1 2\nbear 1 nan\n", "got '1 nan', in line 2"),
         ("teddy 1 2\nbear 1 \x1b[2J\n", r"got '1 \x1b[2J', in line 2"),
-        ("teddy,1,2\n", "expected after the word numbers, separated by spaces, got ''"),
-        ("moose 1 2\n", "got none of them"),
-        ("2 300\n", "got none of them"),
-        ("", "got none of them"),
+        ("teddy,1,2\n", "expected numbers, separated by spaces, after the word, got ''"),
+        ("moose 1 2\n", "found none of them"),
+        ("2 300\n", "found none of them"),
+        ("", "found none of them"),
         ("teddy 1 2\nbär 1 2\n".encode("latin-1"), "got other bytes in line 2"),
-        (b"2 3\nteddy \x00\x00\x80\x3f\xcd\xcc\x8c\x3f", "binary file of word2vec or fastText has"),
+        (b"2 3\nteddy \x00\x00\x80\x3f\xcd\xcc\x8c\x3f", "text format of word2vec or fastText"),
         (zipped("teddy 1 2"), "got a zip archive"),
         ("teddy 1 2\n".encode("utf-16"), "got UTF-16"),
     ],
@@ -218,10 +225,10 @@ def test_vectors(tmp_path, content, told):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "file: expected a text, got the empty file"),
-        (LETTERS.encode("utf-16"), "file: expected text in UTF-8, got UTF-16"),
-        (b"one\0two\n", "file: expected text in UTF-8, got a NUL"),
-        (None, "file: expected a text file that can be read"),
+        (b"", "file: expected text, got the empty file"),
+        (LETTERS.encode("utf-16"), "file: expected UTF-8 text, got UTF-16"),
+        (b"one\0two\n", "file: expected UTF-8 text, got a NUL character"),
+        (None, "file: expected a readable text file"),
     ],
 )
 def test_texts_to_ask_of(tmp_path, program, content, told):
@@ -232,10 +239,10 @@ def test_texts_to_ask_of(tmp_path, program, content, told):
 
 
 TOKENIZER = CharacterTokenizer.of("abc\n")
-SPELLER = Speller.of([["Ada", "met"]], longest_word=5)
+ENCODER = WordEncoder.of([["Ada", "met"]], longest_word=5)
 
 
-def speaker(tokenizer=TOKENIZER):
+def language_model(tokenizer=TOKENIZER):
     size = len(tokenizer.vocabulary)
     model = build_language_model(layers.GRU, vocabulary_size=size, units=2, embedding=2)
     model(np.ones((1, 2), np.int32))
@@ -245,9 +252,9 @@ def speaker(tokenizer=TOKENIZER):
 def tagger(tags=3):
     return build_tagger(
         layers.GRU,
-        vocabulary_size=len(SPELLER.vocabulary),
-        characters=SPELLER.character_numbers,
-        longest_word=SPELLER.longest_word,
+        vocabulary_size=len(ENCODER.vocabulary),
+        characters=ENCODER.character_count,
+        longest_word=ENCODER.longest_word,
         shapes=len(SHAPES),
         tags=tags,
         units=2,
@@ -262,7 +269,7 @@ def models_on_disk(tmp_path_factory):
     other = build_model(
         layers.GRU, vocabulary_size=5, units=2, embedding=2, classes=2, per_step=False
     )
-    models = {"language": speaker(), "tagger": tagger(), "five": tagger(5), "other": other}
+    models = {"language": language_model(), "tagger": tagger(), "five": tagger(5), "other": other}
     found = {}
     for name, model in models.items():
         model.save(folder / "model.keras")
@@ -272,7 +279,7 @@ def models_on_disk(tmp_path_factory):
 
 KINDS = {
     "language": (generation.KIND, TOKENIZER.to_json()),
-    "tagger": (tag.KIND, {**SPELLER.to_json(), "types": ["PER"]}),
+    "tagger": (tag.KIND, {**ENCODER.to_json(), "types": ["PER"]}),
 }
 
 
@@ -282,7 +289,7 @@ def load(models_on_disk, tmp_path, monkeypatch):
 
     def load(name, exchanged, with_digests=True):
         kind, kept = KINDS[name]
-        files = {"model.keras": models_on_disk[name], kind.kept: json.dumps(kept).encode()}
+        files = {"model.keras": models_on_disk[name], kind.file: json.dumps(kept).encode()}
         tags = {"task": "t", "git_commit": "abc", **loading.digests_of(files)}
         if not with_digests:
             del tags[loading.DIGESTS]
@@ -301,7 +308,7 @@ def load(models_on_disk, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", KINDS)
 def test_models_that_nobody_touched_load(load, name):
     assert load(name, {}).name == "gru seed=1 (t, run 1)"
-    assert load(name, {}, with_digests=False).reads
+    assert load(name, {}, with_digests=False).preprocessing
 
 
 def cut(content):
@@ -331,7 +338,7 @@ def swapped(kept):
         ("tagger", "model.keras", lambda models: models["five"]),
         ("tagger", "model.keras", lambda models: models["language"]),
         ("tagger", "speller.json", lambda _: json.dumps({**KINDS["tagger"][1], "types": []})),
-        ("tagger", "speller.json", lambda _: json.dumps(SPELLER.to_json())),
+        ("tagger", "speller.json", lambda _: json.dumps(ENCODER.to_json())),
         ("tagger", "speller.json", lambda _: json.dumps({**KINDS["tagger"][1], "longest_word": 6})),
         ("tagger", "speller.json", lambda _: json.dumps({**KINDS["tagger"][1], "words": "ab"})),
         ("tagger", "speller.json", lambda _: binary()),
@@ -344,9 +351,9 @@ def test_damaged_and_foreign_models(load, models_on_disk, name, file, damaged, w
     assert "\n" not in message
     assert len(message) < 1000
     assert message.startswith("run=latest: the model of gru seed=1 cannot be read (")
-    assert "it was saved at commit abc. Train it again, or name another run." in message
+    assert "it was saved at commit abc. Train it again, or use another run." in message
     if with_digests and damaged(models_on_disk) is not None:
-        assert f"{file} is not the file that the run has saved" in message
+        assert f"{file} is not the file that the run saved" in message
 
 
 def test_a_foreign_file_of_the_same_size(load):
@@ -364,7 +371,7 @@ def test_a_report_of_another_version(monkeypatch, report):
     monkeypatch.setattr(tracking, "connect", lambda: None)
     monkeypatch.setattr(tracking, "read_run", lambda _: parent)
     monkeypatch.setattr(tracking, "read_sweep", lambda _: sweep)
-    with pytest.raises(RefusedError, match="got none that can be read of gru") as caught:
+    with pytest.raises(RefusedError, match=r"but gru has no readable one") as caught:
         loading.load_trained("1", tag.KIND)
     checked(str(caught.value))
 
@@ -375,7 +382,7 @@ def test_a_report_of_another_version(monkeypatch, report):
     [
         (["task=text_char", "task.path=wide.txt"], "got UTF-16 in wide.txt"),
         (["task=conll", "task.path=numbered"], "'task.columns=[id,word,tag,_]'"),
-        (["task=conll", "task.path=numbered", "task.columns=[id,wrd,tag,_]"], "one is word"),
+        (["task=conll", "task.path=numbered", "task.columns=[id,wrd,tag,_]"], "including one word"),
         (["task=conll", "task.path=/nowhere"], "expected a folder with a training"),
         (["task=names", "model.vectors=/nowhere.txt"], "expected a text file of word vectors"),
         (["task=names", "model.vectors=three.txt"], "`embedding`: expected 3"),

@@ -10,13 +10,29 @@ import pytest
 from tests.bad_inputs import refusals
 from unrolled import project as project_files
 from unrolled.project import CONFIGURATION, PROJECT
-from unrolled.sweeps import catalogue, checks, experiment_file, plan
+from unrolled.sweeps import (
+    catalogue,
+    composition,
+    conf_errors,
+    experiment_file,
+    hydra_arguments,
+    plan,
+)
 
 empty_store, refused_by = refusals.empty_store, refusals.refused_by
 
 HEAD = "# @package _global_\n"
 SWEEP = "hydra: {sweeper: {params: {cell: 'gru,lstm'}}}\n"
 AS_MINE = "conf/experiment/mine.yaml: "
+USERS_OF_CONF = (
+    catalogue,
+    composition,
+    conf_errors,
+    experiment_file,
+    hydra_arguments,
+    plan,
+    project_files,
+)
 
 EXPERIMENTS = {
     "an open bracket": (HEAD + "model: {units: 3\n", "mine.yaml, line 3, column 1: expected YAML"),
@@ -118,7 +134,7 @@ def project(tmp_path, monkeypatch):
     """The folder conf/ of a project of the test's own."""
     conf = tmp_path / "conf"
     shutil.copytree(CONFIGURATION, conf)
-    for module in (catalogue, checks, experiment_file, plan, project_files):
+    for module in USERS_OF_CONF:
         monkeypatch.setattr(module, "CONFIGURATION", conf)
     return conf
 

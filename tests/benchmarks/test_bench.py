@@ -101,7 +101,10 @@ def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
     assert found[f"{summary}/geometric mean"] == pytest.approx(np.sqrt(np.prod(ratios)))
     assert "summary/training/no mask/RNN:cell:/geometric mean" in found
 
-    for title in ("Training step, time of the peer / ours (with masks)", "Share of the arithmetic"):
+    for title in (
+        "Training step, time of the peer / ours (with masks)",
+        "Fraction of the arithmetic",
+    ):
         assert title in " ".join(shown.out.split())
     assert held.data.tags["mlflow.note.content"] == artifact("speed.md")
     assert "| lstm | " in artifact("speed.md")
@@ -271,4 +274,4 @@ def test_what_the_task_refuses_is_told_before_anything_is_measured(capsys, monke
 def test_a_store_that_does_not_answer_is_told(capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert main(["parts=[steps]", "tracking.uri=http://127.0.0.1:9"]) == 2
-    assert "The MLflow store http://127.0.0.1:9 does not answer" in capsys.readouterr().err
+    assert "The MLflow store http://127.0.0.1:9 does not respond" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def test_a_peer_of_another_gradient_is_refused(kind, monkeypatch):
         return peer
 
     monkeypatch.setattr(peers, "peer_of", other)
-    with pytest.raises(DifferentFunctionsError, match="The gradients by x of the unit"):
+    with pytest.raises(DifferentFunctionsError, match="The gradients with respect to x"):
         measure_steps("lstm", SHAPE, False, **OPTIONS)
 
 
@@ -95,7 +95,7 @@ def test_gradients_by_weights_are_compared_with_their_signs():
     peers.require_same_function(outputs, ([by_x, negated], [by_x, ones]), 1e-4, gru)
     peers.require_same_function(outputs, ([by_x, ones], [by_x, ones]), 1e-4, lstm)
     for ours, peer in ((ones, gru), (negated, lstm), (2 * ones, lstm)):
-        with pytest.raises(DifferentFunctionsError, match="The gradients by weights"):
+        with pytest.raises(DifferentFunctionsError, match="The gradients with respect to weights"):
             peers.require_same_function(outputs, ([by_x, ours], [by_x, ones]), 1e-4, peer)
     with pytest.raises(DifferentFunctionsError, match="differ by nan"):
         peers.require_same_function((np.full(3, np.nan), np.ones(3)), ([by_x], [by_x]), 1e-4, lstm)

@@ -8,9 +8,11 @@ from omegaconf import OmegaConf
 
 from benchmarks import plan
 from benchmarks.plan import make_plan
+from benchmarks.settings import SECTIONS
 from unrolled.console.make_arguments import overrides_of_make
 from unrolled.project import CONFIGURATION
-from unrolled.sweeps.checks import dotted_keys
+from unrolled.settings.section import keys
+from unrolled.sweeps.keys import dotted_keys
 
 SHAPE = "{batch: 2,steps: 3,inputs: 4,units: 5}"
 
@@ -24,7 +26,10 @@ def test_what_is_asked_for_is_in_the_configuration():
 def test_every_value_is_checked_and_has_its_comment():
     config = OmegaConf.load(CONFIGURATION / "benchmark.yaml")
     config.pop("defaults")
-    assert set(dotted_keys(config)) == {*plan._LIMITS, *plan._NAMES}
+    declared = {
+        f"{name}.{key}".lstrip(".") for name, section in SECTIONS.items() for key in keys(section)
+    }
+    assert set(dotted_keys(config)) == {*declared, *plan._NAMES}
     lines = (CONFIGURATION / "benchmark.yaml").read_text().splitlines()
     silent = [line for line in lines if line and not line.lstrip().startswith("- ")]
     assert [line for line in silent if "#" not in line] == ["defaults:"]

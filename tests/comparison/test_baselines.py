@@ -4,9 +4,19 @@ import doctest
 
 import pytest
 
+from tests.comparison.made_up import by_variant, variant
 from unrolled.comparison import baselines
-from unrolled.comparison.baselines import as_tag, check, compared_with, of_tag
+from unrolled.comparison.baselines import check, read, read_all
+from unrolled.comparison.variants import Variant
 from unrolled.console.refusals import RefusedError
+
+
+def compared_with(names, units):
+    """What each variant is compared with, by the names that tests call them by."""
+    units = by_variant(units)
+    found = baselines.compared_with(read_all(names, units), units)
+    return {each.name: other.name for each, other in found.items()}
+
 
 UNITS = {
     "lstm": "unrolled.layers.LSTM",
@@ -47,6 +57,27 @@ def test_the_nearest_of_a_family_wins_in_either_direction():
     assert found["lstm_peephole"] == "lstm_peephole_gers"
     assert found["lstm_coupled"] == "lstm"
     assert compared_with(["gru", "lstm_peephole_gers"], UNITS)["lstm"] == "lstm_peephole_gers"
+
+
+def test_variants_of_one_unit_are_a_family_though_neither_inherits_from_the_other():
+    units = {
+        "lstm": "unrolled.layers.LSTM",
+        "lstm_coupled": "unrolled.layers.variants.LSTM",
+        "lstm_peephole": "unrolled.layers.PeepholeLSTM",
+        "lstm_peephole_gers": "unrolled.layers.variants.PeepholeLSTM",
+        "gru": "unrolled.layers.GRU",
+        "gru_simplified": "unrolled.layers.SimplifiedGRU",
+        "gru_minimal": "unrolled.layers.variants.GRU",
+        "min_gru": "unrolled.layers.MinGRU",
+        "min_lstm": "unrolled.layers.MinLSTM",
+    }
+    found = compared_with(["gru", "lstm_peephole"], units)
+    assert found["lstm_coupled"] == found["lstm_peephole_gers"] == "lstm_peephole"
+    assert found["gru_minimal"] == found["min_gru"] == found["min_lstm"] == "gru"
+    assert compared_with(["lstm_peephole", "lstm"], units)["lstm_coupled"] == "lstm"
+    assert compared_with(["lstm", "lstm_peephole"], units)["lstm_peephole_gers"] == "lstm_peephole"
+    assert compared_with(["lstm", "gru_simplified"], units)["gru_minimal"] == "gru_simplified"
+    assert compared_with(["gru", "min_gru"], units)["min_lstm"] == "gru"
 
 
 def test_keras_s_own_layers_are_of_the_family_of_ours():
@@ -90,10 +121,43 @@ def test_a_unit_that_is_no_longer_there_is_like_itself():
 def test_what_cannot_be_a_baseline_is_refused(names, message):
     units = {f"{name} T={T}": unit for name, unit in UNITS.items() for T in (5, 9)}
     with pytest.raises(RefusedError, match=message):
-        check(names, units)
+        check(names, by_variant(units))
 
 
-@pytest.mark.parametrize("names", [[], ["lstm"], ["lstm T=50", "gru T=50"], ["layers=1"]])
-def test_names_come_back_from_the_tag_that_keeps_them(names):
-    assert of_tag(as_tag(names) if names else None) == names
+TWO_OF_A_NAME = ["cell", "distance.max", "nesting.max"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "settings"),
+    [
+        ("lstm", {"cell": "lstm"}),
+        ("cell=lstm", {"cell": "lstm"}),
+        ("max=60", {"distance.max": "60"}),
+        ("nesting.max=4", {"nesting.max": "4"}),
+        ("gru max=60 max=4", {"cell": "gru", "distance.max": "60", "nesting.max": "4"}),
+        ("of its own kind", {"cell": "of its own kind"}),
+        ("layers=1", {"cell": "layers=1"}),
+    ],
+)
+def test_a_baseline_is_read_by_the_keys_that_the_sweep_varies(typed, settings):
+    assert read(typed, TWO_OF_A_NAME).settings == settings
+
+
+def test_a_name_that_a_table_shows_is_read_as_the_settings_behind_it():
+    shown = Variant({"cell": "lstm", "losses": ["late", "own"], "task.T": 50})
+    found = read(shown.name, list(shown.settings))
+    assert found.includes(shown)
+    assert not found.includes(Variant({**shown.settings, "task.T": 5}))
+
+
+def test_variants_are_told_apart_by_their_settings_and_not_by_their_names():
+    typed = (
+        Variant({"cell": "lstm", "distance.max": 4}),
+        Variant({"cell": "lstm", "nesting.max": 4}),
+    )
+    assert typed[0].name == typed[1].name
+    assert len({*typed, variant("lstm"), variant("lstm")}) == 3
+
+
+def test_docstrings():
     assert doctest.testmod(baselines).failed == 0

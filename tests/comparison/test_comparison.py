@@ -10,21 +10,23 @@ import numpy as np
 import pytest
 
 from experiments.compare import main
+from tests.comparison.made_up import MSE, tags
 from unrolled import tracking
 from unrolled.comparison import figures
 from unrolled.comparison.comparison import compare
-from unrolled.tasks.base.metric import Metric, accuracy, cross_entropy, mean_squared_error
+from unrolled.comparison.runs import baseline_tags
+from unrolled.tasks.base.metric import Metric, accuracy, cross_entropy
+from unrolled.tasks.base.task import Breakdown, Point, Report
 
-MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
-
+BY_DEPTH = Breakdown("accuracy", "depth", of_metric=True)
 
 pytestmark = pytest.mark.usefixtures("store")
 
 
 def keep_run(parent, variant, seed, metric, validation, test, breakdowns, params=None):
     """A run of as many epochs of 1,000 examples as there are values of `validation`."""
-    tags = {"variant": variant, "cell": variant.split()[0], "seed": seed}
-    with tracking.TrackedRun("e", f"{variant} {seed}", tags, params or {}, parent.run_id) as run:
+    of_run = tags(variant, seed=seed)
+    with tracking.TrackedRun("e", f"{variant} {seed}", of_run, params or {}, parent.run_id) as run:
         epochs = range(1, len(validation) + 1)
         series = {
             f"validation/{metric.key}": validation,
@@ -34,12 +36,11 @@ def keep_run(parent, variant, seed, metric, validation, test, breakdowns, params
         }
         run.log_series({k: list(zip(epochs, v, strict=True)) for k, v in series.items()})
         run.log_metrics({f"test/{metric.key}": test, "parameters": 1234})
-        points = {
-            name: [{"at": at, "value": value, "count": 5} for at, value in enumerate(values)]
-            for name, values in breakdowns.items()
+        broken_down = {
+            each: [Point(at, value, 5) for at, value in enumerate(values)]
+            for each, values in breakdowns.items()
         }
-        found = {"metrics": {metric.key: test}, "breakdowns": points}
-        run.log_report({"metric": dataclasses.asdict(metric), **found})
+        run.log_report(Report({metric.key: test}, broken_down).as_data(metric))
 
 
 def compared(*runs):
@@ -60,7 +61,7 @@ def compared(*runs):
 
 
 def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(capsys):
-    lag = {"MSE by lag in steps": [0.1, 0.2]}
+    lag = {Breakdown("MSE", "lag in steps", of_metric=True): [0.1, 0.2]}
     columns, metrics, pictures = compared(
         ("gru", 1, MSE, [0.2, 0.012, 0.01, 0.02], 0.004, lag),
         ("gru", 2, MSE, [0.009, 0.2, 0.2, 0.2], 0.002, lag),
@@ -79,7 +80,7 @@ def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(c
     }
     shown = " ".join(capsys.readouterr().out.split())
     assert "test MSE" in shown
-    assert "To 0.01: training examples, in thousands, seen until the validation split got" in shown
+    assert "To 0.01: training examples, in thousands, seen until the metric" in shown
     assert "Context used" not in shown
 
 
@@ -126,7 +127,7 @@ def test_where_high_is_good_it_is_the_other_way_round():
 
 def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
     runs = [
-        ("gru task=agreement", 1, accuracy(2, 0.9), [0.5, 0.9], 0.95, {"accuracy by depth": [0.9]}),
+        ("gru task=agreement", 1, accuracy(2, 0.9), [0.5, 0.9], 0.95, {BY_DEPTH: [0.9]}),
         ("gru task=adding", 1, MSE, [0.2, 0.1], 0.1, {}),
         *[
             (f"gru T={T}", 1, cross_entropy(10 / (T + 20), 1 / (T + 20)), [0.5, 0.01], 0.01, {})
@@ -146,17 +147,17 @@ def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
     } | {"accuracy_by_depth.png"}
 
 
-PERPLEXITY = Metric("perplexity", 50.0, None, higher_is_better=False)
-NATS = Metric("nats", 3.0, None, higher_is_better=False, logarithmic=True)
+PERPLEXITY = Metric("perplexity", "perplexity", 50.0, None, higher_is_better=False)
+NATS = Metric("nats", "nats", 3.0, None, higher_is_better=False, logarithmic=True)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("metric", [PERPLEXITY, NATS], ids=lambda metric: metric.name)
 def test_an_infinite_metric_is_said_to_be_infinite(metric, capsys):
-    parent = tracking.start_sweep("e", "overflowing", {"baseline": "lstm"})
+    parent = tracking.start_sweep("e", "overflowing", baseline_tags(["lstm"]))
     for seed in (1, 2, 3):
         test = math.inf if seed == 2 else 2.0
-        by = {f"{metric.name} by place": [2.0, test]}
+        by = {Breakdown(metric.name, "place", of_metric=True): [2.0, test]}
         keep_run(parent, "gru", seed, metric, [0.5, 0.5], test, by)
         keep_run(parent, "lstm", seed, metric, [0.5, 0.5], 2 + seed / 10, by)
     compare(parent.run_id)
@@ -185,8 +186,8 @@ def test_runs_whose_gradients_exploded_are_counted():
         if variant != "simple_rnn":
             keep_run(parent, variant, 1, MSE, [0.2, 0.1], 0.1, {})
         for _ in range(exploded):
-            tags = {"variant": variant, "cell": variant, "diverged_at_step": 7}
-            run = tracking.TrackedRun("e", f"{variant} 2", tags, {}, parent.run_id)
+            of_run = tags(variant, diverged_at_step=7)
+            run = tracking.TrackedRun("e", f"{variant} 2", of_run, {}, parent.run_id)
             run.fail("training step 7")
     compare(parent.run_id)
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/comparison.json"))
@@ -222,7 +223,7 @@ def test_runs_of_an_earlier_version_are_left_out_with_the_reason(capsys):
 
 
 def test_with_a_baseline_there_are_differences_a_forest_and_a_verdict(capsys):
-    parent = tracking.start_sweep("e", "with a baseline", {"baseline": "lstm"})
+    parent = tracking.start_sweep("e", "with a baseline", baseline_tags(["lstm"]))
     for variant, values in (("lstm", (0.01, 0.012, 0.009)), ("gru", (0.001, 0.0012, 0.0009))):
         for seed, value in enumerate(values):
             keep_run(parent, variant, seed, MSE, [0.2, value], value, {})
@@ -236,7 +237,7 @@ def test_with_a_baseline_there_are_differences_a_forest_and_a_verdict(capsys):
     assert matplotlib.image.imread(f"{folder}/forest.png")[..., :3].std() > 0.05
     note = mlflow.MlflowClient().get_run(parent.run_id).data.tags["mlflow.note.content"]
     shown = " ".join(capsys.readouterr().out.split())
-    for words in ("gru does best", "log10 MSE", "-1.000", "learnt (test MSE"):
+    for words in ("gru does best", "log10 MSE", "-1.000", "solved (test MSE"):
         assert words in note
         assert words in shown
     assert "| gru | lstm | 3 : 3 | -1.000 |" in note
@@ -249,7 +250,7 @@ def baselines_kept(run_id):
 
 
 def test_a_sweep_is_compared_again_with_other_baselines(capsys, monkeypatch):
-    parent = tracking.start_sweep("e", "of before", {"baseline": "lstm"})
+    parent = tracking.start_sweep("e", "of before", baseline_tags(["lstm"]))
     units = {"lstm": "LSTM", "lstm_coupled": "LSTM", "gru": "GRU", "gru_minimal": "GRU"}
     for number, (variant, unit) in enumerate(units.items(), 1):
         for seed in range(3):
@@ -272,14 +273,13 @@ def test_a_sweep_is_compared_again_with_other_baselines(capsys, monkeypatch):
 
 
 def test_of_several_baselines_one_that_never_ended_well_is_named(capsys):
-    parent = tracking.start_sweep("e", "without one", {"baseline": "lstm,gru"})
+    parent = tracking.start_sweep("e", "without one", baseline_tags(["lstm", "gru"]))
     for variant, unit in (("lstm", "LSTM"), ("lstm_coupled", "LSTM"), ("gru_minimal", "GRU")):
         for seed in range(2):
             params = {"cell._target_": f"unrolled.layers.{unit}"}
             keep_run(parent, variant, seed, MSE, [0.2, 0.1], 0.1 + seed, {}, params)
-    tags = {"variant": "gru", "cell": "gru"}
     run = tracking.TrackedRun(
-        "e", "gru 1", tags, {"cell._target_": "unrolled.layers.GRU"}, parent.run_id
+        "e", "gru 1", tags("gru"), {"cell._target_": "unrolled.layers.GRU"}, parent.run_id
     )
     run.fail("training step 7")
     compare(parent.run_id)
@@ -289,7 +289,7 @@ def test_of_several_baselines_one_that_never_ended_well_is_named(capsys):
 
 
 def test_a_baseline_that_never_ran_is_said_to_be_missing(capsys):
-    parent = tracking.start_sweep("e", "without its baseline", {"baseline": "lstm"})
+    parent = tracking.start_sweep("e", "without its baseline", baseline_tags(["lstm"]))
     keep_run(parent, "gru", 1, MSE, [0.2, 0.1], 0.1, {})
     compare(parent.run_id)
     said = " ".join(capsys.readouterr().out.split())

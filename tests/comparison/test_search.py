@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from tests.comparison.made_up import ACCURACY, MSE, record
 from unrolled import tracking
 from unrolled.comparison import search
+from unrolled.comparison.sections import columns_of
 from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps.plan import make_plan
@@ -109,7 +110,7 @@ def test_the_best_mean_of_the_best_epochs_is_chosen():
         assert choice.trials[1].mean == pytest.approx(0.15 if metric is MSE else 0.65)
         assert choice.at_the_edge == (best == 0.1)
         assert bool(search.sentences([choice], KEY, 2)) == choice.at_the_edge
-    assert search.chosen([choice]) == {"gru": 0.1}
+    assert search.chosen([choice]) == [({"cell": "gru"}, 0.1)]
 
 
 def test_of_equal_accuracies_that_of_the_lower_loss_is_chosen():
@@ -122,7 +123,7 @@ def test_of_equal_accuracies_that_of_the_lower_loss_is_chosen():
         (choice,) = search.choices(runs, KEY, values)
         assert choice.value == 0.01
         assert {t.value: t.loss for t in choice.trials} == {0.001: 0.2, 0.01: 0.1, 0.1: 0.15}
-    assert "of equals, the one of lowest loss" in search.caption([choice], KEY)
+    assert "ties are broken by the lowest loss" in search.caption([choice], KEY)
 
 
 def test_a_run_that_failed_counts_as_worst():
@@ -135,22 +136,20 @@ def test_a_run_that_failed_counts_as_worst():
         tried("lstm", 0.01, [], status="FAILED"),
     ]
     for run in runs[3:]:
-        run.tags["error"] = "DivergedError: at step 3"
+        run.tags[tracking.FAILURE] = tracking.Failure.DIVERGED
     gru, lstm = search.choices(runs, KEY, [0.001, 0.01])
     assert gru.value == 0.001
     assert lstm.value is None
-    assert search.chosen([gru, lstm]) == {"gru": 0.001}
-    columns = search.table([gru, lstm], KEY)
+    assert search.chosen([gru, lstm]) == [({"cell": "gru"}, 0.001)]
+    columns = columns_of(search.table([gru, lstm], KEY))
     assert columns["learning_rate=0.01"] == ["0.000100, 1 failed", "1 failed"]
-    assert columns["kept"] == ["0.001", "its own: all failed"]
+    assert columns["chosen"] == ["0.001", "its own: all failed"]
 
 
-@pytest.mark.parametrize(
-    "error", ["KeyboardInterrupt: ", "its process ended", "StoreError: full", "OSError: [Errno 28]"]
-)
-def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_cut(error):
+@pytest.mark.parametrize("failure", ["interrupted", "error"])
+def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_cut(failure):
     stopped = tried("gru", 0.01, [], status="FAILED")
-    stopped.tags["error"] = error
+    stopped.tags[tracking.FAILURE] = failure
     runs = [tried("gru", 0.001, [0.16]), tried("gru", 0.01, [0.1]), tried("gru", 0.001, [0.16])]
     (choice,) = search.choices([*runs, stopped], KEY, [0.001, 0.01])
     assert [(trial.runs, trial.failed) for trial in choice.trials] == [(2, 0), (1, 0)]
@@ -158,7 +157,7 @@ def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_
 
 
 def test_a_run_gets_the_value_of_its_variant_and_no_other_does():
-    sweep = Sweep("e", None, ["cell", "seed"], KEY, None, {"gru": 0.5})
+    sweep = Sweep("e", None, ["cell", "seed"], KEY, None, [({"cell": "gru"}, 0.5)])
     gru, lstm = make_plan(AXES[:1]).configurations
     assert sweep.tuned(gru).training.learning_rate == 0.5
     assert gru.training.learning_rate != 0.5

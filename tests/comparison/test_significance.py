@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.comparison.made_up import ACCURACY, MSE, against, group
+from tests.comparison.made_up import ACCURACY, MSE, against, by_variant, group, variant
 from unrolled.comparison import significance, variants
 from unrolled.comparison.forest import forest
-from unrolled.comparison.significance import differences, holm, ratio, results, table, welch
+from unrolled.comparison.runs import results
+from unrolled.comparison.sections import columns_of
+from unrolled.comparison.significance import Finding, differences, holm, ratio, table, welch
 
 # Example 1 of Wikipedia's "Welch's t-test": t = -2.46, 25.0 degrees of freedom, P = 0.021.
 A1 = [27.5, 21, 19, 23.6, 17, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19, 21.7, 21.4]
@@ -76,23 +78,25 @@ def test_a_ratio_is_that_of_geometric_means():
             ratio(wrong, those)
 
 
-RUNS = {
-    "lstm": group("lstm", [0.01, 0.012, 0.009, 0.011]),
-    "gru": group("gru", [0.001, 0.0012, 0.0009, 0.0011]),
-    "simple_rnn": group("simple_rnn", [0.1, 0.12, 0.15, 0.11]),
-    "like": group("like", [0.009, 0.013, 0.0105, 0.0111]),
-    "steady": group("steady", [0.011, 0.011]),
-    "once": group("once", [0.02]),
-    "perfect": group("perfect", [0.0, 0.001]),
-}
+RUNS = by_variant(
+    {
+        "lstm": group("lstm", [0.01, 0.012, 0.009, 0.011]),
+        "gru": group("gru", [0.001, 0.0012, 0.0009, 0.0011]),
+        "simple_rnn": group("simple_rnn", [0.1, 0.12, 0.15, 0.11]),
+        "like": group("like", [0.009, 0.013, 0.0105, 0.0111]),
+        "steady": group("steady", [0.011, 0.011]),
+        "once": group("once", [0.02]),
+        "perfect": group("perfect", [0.0, 0.001]),
+    }
+)
 AGAINST = against(RUNS, "lstm")
 
 
 def test_errors_are_compared_by_their_logarithms_and_corrected_together():
-    found = {each.variant: each for each in differences(RUNS, AGAINST, {})}
-    assert list(found) == [name for name in RUNS if name != "lstm"]
+    found = {each.variant.name: each for each in differences(RUNS, AGAINST, {})}
+    assert list(found) == [each.name for each in RUNS if each.name != "lstm"]
     raw = {
-        name: by_hand(np.log10(results(RUNS[name])), np.log10(results(RUNS["lstm"])))
+        name: by_hand(*(np.log10(results(RUNS[variant(each)])) for each in (name, "lstm")))
         for name in ("gru", "simple_rnn", "like", "steady")
     }
     for name, (difference, _, p) in raw.items():
@@ -100,39 +104,40 @@ def test_errors_are_compared_by_their_logarithms_and_corrected_together():
         assert found[name].interval.p == pytest.approx(p, abs=1e-5)
     assert found["gru"].interval.value == pytest.approx(-1)
     assert found["gru"].p == pytest.approx(4 * found["gru"].interval.p)
-    assert [found[name].flag for name in ("gru", "simple_rnn", "like", "once", "perfect")] == [
+    assert [found[name].outcome for name in ("gru", "simple_rnn", "like", "once", "perfect")] == [
         *("better", "worse", "not significant"),
         *("fewer than 2 runs", "an error of 0 has no logarithm"),
     ]
-    assert not any(found[name].significant for name in ("like", "once", "perfect"))
+    assert found["like"].finding is Finding.NOT_SIGNIFICANT
+    assert {found[name].finding for name in ("once", "perfect")} == {Finding.OPEN}
 
 
 def test_nothing_is_concluded_from_what_is_left_of_runs_that_failed():
-    by_name = {each.variant: each for each in differences(RUNS, AGAINST, {"gru": 2})}
-    assert by_name["gru"].flag == "2 failed"
-    assert not by_name["gru"].significant
-    assert by_name["simple_rnn"].significant
-    found = differences(RUNS, AGAINST, {"lstm": 1})
-    assert not any(each.significant for each in found)
-    assert "1 of the baseline failed" in {each.flag for each in found}
+    by_name = {
+        each.variant.name: each for each in differences(RUNS, AGAINST, by_variant({"gru": 2}))
+    }
+    assert by_name["gru"].outcome == "2 failed"
+    assert by_name["gru"].finding is Finding.OPEN
+    assert by_name["simple_rnn"].finding is Finding.WORSE
+    found = differences(RUNS, AGAINST, by_variant({"lstm": 1}))
+    assert {each.finding for each in found} == {Finding.OPEN}
+    assert "1 of the baseline failed" in {each.outcome for each in found}
 
 
 def test_without_spread_nothing_is_concluded():
-    runs = {
-        "lstm": group("lstm", [1.0, 1.0, 1.0], ACCURACY),
-        "gru": group("gru", [1.0, 1.0, 1.0], ACCURACY),
-    }
+    runs = by_variant({name: group(name, [1.0, 1.0, 1.0], ACCURACY) for name in ("lstm", "gru")})
     (found,) = differences(runs, against(runs, "lstm"), {})
-    assert (found.flag, found.interval.value) == ("no spread", 0)
+    assert (found.outcome, found.interval.value) == ("no spread", 0)
 
 
 def test_variants_of_other_metrics_are_not_compared():
     runs = {"lstm": group("lstm", [0.1, 0.2]), "gru": group("gru", [0.9, 0.8], ACCURACY)}
+    runs = by_variant(runs)
     assert differences(runs, against(runs, "lstm"), {}) == []
 
 
 def test_the_table_is_sorted_from_the_best():
-    columns = table(differences(RUNS, AGAINST, {}))
+    columns = columns_of(table(differences(RUNS, AGAINST, {})))
     assert columns["variant"][0] == "gru"
     assert columns["variant"][-2:] == ["simple_rnn", "perfect"]
     assert columns["difference in\nlog10 MSE"][0] == "-1.000"
@@ -144,14 +149,15 @@ def test_comparisons_are_corrected_for_those_of_the_same_metric():
         for name, v in (("lstm", 0.5), ("gru", 0.55))
     }
     units = {"lstm": "unrolled.layers.LSTM", "gru": "unrolled.layers.GRU"}
-    runs = RUNS | by_metric | {"gru_1": group("gru_1", [0.002, 0.003, 0.002])}
+    more = by_metric | {"gru_1": group("gru_1", [0.002, 0.003, 0.002])}
+    runs = RUNS | by_variant(more)
     compared = against(runs, "lstm", "gru", **units, gru_1="unrolled.layers.GRU")
-    found = {each.variant: each for each in differences(runs, compared, {})}
+    found = {each.variant.name: each for each in differences(runs, compared, {})}
     assert found["gru task=a"].p == pytest.approx(found["gru task=a"].interval.p)
-    assert found["gru_1"].baseline == "gru"
+    assert found["gru_1"].baseline == variant("gru")
     of_errors = [each for each in found.values() if each.metric.key == "mse"]
     tested = [each for each in of_errors if not math.isnan(each.p)]
-    assert {each.baseline for each in tested} == {"lstm", "gru"}
+    assert {each.baseline.name for each in tested} == {"lstm", "gru"}
     least = min(tested, key=lambda each: each.interval.p)
     assert least.p == pytest.approx(len(tested) * least.interval.p)
 
@@ -159,9 +165,10 @@ def test_comparisons_are_corrected_for_those_of_the_same_metric():
 def test_a_table_and_a_forest_go_baseline_by_baseline():
     names = ("lstm", "lstm_1", "gru", "gru_1", "gru_2")
     runs = {n: group(n, [0.1 * k, 0.11 * k, 0.12 * k]) for k, n in enumerate(names, 1)}
+    runs = by_variant(runs)
     units = {name: f"unrolled.layers.{name[:4].rstrip('_').upper()}" for name in names}
     found = differences(runs, against(runs, "lstm", "gru", **units), {})
-    columns = table(found)
+    columns = columns_of(table(found))
     assert list(zip(columns["baseline"], columns["variant"], strict=True)) == [
         *(("lstm", "lstm_1"), ("lstm", "gru")),
         *(("gru", "gru_1"), ("gru", "gru_2")),
@@ -183,10 +190,11 @@ def test_nats_a_character_are_compared_as_they_are():
         "lstm": group("lstm", [1.5, 1.52, 1.48], nats),
         "gru": group("gru", [1.4, 1.41, 1.39], nats),
     }
+    runs = by_variant(runs)
     (found,) = differences(runs, against(runs, "lstm"), {})
     assert found.interval.value == pytest.approx(-0.1)
-    assert found.flag == "better"
-    assert "difference in\ncross-entropy" in table([found])
+    assert found.finding is Finding.BETTER
+    assert "difference in\ncross-entropy" in columns_of(table([found]))
     assert nats.text(1.6182) == "1.618"
 
 
@@ -200,6 +208,7 @@ def test_a_forest_says_on_which_side_better_is_and_has_the_best_on_top(metric):
             "high": [0.9, 0.91, 0.88],
         }.items()
     }
+    runs = by_variant(runs)
     figure = forest(differences(runs, against(runs, "lstm"), {}), "made up")
     (axes,) = figure.axes
     best = "high" if metric.higher_is_better else "low"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.comparison.made_up import ACCURACY, against, group
-from unrolled.comparison.baselines import names_of
+from tests.comparison.made_up import ACCURACY, against, by_variant, group
+from unrolled.comparison.baselines import names_of, read_all
 from unrolled.comparison.significance import differences
 from unrolled.comparison.verdict import verdict
 
@@ -16,10 +16,11 @@ UNITS |= {f"{cell}_{k}": UNITS[cell] for cell in ("lstm", "gru") for k in range(
 
 
 def said(runs, baseline="lstm", failed=None, diverged=None, quick=False):
-    failed = failed or {}
-    baselines = names_of(baseline)
-    found = differences(runs, against(runs, *baselines, **UNITS), failed)
-    return verdict(runs, found, failed, diverged or {}, baselines=baselines, quick=quick)
+    runs, failed, diverged = (by_variant(each or {}) for each in (runs, failed, diverged))
+    names = names_of(baseline)
+    found = differences(runs, against(runs, *names, **UNITS), failed)
+    asked = read_all(names, runs)
+    return verdict(runs, found, failed, diverged, baselines=asked, quick=quick)
 
 
 GRU = group("gru", [0.001, 0.0012, 0.0011], memories=(60, 66, 63))
@@ -38,7 +39,7 @@ def test_the_best_is_named_with_what_chance_leaves_of_it():
         "better: gru (p = 0.015)."
     )
     assert learnt == (
-        "learnt (test MSE 0.01 or less) in all seeds by gru; in some by lstm (1 of 3); in none by "
+        "solved (test MSE 0.01 or less) in all seeds by gru; in some by lstm (1 of 3); in none by "
         "simple_rnn."
     )
     assert memory == (
@@ -72,7 +73,7 @@ def test_each_length_has_its_own_verdict():
 def test_from_few_seeds_or_a_quick_budget_nothing_is_concluded(seeds, quick):
     runs = {"lstm": LSTM[:seeds], "gru": GRU[:seeds]}
     (only,) = said(runs, quick=quick)
-    assert only.startswith("Nothing can be concluded from")
+    assert only.startswith("No conclusion can be drawn from")
     assert ("budget=quick" if quick else f"{seeds} seed") in only
 
 
@@ -83,7 +84,7 @@ def test_runs_that_failed_are_counted_and_leave_open_what_they_might_have_shown(
     assert "in some by gru (2 of 3)" in learnt.replace("lstm (1 of 3), ", "")
     assert "is open" in memory
     assert failed == (
-        "4 of 9 runs failed, 2 of them by gradients that exploded: gru (1 of 3), x (3 of 3)."
+        "4 of 9 runs failed, 2 of them because gradients exploded: gru (1 of 3), x (3 of 3)."
     )
 
 
@@ -110,7 +111,7 @@ def test_a_perfect_score_everywhere_is_no_difference():
     runs = {name: group(name, [1.0, 1.0, 1.0], ACCURACY) for name in ("lstm", "gru")}
     best, learnt = said(runs)
     assert "is open (no spread)" in best
-    assert learnt == "learnt (test accuracy 90% or more) in all seeds by lstm, gru."
+    assert learnt == "solved (test accuracy 90% or more) in all seeds by lstm, gru."
 
 
 def test_equal_memories_are_nobodys_victory():
@@ -178,5 +179,5 @@ def test_the_best_is_not_surer_of_the_next_than_the_table_is():
 
 def test_where_every_run_failed_that_is_all_there_is_to_say():
     assert said({}, failed={"x": 3}, diverged={"x": 3}) == [
-        "3 of 3 runs failed, 3 of them by gradients that exploded: x (3 of 3)."
+        "3 of 3 runs failed, 3 of them because gradients exploded: x (3 of 3)."
     ]

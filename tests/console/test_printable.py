@@ -1,4 +1,4 @@
-"""What reaches the terminal of texts that users, files and models bring."""
+"""Text from users, files and models cannot control the terminal."""
 
 import doctest
 
@@ -15,7 +15,7 @@ STEERING = "a\x1b[2J\x00\x9b31m\rb\x08\u202ec\u2066d\u2028e\udcff"
 SHOWN = r"a\x1b[2J\x00\x9b31m\rb\x08\u202ec\u2066d\u2028e\udcff"
 
 
-def test_what_steers_a_terminal_is_written_as_its_escape():
+def test_control_characters_are_escaped():
     assert printable(STEERING) == SHOWN
     assert doctest.testmod(module).failed == 0
 
@@ -24,12 +24,12 @@ def test_what_steers_a_terminal_is_written_as_its_escape():
     "text",
     ["a\n\tb", "می\u200cخواهم", "👩\u200d🚀", "漢字 \u00a0é e\u0301", "שלום\u200f!", "\\x1b"],
 )
-def test_what_only_writing_needs_stays(text):
+def test_formatting_characters_of_scripts_are_unchanged(text):
     assert printable(text) == text
 
 
 @pytest.mark.parametrize("piped", [True, False])
-def test_no_way_through_the_console_leads_past_it(capsys, monkeypatch, piped):
+def test_all_console_output_is_escaped(capsys, monkeypatch, piped):
     monkeypatch.setattr(terminal, "say", Terminal(force_terminal=not piped, width=200))
     terminal.say.print(STEERING)
     terminal.say.print(Text(STEERING), style="bold")
@@ -37,7 +37,7 @@ def test_no_way_through_the_console_leads_past_it(capsys, monkeypatch, piped):
     out = capsys.readouterr().out
     assert out.count(r"a\x1b[2J\x00\x9b31m") == 5
     assert out.count(r"\u202ec\u2066d\u2028e\udcff") == 5
-    assert SHOWN in out  # Of the table's cell.
+    assert SHOWN in out  # From the table's cell.
     assert r"head\x1b[1m" in out
     assert "[/b] :cat:" in out
     for sign in set(STEERING) - set("\x1b"):
@@ -45,17 +45,17 @@ def test_no_way_through_the_console_leads_past_it(capsys, monkeypatch, piped):
     assert "\x1b[2J" not in out
 
 
-def test_text_is_no_markup(capsys):
+def test_markup_is_not_interpreted(capsys):
     Terminal(width=80).print("FAILED: expected [/b] of [bold], got :cat:", style="red")
     assert capsys.readouterr().out == "FAILED: expected [/b] of [bold], got :cat:\n"
 
 
-def test_a_refusal_does_not_repeat_a_password(capsys):
+def test_an_error_message_masks_passwords(capsys):
     print_refusal("got {uri: 'http://u:hunter/22@h'} of http://h:5000/a@b")
     assert capsys.readouterr().err == "got {uri: 'http://u:***@h'} of http://h:5000/a@b\n"
 
 
-def test_a_refusal_and_the_reason_of_a_library_are_harmless(capsys):
+def test_error_messages_are_escaped(capsys):
     print_refusal(ValueError(f"file: {STEERING}"))
     assert capsys.readouterr().err == f"file: {SHOWN}\n"
     reason = reason_of(KeyError("\x1b\n" + "a lot " * 1000))

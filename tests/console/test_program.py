@@ -1,4 +1,4 @@
-"""How programs end: their exit codes, and a reader that stops reading."""
+"""Exit codes of programs, and their behaviour if the output is closed."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
 
 PROJECT = CONFIGURATION.parent
-# These tests run below `make test`, of which another make must know nothing.
+# These tests run in `make test`, whose variables must not reach another make.
 ENVIRONMENT = {
     key: value
     for key, value in os.environ.items()
@@ -34,7 +34,7 @@ run(main, goes_on=%s)
 
 
 def ended(command, **options):
-    """Exit code and standard error of a command whose output nobody reads."""
+    """Returns exit code and standard error of a command whose output is closed."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -45,24 +45,24 @@ def ended(command, **options):
 
 
 def python(program, folder):
-    """A command that runs a program with the standard library and this project alone."""
+    """Returns a command that runs a program with only the standard library and this project."""
     path = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); import os; os.chdir({str(folder)!r})"
     # Without site-packages only experiments/__init__.py finds the package.
     return [sys.executable, "-S", "-c", f"{path}; import experiments\n{program}"]
 
 
-def test_what_only_prints_ends_well_once_nobody_reads(tmp_path):
+def test_a_printing_program_exits_with_0_if_its_output_is_closed(tmp_path):
     assert ended(python(LONG % False, tmp_path)) == (0, "")
     assert not (tmp_path / "done").exists()
 
 
-def test_what_does_more_goes_on_and_ends_with_its_own_code(tmp_path):
+def test_another_program_continues_and_exits_with_its_own_code(tmp_path):
     assert ended(python(LONG % True, tmp_path)) == (3, "")
     assert (tmp_path / "done").exists()
 
 
 @pytest.mark.parametrize(("goes_on", "code"), [(False, 0), (True, 3)])
-def test_the_console_is_no_exception(goes_on, code, tmp_path):
+def test_the_console_handles_closed_output(goes_on, code, tmp_path):
     program = (LONG % goes_on).replace("print(", "say.print(").replace("20_000", "3")
     program = "from unrolled.console.terminal import say\n" + program
     command = python(program, tmp_path)
@@ -75,11 +75,11 @@ def test_the_console_is_no_exception(goes_on, code, tmp_path):
     ("raised", "code", "said"),
     [("RefusedError('no')", 2, "no\n"), ("KeyboardInterrupt", 130, ""), ("SystemExit(7)", 7, "")],
 )
-def test_how_a_program_ends_does_not_depend_on_its_reader(raised, code, said, tmp_path):
+def test_the_exit_code_does_not_depend_on_the_reader(raised, code, said, tmp_path):
     program = (
         "from unrolled.console.program import RefusedError, run\n"
         "def main(arguments):\n"
-        "    sys.stdout.write('text')\n"  # of which nothing is written before the end
+        "    sys.stdout.write('text')\n"  # Buffered until the end.
         f"    raise {raised}\n"
         "run(main)\n"
     )
@@ -91,12 +91,12 @@ def test_how_a_program_ends_does_not_depend_on_its_reader(raised, code, said, tm
 
 
 @pytest.mark.parametrize("target", ["list", "help"])
-def test_make_has_nothing_to_say_of_a_reader_that_left(target):
+def test_make_prints_no_error_if_its_output_is_closed(target):
     command = ["make", target, f"PYTHON={sys.executable}"]
     assert ended(command, cwd=PROJECT) == (0, "")
 
 
-def test_every_program_that_make_starts_ends_in_one_way():
+def test_every_program_of_the_makefile_uses_run():
     makefile = (PROJECT / "Makefile").read_text()
     recipes = re.findall(r"-m ((?:experiments|benchmarks|tests)[\w.]*)", makefile)
     assert len(set(recipes)) >= 7
@@ -107,7 +107,7 @@ def test_every_program_that_make_starts_ends_in_one_way():
         assert last.strip().startswith("run("), path
 
 
-def test_a_user_without_a_home_has_one_for_the_libraries(tmp_path):
+def test_a_user_without_a_home_folder_gets_one(tmp_path):
     program = (
         "import pathlib, tempfile\n"
         "from unrolled.console.program import run\n"
@@ -120,7 +120,7 @@ def test_a_user_without_a_home_has_one_for_the_libraries(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_without_a_folder_for_temporary_files_one_line_says_so(monkeypatch):
+def test_a_missing_temporary_folder_is_reported_in_one_line(monkeypatch):
     def none():
         raise FileNotFoundError(2, "No usable temporary directory found")
 

@@ -1,10 +1,10 @@
-"""The table on terminals of any width."""
+"""Tables on terminals of different widths."""
 
 import io
 
 from rich.console import Console
 
-from unrolled.console.tables import as_markdown, as_rich, blocks
+from unrolled.console.tables import as_markdown, as_rich, split_columns
 
 COLUMNS = {
     "variant": ["lstm forget_bias=0.0 match=parameters", "lstm forget_bias=3.0 match=parameters"],
@@ -15,7 +15,7 @@ COLUMNS = {
 }
 
 
-def test_no_figure_is_cut_however_narrow_the_terminal():
+def test_figures_are_never_truncated():
     for width in (60, 80, 140):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(as_rich(COLUMNS, "a title"))
@@ -26,14 +26,14 @@ def test_no_figure_is_cut_however_narrow_the_terminal():
         assert "…" not in shown
 
 
-def test_a_heading_of_two_lines_is_one_in_markdown():
+def test_a_two_line_heading_is_one_line_in_markdown():
     text = as_markdown({"unit": ["gru"], "training\nratio": ["1.50"]})
     assert text == "| unit | training ratio |\n|---|---|\n| gru | 1.50 |"
 
 
-def test_what_is_too_wide_for_the_terminal_becomes_several_tables():
+def test_a_wide_table_is_split():
     for width in (60, 80, 140):
-        parts = blocks(COLUMNS, 1, width)
+        parts = split_columns(COLUMNS, 1, width)
         assert len(parts) == {60: 4, 80: 2, 140: 1}[width]
         assert all(next(iter(part)) == "variant" for part in parts)
         assert [name for part in parts for name in list(part)[1:]] == list(COLUMNS)[1:]
@@ -43,6 +43,6 @@ def test_what_is_too_wide_for_the_terminal_becomes_several_tables():
             assert "lstm forget_bias=3.0 match=parameters" in console.export_text()
 
 
-def test_a_table_of_names_alone_is_one_block():
+def test_a_table_of_names_is_not_split():
     names = {"variant": COLUMNS["variant"]}
-    assert blocks(names, 1, 10) == [names]
+    assert split_columns(names, 1, 10) == [names]

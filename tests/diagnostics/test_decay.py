@@ -1,4 +1,4 @@
-"""Averages over examples, and what is said of a curve, on norms of which one knows the answer."""
+"""Statistics of gradient norms and their decay, on curves with known results."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_a_curve_is_the_geometric_mean_and_quantiles_of_the_norms_at_each_place(
     np.testing.assert_array_equal(found.zeros, [0, 0])
 
 
-def test_zeros_count_in_the_quantiles_and_not_in_the_mean():
+def test_zeros_count_in_the_quantiles_but_not_in_the_mean():
     found = curve(np.zeros(4), np.array([-np.inf, -1, -np.inf, -3]), levels=(0.5, 0.75, 1))
     np.testing.assert_array_equal(found.log10_quantiles[:, 0], [-np.inf, -3, -1])
     assert (found.log10_mean[0], found.zeros[0]) == (-2, 0.5)
@@ -35,7 +35,7 @@ def test_a_curve_without_norms():
     assert found.log10_quantiles.shape == (3, 0)
 
 
-def test_a_flow_leaves_masked_steps_out_and_goes_by_lag_from_0_on():
+def test_a_flow_ignores_masked_steps_and_negative_lags():
     norms = np.array([[-1.0, np.nan, -3.0], [-5.0, -6.0, -7.0]])
     mask = ~np.isnan(norms)
     flow = GradientFlow(
@@ -56,7 +56,7 @@ def test_a_curve_that_decays_at_one_rate(rate):
     assert (found.memory_is_longer, found.explodes) == (False, False)
 
 
-def test_the_fit_is_the_share_of_the_variance_that_the_line_explains():
+def test_the_fit_is_the_coefficient_of_determination():
     rng = np.random.default_rng(0)
     norms = -0.02 * LAGS + rng.normal(size=len(LAGS))
     found = decay(LAGS, norms)
@@ -65,7 +65,7 @@ def test_the_fit_is_the_share_of_the_variance_that_the_line_explains():
     assert 0.3 < found.fit < 0.8
 
 
-def test_a_memory_longer_than_what_was_measured():
+def test_a_memory_longer_than_the_measured_lags():
     found = decay(LAGS, -0.005 * LAGS)
     assert (found.memory, found.memory_is_longer) == (199, True)
     flat = decay(LAGS, np.zeros(200))
@@ -79,7 +79,7 @@ def test_memory_counts_from_the_peak_and_ends_where_the_norm_falls_first():
     assert (found.memory, found.explodes) == (4, False)
 
 
-def test_lags_that_were_not_measured_are_not_counted_as_gone():
+def test_unmeasured_lags_do_not_count_as_vanished():
     assert decay(np.array([0, 10, 40]), np.array([0.0, -1.0, -4.0])).memory == 40
 
 
@@ -95,7 +95,7 @@ def test_an_explosion(top):
     assert growing.half_life == np.inf
 
 
-def test_zeros_end_the_memory_and_are_no_part_of_the_line():
+def test_zeros_end_the_memory_and_are_not_fitted():
     norms = np.where(LAGS < 10, -0.1 * LAGS, -np.inf)
     found = decay(LAGS, norms)
     assert found.rate == pytest.approx(-0.1)
@@ -107,5 +107,5 @@ def test_zeros_end_the_memory_and_are_no_part_of_the_line():
 
 @pytest.mark.parametrize("norms", [[-np.inf, -np.inf], [], [0, np.nan]])
 def test_a_curve_without_a_gradient_has_no_decay(norms):
-    with pytest.raises(ValueError, match="expected a curve with a norm above zero"):
+    with pytest.raises(ValueError, match="expected at least one nonzero norm"):
         decay(np.arange(len(norms)), norms)

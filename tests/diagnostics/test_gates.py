@@ -1,4 +1,4 @@
-"""Gates against NumPy, written from the lecture, at the states that a Python loop comes by."""
+"""Gates compared with NumPy implementations of the lecture's equations, run on the same states."""
 
 import random
 
@@ -107,7 +107,7 @@ def model_of(*recurrent):
 
 
 def measured(unit, seed=0):
-    """The gates of one layer, its input, and its states before and after every step."""
+    """Returns the gates of one layer, its input, and its states before and after every step."""
     model = model_of(unit)
     rng = np.random.default_rng(seed)
     weights = Weights(unit.cell, rng) if isinstance(unit, layers.Recurrent) else None
@@ -125,7 +125,7 @@ def test_the_gates_of_every_unit(name):
     found, weights, x, steps = measured(unit)
     for values in [found.keep, *found.values.values()]:
         np.testing.assert_array_equal(np.isnan(values).any(axis=-1), ~MASK)
-    np.testing.assert_allclose(found.keep[MASK], kept(unit, found.values)[MASK], atol=1e-12)
+    np.testing.assert_allclose(found.keep[MASK], retained(unit, found.values)[MASK], atol=1e-12)
     if name not in BY_HAND:
         return
     for example, t in np.argwhere(MASK):
@@ -136,8 +136,8 @@ def test_the_gates_of_every_unit(name):
             np.testing.assert_allclose(found.values[gate][example, t], values, atol=1e-12)
 
 
-def kept(unit, gates):
-    """The share of c<t-1> in c<t>, by the gate that the lecture gives it to."""
+def retained(unit, gates):
+    """The factor of c<t-1> in c<t>, from the gate that controls it in the lecture."""
     if "f" in gates:
         return gates["f"]
     if isinstance(unit.cell, layers.LSTMCell):
@@ -150,7 +150,7 @@ def kept(unit, gates):
     ("kind", "options"),
     [("LSTM", {}), ("GRU", {"reset_after": True}), ("GRU", {"reset_after": False})],
 )
-def test_keras_gates_in_the_sense_of_the_lecture(kind, options, cell_alone):
+def test_keras_gates_are_converted_to_the_lecture(kind, options, cell_alone):
     unit = getattr(keras.layers, kind)(UNITS, dtype="float64", **options)
     if cell_alone:
         cell = getattr(keras.layers, f"{kind}Cell")(UNITS, dtype="float64", **options)
@@ -174,7 +174,7 @@ def test_keras_gates_in_the_sense_of_the_lecture(kind, options, cell_alone):
 
 
 def test_a_model_of_the_project_whose_weights_change():
-    """Both directions of every layer, with the weights as they are now."""
+    """The meter measures both directions of every layer, with the current weights."""
     unit = keras.layers.GRU
     shape = {"vocabulary_size": 9, "classes": 3, "per_step": False, "units": 3, "layers": 2}
     model = build_model(unit, **shape, direction="bidirectional", dropout=0.5)
@@ -211,7 +211,7 @@ def test_a_model_without_gates():
         GateMeter(model)
 
 
-def test_use_by_unit_and_by_step_leaves_masked_steps_out():
+def test_summaries_ignore_masked_steps():
     values = np.array([[[0.05, 0.5], [0.95, 0.2]], [[0.05, 0.7], [9.0, 9.0]]])
     mask = np.array([[True, True], [True, False]])
     found = Gates("gru", "forward", {"u": values}, 1 - values, mask)
@@ -228,7 +228,7 @@ def test_use_by_unit_and_by_step_leaves_masked_steps_out():
     assert np.isnan(nowhere.by_step("u").mean[1])
 
 
-def test_the_time_constant_is_that_of_the_mean_of_what_is_kept():
+def test_the_time_constant_follows_from_the_mean_of_keep():
     keep = np.array([[[0.9, 1.0, 0.0, 0.5], [0.7, 1.0, 0.0, 0.5], [9, 9, 9, 9]]])
     found = Gates("gru", "forward", {}, keep, np.array([[True, True, False]]))
     expected = [1 / -np.log(0.8), np.inf, 0, 1 / np.log(2)]
@@ -237,8 +237,8 @@ def test_the_time_constant_is_that_of_the_mean_of_what_is_kept():
 
 
 @pytest.mark.parametrize("unit", [layers.GRU, layers.LSTM, keras.layers.GRU, keras.layers.LSTM])
-def test_where_gates_alone_decide_the_time_constant_is_that_of_the_gradient(unit):
-    """No weights meet the state, so that half of dL/dc<t> is left after log 2 time constants."""
+def test_without_recurrent_weights_the_time_constant_is_that_of_the_gradient(unit):
+    """No weights multiply the state, so half of dL/dc<t> remains after log 2 time constants."""
     model = keras.Sequential(
         [
             keras.Input((None, 2), dtype="float64"),

@@ -1,4 +1,4 @@
-"""dL/da<t> against automatic differentiation of a Python loop, in float64."""
+"""dL/da<t> compared with automatic differentiation of a Python loop, in float64."""
 
 import random
 from collections import Counter
@@ -28,7 +28,7 @@ KERAS = {
     ),
 }
 SAME_EQUATIONS = {"gru_chrono", "lstm_chrono", "lstm_forget_bias_0"}
-"""Only start from other weights, and all weights are drawn anew here."""
+"""Differ only in their initial weights, which are replaced here."""
 UNITS_MADE = {name: partial(make, name) for name in EVERY if name not in SAME_EQUATIONS} | KERAS
 MASKS = {
     "no mask": np.ones((EXAMPLES, STEPS), bool),
@@ -47,7 +47,7 @@ def with_new_weights(model, seed=0):
 
 
 def model_of(recurrent, per_step, masking, dtype="float64"):
-    """Inputs, recurrent layers one upon the other, a head, and mean squared error."""
+    """Inputs, stacked recurrent layers, an output layer, and mean squared error."""
     x = inputs = keras.Input((None, UNITS), dtype=dtype)
     if masking:
         x = keras.layers.Masking(dtype=dtype)(x)
@@ -69,7 +69,7 @@ def batch(mask, per_step, seed=1):
 
 
 def expected(model, x, targets, weights, mask):
-    """dL/ds<t> of a `model_of`; `weights` are those of the squared errors in the sum."""
+    """dL/ds<t> of a `model_of`; `weights` multiply the squared errors in the sum."""
     unrolled = Unrolled()
     with tf.GradientTape() as tape:
         outputs = tf.constant(x)
@@ -84,7 +84,7 @@ def expected(model, x, targets, weights, mask):
 
 
 def assert_flows(flows, gradients, mask):
-    """The flows are the norms of the gradients, to 1e-10 of each."""
+    """Checks that the flows are the norms of the gradients, to a relative error of 1e-10."""
     numbers = Counter()
     assert len(flows) == len(gradients)
     for flow in flows:
@@ -97,7 +97,7 @@ def assert_flows(flows, gradients, mask):
         assert norms[mask].max() > 1e-6
 
 
-def both_ways(name, merge="concat", **options):
+def bidirectional(name, merge="concat", **options):
     unit = UNITS_MADE[name](UNITS, dtype="float64", **options)
     return keras.layers.Bidirectional(unit, merge_mode=merge, dtype="float64", name="both")
 
@@ -126,7 +126,7 @@ def test_every_unit(name):
     ],
 )
 def test_both_directions_under_another_layer(name, mask, merge, per_step):
-    lower = both_ways(name, merge, return_sequences=True)
+    lower = bidirectional(name, merge, return_sequences=True)
     upper = {"return_sequences": per_step, "dtype": "float64", "name": "upper"}
     # Keras gives the outputs of a layer that goes backwards in the order it makes them.
     upper = UNITS_MADE[name](UNITS, **upper, go_backwards=not per_step)
@@ -141,7 +141,7 @@ def test_both_directions_under_another_layer(name, mask, merge, per_step):
 
 
 def test_the_loss_at_one_late_step_by_lag_in_each_directions_own_time():
-    model = model_of([both_ways("lstm", return_sequences=True)], per_step=True, masking=True)
+    model = model_of([bidirectional("lstm", return_sequences=True)], per_step=True, masking=True)
     mask = MASKS["holes"]
     x, targets, _ = batch(mask, per_step=True)
     flows = FlowMeter(model).measure(x, targets, loss="late")
@@ -165,7 +165,7 @@ def test_the_loss_at_one_late_step_by_lag_in_each_directions_own_time():
         assert flow.by_lag().log10_mean[3] == at_three
 
 
-def test_the_late_step_is_the_last_that_is_asked():
+def test_the_late_step_is_the_last_with_a_sample_weight():
     model = model_of([make("gru", UNITS, return_sequences=True, dtype="float64")], True, False)
     mask = MASKS["no mask"]
     x, targets, weights = batch(mask, per_step=True)
@@ -181,7 +181,7 @@ def test_the_late_step_is_the_last_that_is_asked():
     np.testing.assert_array_equal(flow.lags[::2], [[3, 2, 1, 0, -1, -2], [5, 4, 3, 2, 1, 0]])
 
 
-def test_where_the_model_answers_once_its_own_loss_is_the_late_one():
+def test_with_one_output_per_sequence_the_own_loss_is_the_late_loss():
     model = model_of([make("gru", UNITS, dtype="float64")], False, True)
     x, targets, weights = batch(MASKS["left"], per_step=False)
     meter = FlowMeter(model)
@@ -194,7 +194,7 @@ def test_where_the_model_answers_once_its_own_loss_is_the_late_one():
 
 @pytest.mark.parametrize("per_step", [True, False])
 def test_a_model_of_the_project_as_it_is_trained(per_step):
-    """Words, padding, dropout, float32 and a loss of words; and it is left as it was."""
+    """Token ids, padding, dropout, float32 and cross-entropy; the model is not changed."""
     shape = {"vocabulary_size": 9, "classes": 3, "per_step": per_step, "units": UNITS}
     options = {"layers": 2, "direction": "bidirectional", "embedding": UNITS, "dropout": 0.5}
     model = build_model(layers.GRU, **shape, **options)
@@ -227,7 +227,7 @@ def test_a_model_of_the_project_as_it_is_trained(per_step):
     assert_flows(flows, unrolled.gradients(tape, value), mask.numpy())
 
 
-def test_the_compiled_loss_counts_with_its_weight_and_with_penalties_on_activities():
+def test_loss_weights_and_activity_regularisation_count():
     penalty = {"activity_regularizer": keras.regularizers.L2(0.25)}
     unit = make("gru", UNITS, return_sequences=True, dtype="float64", **penalty)
     model = model_of([unit], per_step=True, masking=False)
@@ -258,7 +258,7 @@ def test_the_compiled_loss_counts_with_its_weight_and_with_penalties_on_activiti
     np.testing.assert_allclose(given.log10_norms, late.log10_norms + 1, atol=1e-10)
 
 
-def test_a_shared_layer_and_states_handed_to_another_layer():
+def test_a_shared_layer_and_states_passed_to_another_layer():
     one, other = (keras.Input((None, UNITS), dtype="float64") for _ in range(2))
     shared = keras.layers.LSTM(UNITS, return_state=True, dtype="float64", name="shared")
     first, second = shared(one), shared(other)
@@ -313,7 +313,7 @@ def test_cells_stacked_in_one_layer():
         np.testing.assert_allclose(10**flow.log10_norms, norms, rtol=1e-10)
 
 
-def test_a_stateful_layer_goes_on_from_its_states_and_keeps_them():
+def test_a_stateful_layer_continues_from_its_states_which_do_not_change():
     model = keras.Sequential(
         [
             keras.Input(batch_shape=(EXAMPLES, STEPS, UNITS), dtype="float64"),
@@ -356,7 +356,7 @@ def test_the_late_step_of_an_answer_that_is_another_sequence():
     assert np.isfinite(encoder.log10_norms).all()
 
 
-def test_it_is_the_same_in_whatever_form_the_model_is_and_computes():
+def test_the_result_does_not_depend_on_the_form_or_precision_of_the_model():
     def layers_of(**options):
         return [
             make("lstm", UNITS, return_sequences=True, name="lower", **options),
@@ -378,7 +378,7 @@ def test_it_is_the_same_in_whatever_form_the_model_is_and_computes():
     np.testing.assert_allclose(flows[-1].log10_norms, expected.log10_norms, atol=1e-10)
 
 
-def test_a_lambda_that_needs_a_name_around_it():
+def test_a_lambda_with_a_closure():
     unit = make("gru", UNITS, dtype="float64")
     halves = keras.layers.Lambda(lambda x, by: x / (by * np.sqrt(UNITS)), arguments={"by": 1.0})
     x, *_ = batch(MASKS["no mask"], per_step=False)
@@ -402,7 +402,7 @@ def test_a_sequential_model_that_was_built_by_its_first_batch():
     assert_flows(flows, expected(model, x, targets, weights, mask), mask)
 
 
-def test_new_weights_are_measured_and_batches_of_all_sizes_trace_a_few_times():
+def test_new_weights_are_measured_and_few_shapes_are_traced():
     model = model_of([make("gru", UNITS, dtype="float64")], per_step=False, masking=False)
     meter, mask = FlowMeter(model), MASKS["no mask"]
     for seed in range(5):

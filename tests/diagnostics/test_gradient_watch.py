@@ -1,4 +1,4 @@
-"""The gradients of training steps, against those taken by hand before each of them."""
+"""Gradient statistics of training steps, compared with gradients computed separately."""
 
 import keras
 import numpy as np
@@ -58,7 +58,7 @@ def test_the_norms_are_those_before_clipping_and_every_clipped_step_counts(clipp
         plain.train_on_batch(x, y)
         watch.check()
     found = watch.take()
-    assert 0 < sum(clipped) < 3  # Else the case shows nothing.
+    assert 0 < sum(clipped) < 3  # Otherwise the case tests nothing.
     assert found.steps == 3
     assert found.clipped == pytest.approx(np.mean(clipped))
     assert list(found.mean) == [weight.path for weight in model.trainable_variables]
@@ -69,7 +69,7 @@ def test_the_norms_are_those_before_clipping_and_every_clipped_step_counts(clipp
         np.testing.assert_array_equal(weight, other)
 
 
-def test_what_was_taken_is_not_counted_again():
+def test_take_resets_the_statistics():
     model = make_model(keras.optimizers.SGD(0.1))
     watch = GradientWatch(model)
     for x, y in BATCHES:
@@ -85,7 +85,7 @@ def test_what_was_taken_is_not_counted_again():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_gradient_that_is_not_finite_is_told_with_its_step_and_weight(bad):
+def test_a_gradient_that_is_not_finite_is_reported_with_step_and_weight(bad):
     model = make_model(keras.optimizers.SGD(0.1))
     watch = GradientWatch(model)
     model.train_on_batch(*BATCHES[0])
@@ -94,23 +94,23 @@ def test_a_gradient_that_is_not_finite_is_told_with_its_step_and_weight(bad):
     model.train_on_batch(x, np.full_like(y, bad))
     with pytest.raises(
         DivergedError, match=r"training step 2: the gradient of .* at most inf"
-    ) as told:
+    ) as raised:
         watch.check()
-    assert told.value.step == 2
-    assert told.value.weight in [weight.path for weight in model.trainable_variables]
-    assert not np.isfinite(told.value.norm)
+    assert raised.value.step == 2
+    assert raised.value.weight in [weight.path for weight in model.trainable_variables]
+    assert not np.isfinite(raised.value.norm)
 
 
-def test_a_gradient_beyond_the_limit_is_told_with_the_largest_weight():
+def test_a_gradient_above_the_limit_is_reported_with_the_largest_weight():
     model = make_model(keras.optimizers.SGD(0.1, global_clipnorm=1e-3))
     watch = GradientWatch(model, limit=1e3)
     x, y = BATCHES[0]
     norms = [np.linalg.norm(gradient) for gradient in gradients_by_hand(model, x, y + 1e4)]
     model.train_on_batch(x, y + 1e4)
-    with pytest.raises(DivergedError, match="at most 1e\\+03") as told:
+    with pytest.raises(DivergedError, match="at most 1e\\+03") as raised:
         watch.check()
-    assert told.value.weight == model.trainable_variables[int(np.argmax(norms))].path
-    assert told.value.norm == pytest.approx(max(norms), rel=1e-4)
+    assert raised.value.weight == model.trainable_variables[int(np.argmax(norms))].path
+    assert raised.value.norm == pytest.approx(max(norms), rel=1e-4)
 
 
 def test_a_watched_model_is_saved_and_loaded_as_any_other(tmp_path):

@@ -1,4 +1,4 @@
-"""Gradients over 500 steps, far beyond what float64 can hold, against what they must be."""
+"""Gradients over 500 steps, far beyond the range of float64, compared with known values."""
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ def simple_rnn(factor, **options):
 
 
 def measured(recurrent, x, **options):
-    """The flows of a loss that is 3 at the last output, with a gradient of -6 if that is zero."""
+    """Returns the flows of a loss that is 3 at the last output; its gradient at 0 is -6."""
     model = keras.Sequential([keras.Input((None, x.shape[-1])), *recurrent])
     model.compile(loss="mse")
     return FlowMeter(model).measure(x, np.full((len(x), 1), 3.0), **options)
@@ -43,7 +43,7 @@ def measured(recurrent, x, **options):
 
 @pytest.mark.parametrize("factor", [0.5, 2.0**-30, 1.0, 16.0])
 def test_a_unit_that_shrinks_or_grows_by_the_same_factor_at_every_step(factor):
-    """As powers of 2 the weights are the same in float32."""
+    """The weights are powers of 2, which are exact in float32."""
     (flow,) = measured([simple_rnn(factor)], np.zeros((2, STEPS, 1)))
     found = flow.log10_norms - np.log10(3)  # Two examples: each has half of the gradient.
     np.testing.assert_allclose(found, np.log10(factor) * LAGS * np.ones((2, 1)), atol=1e-10)
@@ -51,7 +51,7 @@ def test_a_unit_that_shrinks_or_grows_by_the_same_factor_at_every_step(factor):
 
 
 def test_the_gradients_of_two_shrinking_layers_add_up_over_all_bands():
-    """By the lower layer it is the sum over the step at which it goes from one to the other."""
+    """The lower layer's gradient is a sum over the step at which a path changes layers."""
     lower, upper = 2.0**-4, 2.0**-5
     stack = [simple_rnn(lower, return_sequences=True), simple_rnn(upper)]
     below, above = measured(stack, np.zeros((1, STEPS, 1)))
@@ -83,7 +83,7 @@ def test_gradients_that_shrink_and_grow_again_and_examples_that_differ():
 
 @pytest.mark.parametrize("unit", [layers.GRU, keras.layers.LSTM])
 def test_units_that_forget_all_but_a_ten_thousandth_at_every_step(unit):
-    """Against one step back at a time, with a gradient of norm 1 at the start of each."""
+    """Compared with one backward step at a time, each from a gradient of norm 1."""
     model = keras.Sequential([keras.Input((None, 3), dtype="float64"), unit(4, dtype="float64")])
     model.compile(loss="mse")
     rng = np.random.default_rng(0)

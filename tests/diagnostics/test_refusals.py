@@ -1,4 +1,4 @@
-"""What cannot be measured is refused, with the reason and a way out."""
+"""Models and batches that cannot be measured raise an error that says what to do."""
 
 import keras
 import numpy as np
@@ -43,7 +43,7 @@ class Negated(keras.layers.SimpleRNNCell):
         return -output, states
 
 
-class Forgetful(layers.GRU):
+class WithoutConfig(layers.GRU):
     def get_config(self):
         return {}
 
@@ -64,8 +64,8 @@ def own_call_of_outputs():
     ("make", "error", "message"),
     [
         (lambda: sequential(keras.layers.Dense(2)), ValueError, "has none. Its layers: Dense"),
-        (own_call, TypeError, "OwnCall, whose `call` hides what it does"),
-        (own_call_of_outputs, TypeError, "OwnCallOfOutputs, whose `call` hides what it does"),
+        (own_call, TypeError, "OwnCall, which overrides `call`"),
+        (own_call_of_outputs, TypeError, "OwnCallOfOutputs, which overrides `call`"),
         (lambda: keras.Sequential([layers.GRU(2)]), ValueError, "not built.*Call it once"),
         (
             lambda: keras.Sequential(
@@ -82,7 +82,11 @@ def own_call_of_outputs():
             ValueError,
             "ConvLSTM1D.*states that are not vectors",
         ),
-        (lambda: sequential(Forgetful(2)), ValueError, r"\(Forgetful\) cannot be made again"),
+        (
+            lambda: sequential(WithoutConfig(2)),
+            ValueError,
+            r"\(WithoutConfig\) cannot be recreated",
+        ),
     ],
 )
 def test_models_whose_recurrent_layers_cannot_be_measured(meter, make, error, message):
@@ -96,7 +100,7 @@ def test_models_without_a_known_loss():
     plain = sequential(layers.GRU(2))
     own = OwnLoss(plain.inputs, plain.outputs)
     own.compile(loss="mse")
-    with pytest.raises(TypeError, match="OwnLoss computes its loss itself"):
+    with pytest.raises(TypeError, match="OwnLoss overrides `compute_loss`"):
         FlowMeter(own)
     assert FlowMeter(own, loss="mse").measure(np.ones((1, 2, 3)), np.ones((1, 2)))
 
@@ -107,7 +111,7 @@ def test_a_cell_whose_output_is_none_of_its_states():
         FlowMeter(model).measure(np.ones((1, 2, 3)), np.ones((1, 2)))
 
 
-def test_losses_that_there_are_not():
+def test_losses_that_do_not_exist():
     model = sequential(layers.GRU(2))
     batch = np.ones((1, 2, 3)), np.ones((1, 2))
     with pytest.raises(ValueError, match="expected one of own, late, got 'last'"):
@@ -117,7 +121,7 @@ def test_losses_that_there_are_not():
     model.compile(loss="mse")
     meter = FlowMeter(model)
     assert len(meter.measure(batch[0], [batch[1]] * 2)) == 2
-    with pytest.raises(ValueError, match="'late' is for models with one output"):
+    with pytest.raises(ValueError, match="'late' needs a model with one output"):
         meter.measure(batch[0], [batch[1]] * 2, loss="late")
 
 
@@ -130,7 +134,7 @@ class OwnLoop(keras.layers.GRU):
 @pytest.mark.parametrize("meter", [FlowMeter, GateMeter])
 def test_a_layer_with_a_loop_of_its_own(meter):
     batch = (np.ones((1, 2, 3)), np.ones((1, 3)))[: 2 if meter is FlowMeter else 1]
-    with pytest.raises(ValueError, match=r"\(OwnLoop\) goes through time in a way of its own"):
+    with pytest.raises(ValueError, match=r"\(OwnLoop\) has its own loop over time"):
         meter(sequential(OwnLoop(2))).measure(*batch)
 
 
@@ -151,7 +155,7 @@ def test_a_weight_that_is_not_finite(value):
         FlowMeter(model).measure(np.ones((1, 2, 3)), np.ones((1, 2)))
 
 
-def test_another_number_of_examples_than_a_stateful_layer_has():
+def test_the_wrong_batch_size_for_a_stateful_layer():
     model = keras.Sequential([keras.Input(batch_shape=(4, 2, 3)), layers.GRU(2, stateful=True)])
     with pytest.raises(ValueError, match=r"expected 4 examples.*got 3"):
         FlowMeter(model, loss="mse").measure(np.ones((3, 2, 3)), np.ones((3, 2)))

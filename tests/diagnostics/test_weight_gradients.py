@@ -1,4 +1,4 @@
-"""Norms of the gradients by weights, against a tape, and with values that are not finite."""
+"""Norms of weight gradients, compared with a gradient tape and for values that are not finite."""
 
 import keras
 import numpy as np
@@ -75,7 +75,7 @@ def test_it_says_which_gradient_is_not_finite(value):
     assert sum(np.isfinite(norm) and norm > 0 for norm in found.norms.values()) == 6
 
 
-def test_norms_whose_squares_leave_float32():
+def test_norms_whose_squares_overflow_float32():
     norms = gradient_norms([tf.constant([3e30, 4e30]), tf.constant([3e-30, 4e-30])])
     np.testing.assert_allclose(norms, [5e30, 5e-30], rtol=1e-6)
 

@@ -1,7 +1,7 @@
-"""What the measurements are compared with: a Python loop over a cell, and one tape over all of it.
+"""Reference for the measurements: a Python loop over a cell, recorded by one gradient tape.
 
-Each state that the cell returns is a tensor of its own here, and automatic differentiation is asked
-for the gradient by it.
+Every state is a tensor of its own, with respect to which automatic differentiation computes the
+gradient.
 """
 
 import keras
@@ -10,10 +10,10 @@ import tensorflow as tf
 
 
 class Unrolled:
-    """Recurrent layers, run step by step, with all states they had on the way.
+    """Runs recurrent layers step by step and stores all their states.
 
     Attributes:
-        states: by layer, direction and number of the state, its tensor at each step of the input.
+        states: by layer, direction and index of the state, its tensor at each step of the input.
         steps: by layer and direction, the states before and after each step of the input.
     """
 
@@ -22,7 +22,7 @@ class Unrolled:
         self.steps = {}
 
     def layer(self, layer, x, mask):
-        """The outputs `(batch, steps, units)` of a layer with `return_sequences`, or the last."""
+        """Returns the outputs `(batch, steps, units)` of a layer, or the last one."""
         if isinstance(layer, keras.layers.Bidirectional):
             ways = layer.forward_layer, layer.backward_layer
             forward, backward = (self._direction(layer.name, way, x, mask) for way in ways)
@@ -56,7 +56,7 @@ class Unrolled:
         return output
 
     def gradients(self, tape, loss):
-        """By layer, direction and number of the state, dL/ds<t>, `(batch, steps, units)`."""
+        """Returns dL/ds<t>, `(batch, steps, units)`, by layer, direction and index of the state."""
         by_step = [[at[t] for t in sorted(at)] for at in self.states.values()]
         zero = tf.UnconnectedGradients.ZERO
         found = tape.gradient(loss, by_step, unconnected_gradients=zero)

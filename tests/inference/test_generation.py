@@ -1,4 +1,4 @@
-"""Asking trained models: what is said, and what is refused before anything is loaded."""
+"""Programs that use trained models: their output and their errors."""
 
 import subprocess
 
@@ -10,7 +10,7 @@ from experiments import sample, score
 from tests.whole_runs import composed, connect
 from unrolled import tracking
 from unrolled.console.refusals import RefusedError
-from unrolled.inference.generation import load_speaker, text_pieces
+from unrolled.inference.generation import generate_text, load_language_model
 from unrolled.inference.options import FROM_MAKE, any_text, options_of
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps.run import run
@@ -67,26 +67,26 @@ def ids(trained, monkeypatch):
 def test_a_text_is_scored_token_by_token(ids, capsys):
     assert score.main([f"run={ids['characters']}", "text=the cat"]) == 0
     out = capsys.readouterr().out
-    speaker = load_speaker(ids["characters"])
-    tokens = speaker.tokenizer.encode("the cat")
-    losses = speaker.model.negative_log_likelihoods(tokens, speaker.tokenizer.start)
+    loaded = load_language_model(ids["characters"])
+    tokens = loaded.tokenizer.encode("the cat")
+    losses = loaded.model.negative_log_likelihoods(tokens, loaded.tokenizer.start)
     assert f"log P {-losses.sum():.2f} nats, 7 tokens" in out
     assert f"perplexity {np.exp(losses.mean()):.1f}" in out
     for loss in losses:
         assert f"{-loss:.2f}" in out
 
 
-def test_texts_are_ranked_and_unknown_words_said_to_be_so(ids, capsys):
+def test_texts_are_ranked_and_unknown_words_are_marked(ids, capsys):
     assert score.main([f"run={ids['words']}", "text=the zyxt|the statement"]) == 0
     out = capsys.readouterr().out
     assert "zyxt (as <UNK>)" in out
     assert "A word read as <UNK> has the probability of all unknown words" in " ".join(out.split())
     assert "<EOS>" in out
-    speaker = load_speaker(ids["words"])
+    loaded = load_language_model(ids["words"])
 
     def log_p(text):
-        tokens = speaker.tokenizer.encode(text)
-        return -speaker.model.negative_log_likelihoods(tokens, speaker.tokenizer.start).sum()
+        tokens = loaded.tokenizer.encode(text)
+        return -loaded.model.negative_log_likelihoods(tokens, loaded.tokenizer.start).sum()
 
     ranked = sorted(["the zyxt", "the statement"], key=log_p, reverse=True)
     shown = out.rpartition("Most probable first")[2]
@@ -94,7 +94,7 @@ def test_texts_are_ranked_and_unknown_words_said_to_be_so(ids, capsys):
     assert f"{log_p(ranked[1]):.2f}" in shown
 
 
-def test_every_sign_counts_to_a_model_of_characters(ids, capsys):
+def test_every_character_counts_for_a_character_model(ids, capsys):
     assert score.main([f"run={ids['characters']}", "text= a\n"]) == 0
     assert "nats, 3 tokens" in capsys.readouterr().out
     assert score.main([f"run={ids['characters']}", "text= a | b "]) == 0
@@ -104,20 +104,22 @@ def test_every_sign_counts_to_a_model_of_characters(ids, capsys):
             score.main([f"run={ids[name]}", f"text={text}"])
 
 
-def test_what_looks_like_markup_is_text(ids, capsys):
+def test_markup_in_texts_is_not_interpreted(ids, capsys):
     assert score.main([f"run={ids['characters']}", "text=a [/b] :cat:|[bold]b"]) == 0
     table = capsys.readouterr().out.rpartition("Most probable first")[2]
     assert "a [/b] :cat:" in table
     assert "[bold]b" in table
 
 
-def test_no_text_and_no_model_steers_the_terminal(ids, capsys, monkeypatch):
+def test_texts_and_generated_texts_are_escaped(ids, capsys, monkeypatch):
     run = f"run={ids['characters']}"
     assert score.main([run, "text=a\x1b[2J\x07|b\u202ec\udcff"]) == 0
     scored = capsys.readouterr().out
     assert r"a\x1b[2J" in scored
     assert r"b\u202ec\udcff" in scored
-    monkeypatch.setattr(sample, "text_pieces", lambda *_, **__: iter(["a", "\x1b", "[2J\r", "\n"]))
+    monkeypatch.setattr(
+        sample, "generate_text", lambda *_, **__: iter(["a", "\x1b", "[2J\r", "\n"])
+    )
     assert sample.main([run, "prompt=The "]) == 0
     sampled = capsys.readouterr().out
     assert "The a\\x1b[2J\\r\n" in sampled
@@ -125,38 +127,38 @@ def test_no_text_and_no_model_steers_the_terminal(ids, capsys, monkeypatch):
         assert all(sign.isprintable() or sign == "\n" for sign in out)
 
 
-def test_texts_may_come_from_a_file(ids, tmp_path, capsys):
+def test_texts_can_be_read_from_a_file(ids, tmp_path, capsys):
     path = tmp_path / "texts.txt"
     path.write_text("one text\n\nanother\n")
     assert score.main([f"run={ids['characters']}", f"file={path}"]) == 0
     assert "another" in capsys.readouterr().out
 
 
-def test_a_text_goes_on_from_its_prompt_the_same_for_the_same_seed(ids, capsys):
+def test_the_seed_determines_the_continuation_of_a_prompt(ids, capsys):
     said = []
     for seed in (1, 1, 2):
         arguments = [f"run={ids['characters']}", "prompt=The ", "length=30", f"seed={seed}"]
         assert sample.main(arguments) == 0
         said.append(capsys.readouterr().out.split("\n", 1)[1].rpartition("30 tokens")[0])
     assert said[0] == said[1] != said[2]
-    speaker = load_speaker(ids["characters"])
-    prompt = speaker.tokenizer.encode("The ")
-    drawn = text_pieces(speaker.model, speaker.tokenizer, prompt, length=30, seed=1)
+    loaded = load_language_model(ids["characters"])
+    prompt = loaded.tokenizer.encode("The ")
+    drawn = generate_text(loaded.model, loaded.tokenizer, prompt, length=30, seed=1)
     assert said[0] == f"The {''.join(drawn)}\n"
 
 
 @pytest.mark.parametrize("prompt", ["", "\N{SNOWMAN}", "x" * 10_000])
-def test_any_prompt_will_do(ids, prompt, capsys):
+def test_any_prompt_is_accepted(ids, prompt, capsys):
     assert sample.main([f"run={ids['characters']}", f"prompt={prompt}", "length=3"]) == 0
     assert "3 tokens" in capsys.readouterr().out
 
 
 def test_words_end_with_their_sentence(ids):
-    speaker = load_speaker(ids["words"])
+    loaded = load_language_model(ids["words"])
     settings = {"length": 500, "temperature": 1.0}
-    prompt = speaker.tokenizer.encode("")
+    prompt = loaded.tokenizer.encode("")
     texts = [
-        list(text_pieces(speaker.model, speaker.tokenizer, prompt, number=n, **settings))
+        list(generate_text(loaded.model, loaded.tokenizer, prompt, number=n, **settings))
         for n in range(3)
     ]
     assert min(map(len, texts)) < 500
@@ -164,49 +166,49 @@ def test_words_end_with_their_sentence(ids):
     assert "<UNK>" not in "".join(texts[0])
 
 
-def test_the_latest_model_is_taken_unless_one_is_named(ids):
-    assert ids["characters"] in load_speaker("latest").name
+def test_latest_is_the_last_trained_model(ids):
+    assert ids["characters"] in load_language_model("latest").name
 
 
-def test_each_epoch_leaves_a_sample(ids):
+def test_each_epoch_stores_a_sample(ids):
     artifacts = mlflow.MlflowClient().list_artifacts(ids["characters"], "samples")
     assert [each.path for each in artifacts] == ["samples/epoch_001.txt"]
     written = mlflow.artifacts.load_text(f"runs:/{ids['characters']}/samples/epoch_001.txt")
     assert len(written.strip()) > 50
 
 
-def test_of_a_sweep_the_best_in_validation_is_asked(ids):
-    assert ids["good"] in load_speaker(ids["sweep"]).name
+def test_the_best_run_of_a_sweep_by_validation_is_used(ids):
+    assert ids["good"] in load_language_model(ids["sweep"]).name
 
 
-def test_runs_that_are_no_language_model_are_refused(ids):
+def test_runs_without_a_language_model_raise(ids):
     with pytest.raises(RefusedError, match=r"no run 'nonsense'"):
-        load_speaker("nonsense")
-    with pytest.raises(RefusedError, match=r"expected a language model, and .* learnt adding"):
-        load_speaker(ids["other"])
-    with pytest.raises(RefusedError, match=r"'lost' is FAILED and has left no model. no space"):
-        load_speaker(ids["failed"])
+        load_language_model("nonsense")
+    with pytest.raises(RefusedError, match=r"expected a language model, but .* on adding"):
+        load_language_model(ids["other"])
+    with pytest.raises(RefusedError, match=r"'lost' is FAILED and has no model. no space"):
+        load_language_model(ids["failed"])
 
 
-def test_a_run_without_its_files_is_refused(ids, monkeypatch):
+def test_a_run_without_its_files_raises(ids, monkeypatch):
     def gone(*_):
         raise OSError("deleted")
 
     monkeypatch.setattr(tracking, "files_of", gone)
     with pytest.raises(RefusedError, match=r"cannot be read \(OSError: deleted\)"):
-        load_speaker(ids["characters"])
+        load_language_model(ids["characters"])
 
 
 @pytest.mark.usefixtures("store")
-def test_without_a_model_it_is_said_how_to_make_one():
-    with pytest.raises(RefusedError, match=r"there is not a language model yet; train one"):
-        load_speaker("latest")
+def test_without_a_model_the_message_says_how_to_train_one():
+    with pytest.raises(RefusedError, match=r"expected a language model, but none has"):
+        load_language_model("latest")
 
 
 @pytest.mark.parametrize(
     "typed", ['it\'s $5 "now" # a|b  c', "ROMEO:\nWhat", r"a\b \ c\\ ", "a PYTHON=3 b"]
 )
-def test_texts_come_through_make_as_they_were_typed(typed, monkeypatch):
+def test_texts_are_passed_through_make_unchanged(typed, monkeypatch):
     shown = subprocess.run(
         ["make", "--dry-run", "score", f"text={typed}", "PYTHON=python3"],
         cwd=CONFIGURATION.parent,

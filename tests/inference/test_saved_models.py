@@ -1,4 +1,4 @@
-"""The model of every task loads in a fresh process by the lines that README has for it."""
+"""The model of every task can be loaded in a new process, as the README shows."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def own_files(tmp_path):
-    """What the tasks read that have no data of their own, by task."""
+    """Files for the tasks without built-in data, by task."""
     lines = "".join(f"the line number {number} of a text .\n" for number in range(4000))
     columns = "Ada B-PER\nmet O\nBob B-PER\n"
     (tmp_path / "text.txt").write_text(lines)
@@ -57,7 +57,7 @@ def own_files(tmp_path):
 
 
 def saved(name, folder, own_files):
-    """The model of a task as training saves that of its best epoch: its file, its weights."""
+    """Saves the model of a task as training does; returns its file and its weights."""
     overrides = [*SMALL, *OF_TASK.get(name, []), *own_files.get(name, [])]
     config = composed(f"task={name}", *overrides)
     task = load_task(config)
@@ -74,7 +74,7 @@ def saved(name, folder, own_files):
 
 
 def assert_they_load(weights):
-    """In one process that knows nothing but the models' files, by path with their weights."""
+    """Loads the files in one new process; returns the weights by path."""
     command = [sys.executable, "-c", LOAD, *weights]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     found = json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""Training a tagger, and asking it for the names in a text."""
+"""Training a tagger, and tagging the names in a text."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def result(trained, monkeypatch):
 
 
 def bare(line):
-    """A line without its brackets."""
+    """Returns a line without its brackets."""
     return re.sub(r"\[\w+ ([^]]*)\]", r"\1", line)
 
 
@@ -42,7 +42,7 @@ def asked(capsys, *arguments):
     return capsys.readouterr().out.split("\n")[:-1]
 
 
-def test_a_run_leaves_tables_a_confusion_and_what_makes_numbers_of_words(result):
+def test_a_run_stores_tables_a_confusion_matrix_and_the_word_encoder(result):
     assert result.metrics["f1"] > 0.5
     folder = mlflow.artifacts.download_artifacts(run_id=result.run_id)
     names = {a.path for a in mlflow.MlflowClient().list_artifacts(result.run_id)}
@@ -57,7 +57,7 @@ def test_a_run_leaves_tables_a_confusion_and_what_makes_numbers_of_words(result)
     assert rates[0] > rates[1] > rates[2] == pytest.approx(0, abs=1e-6)
 
 
-def test_names_are_in_brackets_where_it_is_piped(result, capsys):
+def test_names_are_bracketed_in_a_pipe(result, capsys):
     out = asked(capsys, f"run={result.run_id}", 'text=Mary Johnson read : " Rose said in Paris . "')
     assert (
         re.sub(r"\[\w+ ([^]]*)\]", r"\1", out[0]) == 'Mary Johnson read : " Rose said in Paris . "'
@@ -67,7 +67,7 @@ def test_names_are_in_brackets_where_it_is_piped(result, capsys):
 
 
 @pytest.mark.usefixtures("result")
-def test_lines_of_a_file_stay_lines_whatever_is_in_them(capsys, tmp_path):
+def test_lines_of_a_file_remain_lines(capsys, tmp_path):
     path = tmp_path / "lines.txt"
     lines = [
         "Mary wept in Oslo .",
@@ -86,7 +86,7 @@ def test_lines_of_a_file_stay_lines_whatever_is_in_them(capsys, tmp_path):
 
 
 @pytest.mark.usefixtures("result")
-def test_a_line_is_tagged_the_same_alone_and_among_others(capsys, tmp_path):
+def test_the_tags_of_a_line_do_not_depend_on_other_lines(capsys, tmp_path):
     path = tmp_path / "lines.txt"
     lines = ["Rose wept .", 'Mary Baker explained : " Rose , in fact , wilted in Lima . "']
     path.write_text("\n".join(lines))
@@ -111,12 +111,12 @@ def test_names_are_coloured_on_a_terminal_with_a_legend(capsys, monkeypatch):
 
 
 @pytest.mark.usefixtures("result")
-def test_a_run_that_is_no_tagger_is_refused(tmp_path):
+def test_a_run_without_a_tagger_raises(tmp_path):
     tiny = ["cell=gru", "model.units=2", "budget.epochs=1"]
     sizes = ["budget.train_examples=40", "budget.evaluation_examples=40"]
     cfg = composed("task=adding", "task.T=6", *tiny, *sizes)
     other = run(cfg, tmp_path / "run")
-    with pytest.raises(RefusedError, match=r"expected a tagger, and .* learnt adding"):
+    with pytest.raises(RefusedError, match=r"expected a tagger, but .* was trained on adding"):
         tag.main([f"run={other.run_id}", "text=a"])
 
 
@@ -131,13 +131,13 @@ def test_a_run_that_is_no_tagger_is_refused(tmp_path):
         (["task=conll"], "task.path: the task conll has no default"),
     ],
 )
-def test_what_a_tagger_cannot_do_is_refused_before_training(overrides, told):
+def test_invalid_options_of_a_tagger_raise_before_training(overrides, told):
     with pytest.raises(RefusedError, match=re.escape(told)):
         make_plan(["task=names", "cell=gru", *overrides])
 
 
 @pytest.mark.usefixtures("store")
-def test_files_in_columns_of_ones_own_are_learnt(tmp_path, capsys):
+def test_a_tagger_learns_from_user_files(tmp_path, capsys):
     for name, sentences in (("train", 60), ("dev", 10), ("test", 10)):
         rng = np.random.default_rng(len(name))
         lines = []

@@ -1,4 +1,4 @@
-"""Every unit, and beside it what Keras has: a layer of its own, or its loop over our cell."""
+"""Every unit, and its counterpart in Keras: a built-in layer, or `keras.layers.RNN` over a cell."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ UNITS = {
     "SimpleRNN": layers.SimpleRNN,
     "SimplifiedGRU": layers.SimplifiedGRU,
     "GRU": layers.GRU,
-    "GRU_reset_after": partial(layers.GRU, reset_after=True),
+    "GRU_reset_after": partial(layers.variants.GRU, reset_after=True),
     "LSTM": layers.LSTM,
     "PeepholeLSTM": layers.PeepholeLSTM,
 }
@@ -24,8 +24,8 @@ def unit(request):
 
 @pytest.fixture(params=[n for n in UNITS if n not in ("SimplifiedGRU", "LSTM")])
 def largest_unit(request):
-    """Those that are no part of another: of a GRU without its relevance gate, or without peepholes,
-    a scan does nothing that it does not do of them with it."""
+    """Units that are not contained in another, as the simplified GRU is in the GRU: a scan of the
+    larger one covers both."""
     return UNITS[request.param]
 
 
@@ -41,9 +41,8 @@ def in_keras():
 
 def _in_keras(layer):
     """Keras's layer that computes and learns what ours, built, does; its weights are its own."""
-    if type(layer) in (layers.LSTM, layers.SimpleRNN):
-        return layers.to_keras(layer)
-    if type(layer) is layers.GRU and not layer.reset_after:  # Else Keras has two biases to learn.
+    # Not for a GRU with `reset_after`: Keras's learns two biases.
+    if type(layer) in (layers.LSTM, layers.SimpleRNN, layers.GRU):
         return layers.to_keras(layer)
     ours = type(layer).from_config(layer.get_config())
     options = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")

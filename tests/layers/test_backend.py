@@ -1,4 +1,4 @@
-"""Other Keras backends are refused, wherever they are chosen."""
+"""Other Keras backends are rejected, wherever they are selected."""
 
 import json
 import os
@@ -28,20 +28,20 @@ def write(folder, text):
 
 @pytest.mark.usefixtures("before_keras")
 class TestBeforeKerasIsImported:
-    def test_tensorflow_is_what_keras_takes_by_itself(self):
+    def test_tensorflow_is_the_default(self):
         backend.check()
 
-    def test_the_environment_chooses(self, monkeypatch):
+    def test_the_environment_selects_the_backend(self, monkeypatch):
         monkeypatch.setenv("KERAS_BACKEND", "jax")
         with pytest.raises(ImportError, match=r"variable KERAS_BACKEND selects 'jax'. Set"):
             backend.check()
 
-    def test_a_file_in_the_home_chooses(self, tmp_path):
+    def test_a_file_in_the_home_folder_selects_the_backend(self, tmp_path):
         write(tmp_path / ".keras", json.dumps({"backend": "torch"}))
         with pytest.raises(ImportError, match=rf"{tmp_path}/.keras/keras.json selects 'torch'"):
             backend.check()
 
-    def test_a_file_elsewhere_chooses(self, tmp_path, monkeypatch):
+    def test_a_file_in_keras_home_selects_the_backend(self, tmp_path, monkeypatch):
         write(tmp_path / "set", json.dumps({"backend": "openvino"}))
         monkeypatch.setenv("KERAS_HOME", "~/set")
         with pytest.raises(ImportError, match=rf"{tmp_path}/set/keras.json selects 'openvino'"):
@@ -53,13 +53,13 @@ class TestBeforeKerasIsImported:
         backend.check()
 
     @pytest.mark.parametrize("text", ["{", "{}", '{"backend": "tensorflow"}'])
-    def test_other_files_choose_nothing(self, text, tmp_path, monkeypatch):
+    def test_other_files_are_ignored(self, text, tmp_path, monkeypatch):
         write(tmp_path / ".keras", text)
         monkeypatch.setenv("KERAS_BACKEND", "")
         backend.check()
 
 
-def test_keras_that_runs_on_another_already_is_refused(monkeypatch):
+def test_an_imported_keras_with_another_backend_is_rejected(monkeypatch):
     backend.check()
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(ImportError, match="imported already, selects 'jax'"):
@@ -74,7 +74,7 @@ def test_keras_that_runs_on_another_already_is_refused(monkeypatch):
         (["-m", "experiments.compare"], 2),
     ],
 )
-def test_it_is_refused_before_keras_fails(arguments, code):
+def test_a_wrong_backend_is_rejected_before_keras_is_imported(arguments, code):
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=CONFIGURATION.parent,

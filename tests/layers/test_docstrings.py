@@ -1,4 +1,4 @@
-"""The examples in the docstrings of `layers` run, and give what they say."""
+"""The examples in the docstrings of `layers` run and print what they say."""
 
 import doctest
 import importlib
@@ -8,7 +8,9 @@ import pytest
 
 from unrolled import layers
 
-MODULES = [f"layers.{module.name}" for module in pkgutil.iter_modules(layers.__path__)]
+MODULES = [
+    module.name for module in pkgutil.walk_packages(layers.__path__, prefix="unrolled.layers.")
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

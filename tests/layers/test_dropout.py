@@ -1,4 +1,4 @@
-"""Dropout: which elements, how many, how large what is left, and that a seed decides."""
+"""Dropout: masks, rates, scaling, and seeds."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ AFTER_ONE_STEP = [
     (layers.SimpleRNN, LINEAR, {0: 1 / 2, 2: 1 / 2}),
     (layers.SimplifiedGRU, GATED, {1: 1 / 2, -1: 1 / 4, 3: 1 / 4}),
     (layers.GRU, GATED, {1: 1 / 2, -1: 3 / 8, 7: 1 / 8}),
-    (layers.GRU, {**GATED, "reset_after": True}, {1: 1 / 2, -1: 3 / 8, 7: 1 / 8}),
+    (layers.variants.GRU, {**GATED, "reset_after": True}, {1: 1 / 2, -1: 3 / 8, 7: 1 / 8}),
     (layers.LSTM, GATED, {0: 7 / 8, 8: 1 / 8}),
     (layers.PeepholeLSTM, GATED, {0: 7 / 8, 8: 1 / 8}),
 ]
@@ -42,9 +42,9 @@ def test_every_gate_has_a_recurrent_mask_of_its_own(unit, linear, expected, unro
     outputs = layer(np.zeros((batch, 1, 1), "float32"), initial_state=states, training=True)
     values, counts = np.unique(outputs, return_counts=True)
     assert list(values) == sorted(expected)
-    shares = [expected[value] for value in values]
+    rates = [expected[value] for value in values]
     four_standard_errors = 4 * np.sqrt(0.25 / np.prod(ELEMENTS))
-    np.testing.assert_allclose(counts / counts.sum(), shares, atol=four_standard_errors)
+    np.testing.assert_allclose(counts / counts.sum(), rates, atol=four_standard_errors)
 
 
 def test_a_mask_is_the_same_at_every_step_and_another_in_every_batch():
@@ -58,13 +58,13 @@ def test_a_mask_is_the_same_at_every_step_and_another_in_every_batch():
     )
     ones, steps = np.ones(ELEMENTS, "float32"), np.zeros((batch, 3, 1), "float32")
     first, other = (layer(steps, initial_state=ones, training=True).numpy() for _ in range(2))
-    kept = first[:, 0] > 0
-    np.testing.assert_array_equal(first, np.stack([2 * kept, 4 * kept, 8 * kept], axis=1))
-    assert 0.3 < np.mean((other[:, 0] > 0) == kept) < 0.7
+    mask = first[:, 0] > 0
+    np.testing.assert_array_equal(first, np.stack([2 * mask, 4 * mask, 8 * mask], axis=1))
+    assert 0.3 < np.mean((other[:, 0] > 0) == mask) < 0.7
 
 
 @pytest.mark.parametrize("drop", ["dropout", "recurrent_dropout"])
-def test_a_seed_decides_what_is_dropped(unit, drop):
+def test_a_seed_determines_the_dropout_masks(unit, drop):
     layer = unit(4, seed=5, **{drop: 0.5})
     layer.build(X.shape)
     again = type(layer).from_config(layer.get_config())

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from unrolled import layers
-from unrolled.layers.embedding import LARGEST_TABLE, WORDS_A_ROW
+from unrolled.layers.embedding import LARGEST_TABLE, TOKENS_PER_ENTRY
 
 VOCABULARY, VECTOR, UNITS, SHAPE = 7, 4, 4, (5, 6)
 MANY = np.random.default_rng(0).integers(0, VOCABULARY, SHAPE)
@@ -86,14 +86,14 @@ def test_it_is_the_same_function_with_the_same_gradients(unit, mask_zero, wrappe
 
 
 @pytest.mark.parametrize("words_more", [0, -1])
-def test_a_table_is_made_from_so_many_words_on(words_more, projected):
+def test_a_table_is_made_if_there_are_enough_tokens(words_more, projected):
     layer = layers.GRU(UNITS)
-    layer(embedding()(np.ones((1, WORDS_A_ROW * VOCABULARY + words_more), int)))
+    layer(embedding()(np.ones((1, TOKENS_PER_ENTRY * VOCABULARY + words_more), int)))
     assert ((VOCABULARY, VECTOR) in projected) == (words_more == 0)
 
 
 def test_a_large_vocabulary_keeps_its_sparse_gradient(projected):
-    words = np.zeros((LARGEST_TABLE + 1, WORDS_A_ROW), int)
+    words = np.zeros((LARGEST_TABLE + 1, TOKENS_PER_ENTRY), int)
     for size, sparse in ((LARGEST_TABLE, False), (LARGEST_TABLE + 1, True)):
         embed, layer = embedding(vocabulary=size), layers.GRU(UNITS)
         projected.clear()
@@ -104,7 +104,7 @@ def test_a_large_vocabulary_keeps_its_sparse_gradient(projected):
         assert ((size, VECTOR) in projected) != sparse
 
 
-def test_however_it_comes_the_gradient_is_summed_by_word():
+def test_the_gradient_is_always_summed_by_token():
     """Else Keras's Adam would make other steps in batches of other sizes."""
     embed, layer = embedding(), layers.GRU(UNITS)
 
@@ -119,7 +119,7 @@ def test_however_it_comes_the_gradient_is_summed_by_word():
         assert isinstance(for_any_size(tf.constant(words)), tf.Tensor)
 
 
-def test_dropout_of_the_input_is_the_ordinary_way(projected):
+def test_input_dropout_computes_the_products_for_every_token(projected):
     table = (VOCABULARY, VECTOR)
     options = {"dropout": 0.5, "seed": 3, "dtype": "float64"}
     ours, theirs = layers.GRU(UNITS, **options), layers.GRU(UNITS, **options)
@@ -136,7 +136,7 @@ def test_dropout_of_the_input_is_the_ordinary_way(projected):
         assert_equal(found, results_and_gradients(other, theirs, MANY, training=training))
 
 
-def test_recurrent_dropout_leaves_the_look_up(projected):
+def test_recurrent_dropout_does_not_prevent_the_look_up(projected):
     options = {"recurrent_dropout": 0.5, "seed": 3, "dtype": "float64"}
     layer, again = layers.LSTM(UNITS, **options), layers.LSTM(UNITS, **options)
     for each in (layer, again):
@@ -187,7 +187,7 @@ def test_two_layers_may_read_the_same_vectors():
     assert_equal(found, results_and_gradients(theirs, both, MANY))
 
 
-def test_a_derivative_by_the_vectors_is_keras_embedding_s():
+def test_a_derivative_with_respect_to_the_vectors_needs_keras_embedding():
     layer = layers.GRU(UNITS)
     for kind, there in ((layers.Embedding, False), (keras.layers.Embedding, True)):
         with tf.GradientTape() as tape:
@@ -257,12 +257,12 @@ def test_words_may_be_numbers_of_any_kind(kind):
     np.testing.assert_allclose(layer(embedding()(MANY.astype(kind))), expected, atol=1e-6)
 
 
-def test_a_word_past_the_vocabulary_is_refused_as_ever():
+def test_a_token_id_outside_the_vocabulary_is_rejected():
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"= 7 is not in \[0, 7\)"):
         layers.GRU(UNITS)(embedding()(np.where(MANY == 3, VOCABULARY, MANY)))
 
 
-def test_half_precision_is_as_near_as_ever():
+def test_half_precision_loses_no_digits():
     """The sums over a word's many occurrences, too."""
     words = np.random.default_rng(0).integers(0, VOCABULARY, (100, 20))
     layer = layers.GRU(UNITS, dtype="mixed_bfloat16")

@@ -1,10 +1,11 @@
-"""Each unit against NumPy, written from the lecture and from nothing else."""
+"""Each unit against NumPy code written from the lecture."""
 
 import keras
 import numpy as np
 import pytest
 
 from unrolled import layers
+from unrolled.layers import variants
 
 UNITS, INPUTS, STEPS, BATCH = 4, 3, 6, 2
 
@@ -227,43 +228,47 @@ CASES = [
     (layers.SimpleRNN, {"activation": "relu"}, simple_rnn_relu),
     (layers.SimplifiedGRU, {}, simplified_gru),
     (layers.GRU, {}, gru),
-    (layers.GRU, {"relevance_gate": False}, simplified_gru),
-    (layers.GRU, {"reset_after": True}, gru_reset_after),
-    (layers.GRU, {"relevance_gate": "shared"}, minimal_gated_unit),
-    (layers.GRU, {"reset_after": True, "relevance_gate": "shared"}, minimal_gated_unit_reset_after),
-    (layers.GRU, MUT1, mut1),
-    (layers.GRU, MUT2, mut2),
-    (layers.GRU, MUT3, mut3),
+    (variants.GRU, {"relevance_gate": False}, simplified_gru),
+    (variants.GRU, {"reset_after": True}, gru_reset_after),
+    (variants.GRU, {"relevance_gate": "shared"}, minimal_gated_unit),
     (
-        layers.GRU,
+        variants.GRU,
+        {"reset_after": True, "relevance_gate": "shared"},
+        minimal_gated_unit_reset_after,
+    ),
+    (variants.GRU, MUT1, mut1),
+    (variants.GRU, MUT2, mut2),
+    (variants.GRU, MUT3, mut3),
+    (
+        variants.GRU,
         {"reset_after": True, "state_in_update_gate": "tanh", "unweighted_input": "candidate"},
         reset_after_with_x_itself,
     ),
     (
-        layers.SimplifiedGRU,
+        variants.SimplifiedGRU,
         {"state_in_update_gate": False},
         simplified_gru_whose_gate_sees_x_alone,
     ),
     (layers.MinGRU, {}, min_gru),
     (layers.MinLSTM, {}, min_lstm),
     (layers.LSTM, {}, lstm),
-    (layers.LSTM, {"update_gate": False}, no_update_gate),
-    (layers.LSTM, {"forget_gate": False}, no_forget_gate),
-    (layers.LSTM, {"output_gate": False}, no_output_gate),
-    (layers.LSTM, {"candidate_activation": False}, no_candidate_activation),
-    (layers.LSTM, {"output_activation": False}, no_output_activation),
-    (layers.LSTM, {"forget_gate": "coupled"}, coupled),
-    (layers.LSTM, {"peepholes": "lecture"}, peepholes),
+    (variants.LSTM, {"update_gate": False}, no_update_gate),
+    (variants.LSTM, {"forget_gate": False}, no_forget_gate),
+    (variants.LSTM, {"output_gate": False}, no_output_gate),
+    (variants.LSTM, {"candidate_activation": False}, no_candidate_activation),
+    (variants.LSTM, {"output_activation": False}, no_output_activation),
+    (variants.LSTM, {"forget_gate": "coupled"}, coupled),
+    (variants.LSTM, {"peepholes": "lecture"}, peepholes),
     (
-        layers.LSTM,
+        variants.LSTM,
         {"peepholes": "gers", "forget_gate": False},
         peepholes_of_gers_without_forget_gate,
     ),
-    (layers.LSTM, {"gate_recurrence": True}, gate_recurrence),
+    (variants.LSTM, {"gate_recurrence": True}, gate_recurrence),
     (layers.PeepholeLSTM, {}, peepholes),
-    (layers.PeepholeLSTM, {"peepholes": "gers"}, peepholes_of_gers),
+    (variants.PeepholeLSTM, {"peepholes": "gers"}, peepholes_of_gers),
     (
-        layers.PeepholeLSTM,
+        variants.LSTM,
         {
             "peepholes": "gers",
             "forget_gate": "coupled",
@@ -324,7 +329,7 @@ def test_a_gate_starts_with_its_bias(unit, option, site):
     assert np.count_nonzero(first) == UNITS
 
 
-def test_the_forget_gate_starts_at_one_unless_told():
+def test_the_default_forget_bias_is_one():
     assert (starts(built(layers.LSTM, INPUTS))["f"] == 1).all()
     for option in ({"unit_forget_bias": False}, {"forget_bias": 0}):
         assert not built(layers.LSTM, INPUTS, **option).cell.bias.numpy().any()
@@ -345,7 +350,7 @@ def test_chrono_initialisation_spreads_memories_up_to_the_longest_lag(unit):
     assert not first["c"].any()
 
 
-def test_the_irnn_starts_by_adding_up_what_it_sees():
+def test_the_irnn_starts_as_a_sum_of_its_inputs():
     layer = built(layers.SimpleRNN, INPUTS, activation="relu", recurrent_initializer="identity")
     x = np.abs(np.random.default_rng(0).normal(size=(1, STEPS, INPUTS)))
     layer.cell.kernel.assign(np.abs(layer.cell.kernel))
@@ -355,17 +360,17 @@ def test_the_irnn_starts_by_adding_up_what_it_sees():
 @pytest.mark.parametrize(
     ("unit", "options", "sizes"),
     [
-        (layers.LSTM, {"update_gate": False}, [3, 3, 3]),
-        (layers.LSTM, {"forget_gate": "coupled", "use_bias": False}, [3, 3]),
-        (layers.PeepholeLSTM, {"output_gate": False}, [3, 3, 3, 2]),
-        (layers.LSTM, {"gate_recurrence": True}, [4, 4 + 9, 4]),
+        (variants.LSTM, {"update_gate": False}, [3, 3, 3]),
+        (variants.LSTM, {"forget_gate": "coupled", "use_bias": False}, [3, 3]),
+        (variants.PeepholeLSTM, {"output_gate": False}, [3, 3, 3, 2]),
+        (variants.LSTM, {"gate_recurrence": True}, [4, 4 + 9, 4]),
         (layers.GRU, {"use_bias": False}, [3, 3]),
-        (layers.GRU, {"reset_after": True}, [3, 3, 4]),
-        (layers.GRU, {"relevance_gate": "shared"}, [2, 2, 2]),
-        (layers.GRU, MUT1, [2, 2, 3]),
-        (layers.GRU, MUT2, [2, 3, 3]),
-        (layers.GRU, MUT3, [3, 3, 3]),
-        (layers.GRU, {**MUT1, "reset_after": True}, [2, 2, 4]),
+        (variants.GRU, {"reset_after": True}, [3, 3, 4]),
+        (variants.GRU, {"relevance_gate": "shared"}, [2, 2, 2]),
+        (variants.GRU, MUT1, [2, 2, 3]),
+        (variants.GRU, MUT2, [2, 3, 3]),
+        (variants.GRU, MUT3, [3, 3, 3]),
+        (variants.GRU, {**MUT1, "reset_after": True}, [2, 2, 4]),
         (layers.MinLSTM, {}, [3, 3]),
     ],
     ids=str,
@@ -386,50 +391,102 @@ NO_ACTIVATION = {"candidate_activation": False, "output_activation": False}
 @pytest.mark.parametrize(
     ("unit", "options", "message"),
     [
-        (layers.LSTM, {"update_gate": "coupled"}, "`update_gate`: expected True or False, got"),
-        (layers.LSTM, {"forget_gate": "none"}, "`forget_gate`: expected True or False or"),
-        (layers.LSTM, {"output_gate": "none"}, "`output_gate`: expected True or False, got"),
-        (layers.LSTM, {"candidate_activation": "relu"}, "`candidate_activation`: expected True"),
-        (layers.LSTM, {"output_activation": None}, "`output_activation`: expected True or False"),
-        (layers.LSTM, {"peepholes": True}, "`peepholes`: expected False or 'lecture' or 'gers'"),
-        (layers.LSTM, {"gate_recurrence": 1}, "`gate_recurrence`: expected False or True, got 1"),
+        (
+            variants.LSTM,
+            {"update_gate": "coupled"},
+            "`update_gate`: expected True or False, got",
+        ),
+        (variants.LSTM, {"forget_gate": "none"}, "`forget_gate`: expected True or False or"),
+        (variants.LSTM, {"output_gate": "none"}, "`output_gate`: expected True or False, got"),
+        (
+            variants.LSTM,
+            {"candidate_activation": "relu"},
+            "`candidate_activation`: expected True",
+        ),
+        (
+            variants.LSTM,
+            {"output_activation": None},
+            "`output_activation`: expected True or False",
+        ),
+        (
+            variants.LSTM,
+            {"peepholes": True},
+            "`peepholes`: expected False or 'lecture' or 'gers'",
+        ),
+        (
+            variants.LSTM,
+            {"gate_recurrence": 1},
+            "`gate_recurrence`: expected False or True, got 1",
+        ),
         (layers.LSTM, {"unit_forget_bias": 2}, "`unit_forget_bias`: expected True or False"),
         (layers.LSTM, {"implementation": 3}, "`implementation`: expected 1 or 2"),
         (layers.LSTM, {"forget_bias": "one"}, "`forget_bias`: expected a number, got 'one'"),
-        (layers.LSTM, {"forget_gate": "coupled", "update_gate": False}, "`update_gate` must be"),
-        (layers.LSTM, {"forget_gate": False, "forget_bias": 2.0}, "a forget gate of its own"),
-        (layers.LSTM, {"forget_gate": "coupled", "forget_bias": 2.0}, "a forget gate of its own"),
-        (layers.LSTM, {"forget_gate": False, "longest_lag": 9}, "needs a gate to forget"),
+        (
+            variants.LSTM,
+            {"forget_gate": "coupled", "update_gate": False},
+            "`update_gate` must be",
+        ),
+        (
+            variants.LSTM,
+            {"forget_gate": False, "forget_bias": 2.0},
+            "a forget gate of its own",
+        ),
+        (
+            variants.LSTM,
+            {"forget_gate": "coupled", "forget_bias": 2.0},
+            "a forget gate of its own",
+        ),
+        (variants.LSTM, {"forget_gate": False, "longest_lag": 9}, "needs a gate to forget"),
         (layers.LSTM, {"forget_bias": 2.0, "longest_lag": 9}, "give one of them"),
         (layers.LSTM, {"unit_forget_bias": False, "longest_lag": 9}, "give one of them"),
         (layers.LSTM, {"forget_bias": 2.0, "unit_forget_bias": False}, "give one of them"),
         (layers.LSTM, {"forget_bias": 2.0, "use_bias": False}, "`use_bias` must be True"),
-        (layers.LSTM, {"peepholes": "gers", "output_gate": False}, "`output_gate` must be"),
-        (layers.PeepholeLSTM, NO_GATE, "every gate is left out"),
-        (layers.LSTM, {"gate_recurrence": True, **NO_GATE}, "every gate is left out"),
-        (layers.LSTM, {"activation": "relu", **NO_ACTIVATION}, "`activation` is that of"),
+        (variants.LSTM, {"peepholes": "gers", "output_gate": False}, "`output_gate` must be"),
+        (variants.PeepholeLSTM, NO_GATE, "every gate is left out"),
+        (variants.LSTM, {"gate_recurrence": True, **NO_GATE}, "every gate is left out"),
+        (variants.LSTM, {"activation": "relu", **NO_ACTIVATION}, "`activation` is that of"),
         (layers.LSTM, {"longest_lag": 2}, "`longest_lag`: expected a number of steps above 2"),
         (layers.LSTM, {"longest_lag": "many"}, "`longest_lag`: expected a number of steps above 2"),
         (layers.LSTM, {"longest_lag": 9, "use_bias": False}, "`use_bias` must be True"),
         (layers.GRU, {"update_bias": -1.0, "use_bias": False}, "`use_bias` must be True"),
         (layers.GRU, {"update_bias": -1.0, "longest_lag": 9}, "give one of them"),
         (layers.GRU, {"update_bias": None}, "`update_bias`: expected a number, got None"),
-        (layers.GRU, {"relevance_gate": "none"}, "`relevance_gate`: expected True or False or"),
-        (layers.GRU, {"reset_after": "yes"}, "`reset_after`: expected False or True, got 'yes'"),
-        (layers.GRU, {"state_in_update_gate": "x"}, "`state_in_update_gate`: expected True or"),
-        (layers.GRU, {"unweighted_input": True}, "`unweighted_input`: expected False or 'cand"),
-        (layers.GRU, {"relevance_gate": False, "reset_after": True}, "`relevance_gate` must be"),
-        (layers.GRU, {"relevance_gate": "shared", **MUT2}, "`relevance_gate` must be True"),
-        (layers.SimplifiedGRU, MUT2, "`relevance_gate` must be True"),
+        (
+            variants.GRU,
+            {"relevance_gate": "none"},
+            "`relevance_gate`: expected True or False or",
+        ),
+        (
+            variants.GRU,
+            {"reset_after": "yes"},
+            "`reset_after`: expected False or True, got 'yes'",
+        ),
+        (
+            variants.GRU,
+            {"state_in_update_gate": "x"},
+            "`state_in_update_gate`: expected True or",
+        ),
+        (
+            variants.GRU,
+            {"unweighted_input": True},
+            "`unweighted_input`: expected False or 'cand",
+        ),
+        (
+            variants.GRU,
+            {"relevance_gate": False, "reset_after": True},
+            "`relevance_gate` must be",
+        ),
+        (variants.GRU, {"relevance_gate": "shared", **MUT2}, "`relevance_gate` must be True"),
+        (variants.SimplifiedGRU, MUT2, "`relevance_gate` must be True"),
         (layers.MinGRU, {"update_bias": -1.0, "longest_lag": 9}, "give one of them"),
         (layers.MinLSTM, {"forget_bias": 1.0, "use_bias": False}, "`use_bias` must be True"),
         (layers.MinGRU, {"recurrent_dropout": 0.1}, "no state meets weights"),
         (layers.MinLSTM, {"recurrent_initializer": "zeros"}, "no state meets weights"),
-        (layers.MinLSTM, {"recurrent_activation": "relu"}, "safe for σ alone"),
+        (layers.MinLSTM, {"recurrent_activation": "relu"}, "stable for σ alone"),
     ],
     ids=str,
 )
-def test_options_that_contradict_each_other_are_refused(unit, options, message):
+def test_contradictory_options_are_rejected(unit, options, message):
     with pytest.raises(ValueError, match=message):
         unit(UNITS, **options)
     with pytest.raises(ValueError, match=message):
@@ -441,26 +498,26 @@ def test_options_that_contradict_each_other_are_refused(unit, options, message):
     [
         (layers.LSTM, {"use_bias": False, "unit_forget_bias": False}),
         (layers.LSTM, {"use_bias": False, "forget_bias": 0}),
-        (layers.LSTM, {"longest_lag": 9, "forget_gate": "coupled"}),
-        (layers.LSTM, {"longest_lag": np.float32(2.5), "update_gate": False}),
-        (layers.LSTM, {"activation": "relu", "candidate_activation": False}),
-        (layers.PeepholeLSTM, {"peepholes": False, **NO_GATE}),
+        (variants.LSTM, {"longest_lag": 9, "forget_gate": "coupled"}),
+        (variants.LSTM, {"longest_lag": np.float32(2.5), "update_gate": False}),
+        (variants.LSTM, {"activation": "relu", "candidate_activation": False}),
+        (variants.LSTM, {"peepholes": False, **NO_GATE}),
         (layers.GRU, {"update_bias": 0, "longest_lag": 9}),
         (layers.MinGRU, {"activation": "tanh", "recurrent_activation": "hard_sigmoid"}),
     ],
     ids=str,
 )
-def test_what_only_looks_like_a_contradiction_is_taken(unit, options):
+def test_what_only_looks_like_a_contradiction_is_accepted(unit, options):
     assert np.isfinite(unit(UNITS, **options)(np.ones((1, STEPS, INPUTS), "float32"))).all()
 
 
 @pytest.mark.parametrize("options", [MUT1, MUT2], ids=["MUT1", "MUT2"])
-def test_x_itself_must_be_as_wide_as_the_unit(options):
+def test_an_unweighted_input_must_have_the_size_of_the_state(options):
     with pytest.raises(ValueError, match=r"as many inputs as units; expected 4, got 3\. Set"):
-        built(layers.GRU, 3, **options)
+        built(variants.GRU, 3, **options)
 
 
-def test_the_gates_of_the_min_lstm_may_both_be_shut():
+def test_the_gates_of_the_min_lstm_may_both_be_closed():
     layer = built(layers.MinLSTM, INPUTS)
     layer.cell.bias.assign(np.repeat([-200.0, -200.0, 0.0], UNITS))
     assert np.isfinite(layer(np.ones((1, STEPS, INPUTS), "float32"))).all()

@@ -1,4 +1,4 @@
-"""Our layers in every kind of model and every way to train one, beside the same model of Keras."""
+"""Our layers in every kind of model and way of training, compared with the same model of Keras."""
 
 import keras
 import numpy as np
@@ -68,7 +68,7 @@ def train(model, **how):
 
 @pytest.fixture(scope="module")
 def expected(in_keras):
-    """What Keras's layers come to, trained once for all tests."""
+    """The result of Keras's layers, trained once for all tests."""
     model = with_layers_of_keras(classifier(), in_keras)
     start = readings(model)
     results = train(model, jit_compile=False)
@@ -85,7 +85,7 @@ def expected(in_keras):
     ],
     ids=str,
 )
-def test_training_comes_to_what_layers_of_keras_come_to(expected, how):
+def test_training_gives_the_same_result_as_layers_of_keras(expected, how):
     model = classifier()
     start, results, end = expected
     for ours, theirs in zip(readings(model), start, strict=True):

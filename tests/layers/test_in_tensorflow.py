@@ -1,6 +1,7 @@
 """Our layers in all the ways TensorFlow runs them: eagerly, in functions, compiled, in threads."""
 
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from unrolled import layers
 
 INPUTS = 3
 LONG = 45
-"""Steps enough for a scan that treats long sequences in its own way."""
+"""Steps for a scan in several chunks."""
 
 
 def sequences(batch, steps, seed=0):
@@ -76,7 +77,7 @@ def test_an_empty_batch_has_empty_outputs_and_no_gradient(unit):
             assert not any(np.any(d) for d in d_weights)
 
 
-def test_no_steps_at_all_are_refused_as_by_keras(unit, in_keras):
+def test_an_empty_sequence_is_rejected_as_by_keras(unit, in_keras):
     layer = trained(unit)
     for refusing in (layer, in_keras(layer)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="out of bounds"):
@@ -86,7 +87,7 @@ def test_no_steps_at_all_are_refused_as_by_keras(unit, in_keras):
 @pytest.mark.parametrize(
     ("policy", "spacing"), [("mixed_bfloat16", 2**-7), ("mixed_float16", 2**-10)]
 )
-def test_mixed_precision_is_as_precise_as_its_numbers(largest_unit, in_keras, policy, spacing):
+def test_mixed_precision_is_as_precise_as_its_dtype(largest_unit, in_keras, policy, spacing):
     layer, exact = trained(largest_unit, dtype=policy), trained(largest_unit)
     x, mask = sequences(5, LONG)
     outputs, *gradients = tf.function(outputs_and_gradients)(layer, x, mask)
@@ -101,7 +102,7 @@ def test_mixed_precision_is_as_precise_as_its_numbers(largest_unit, in_keras, po
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("name", ["PeepholeLSTM", "GRU", "MinGRU"])
-def test_sums_over_many_steps_keep_their_digits_in_half_precision(name, jit_compile):
+def test_sums_over_many_steps_lose_no_digits_in_half_precision(name, jit_compile):
     layer, exact = (
         getattr(layers, name)(16, return_sequences=True, dtype=dtype)
         for dtype in ("mixed_bfloat16", "float64")
@@ -124,7 +125,7 @@ def test_sums_over_many_steps_keep_their_digits_in_half_precision(name, jit_comp
 
 
 @pytest.mark.parametrize("unit", ["LSTM", "GRU", "SimpleRNN", "MinGRU"])
-def test_the_batch_size_may_be_known_of_the_states_alone(unit):
+def test_the_batch_size_may_be_known_from_the_states_alone(unit):
     layer = getattr(layers, unit)(4, stateful=True)
     model = keras.Sequential([keras.Input(batch_shape=(2, None, 3)), layer, keras.layers.Dense(1)])
     model.compile("adam", "mse")
@@ -150,7 +151,7 @@ def test_the_batch_size_may_be_known_of_the_states_alone(unit):
         ("LSTM", 4, False, {"unroll": True}),
     ],
 )
-def test_an_initial_state_of_one_row_is_for_every_example(name, steps, known, options):
+def test_an_initial_state_of_one_row_applies_to_every_example(name, steps, known, options):
     layer = getattr(layers, name)(4, return_sequences=True, **options)
     x, mask = sequences(3, steps)
     rows = [tf.random.stateless_normal((1, 4), (n, 0)) for n in range(len(layer.cell.states))]
@@ -172,7 +173,7 @@ def test_an_initial_state_of_one_row_is_for_every_example(name, steps, known, op
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (3, 5), (1, 5), (4,)])
-def test_an_initial_state_of_another_shape_is_refused(shape):
+def test_an_initial_state_of_another_shape_is_rejected(shape):
     message = r"`initial_state`: expected 3 rows, or one row.*of 4 elements, got the shape \("
     with pytest.raises(ValueError, match=message):
         layers.GRU(4)(np.zeros((3, 5, INPUTS)), initial_state=np.zeros(shape))
@@ -185,22 +186,22 @@ def test_an_initial_state_of_another_shape_is_refused(shape):
         ("PeepholeLSTM", {}, 4),
         ("GRU", {"go_backwards": True}, 4),
         ("GRU", {"unroll": True}, 4),
-        ("GRU", {"reset_after": True, "dropout": 0.3, "recurrent_dropout": 0.3}, 4),
+        ("variants.GRU", {"reset_after": True, "dropout": 0.3, "recurrent_dropout": 0.3}, 4),
         ("MinLSTM", {}, 4),
         ("MinGRU", {"dropout": 0.3}, 4),
     ],
 )
-def test_what_is_masked_touches_neither_outputs_nor_gradients(name, options, steps):
+def test_values_at_masked_steps_affect_neither_outputs_nor_gradients(name, options, steps):
     if "dropout" in options:
         options = {**options, "seed": 1}
     run = tf.function(outputs_and_gradients) if steps == LONG else outputs_and_gradients
-    found = _by_what_is_masked(lambda: trained(getattr(layers, name), **options), steps, run)
+    found = _by_what_is_masked(lambda: trained(attrgetter(name)(layers), **options), steps, run)
     for zeros, bad in zip(*found, strict=True):
         np.testing.assert_array_equal(bad, zeros)
 
 
 @pytest.mark.parametrize("name", ["GRU", "MinGRU"])
-def test_what_is_masked_touches_no_layer_above_nor_beside(name):
+def test_values_at_masked_steps_affect_no_other_layer(name):
     """Every layer of a stack has the mask, those of both directions too."""
 
     def stack():
@@ -230,7 +231,7 @@ def _by_what_is_masked(make, steps, run):
 
 
 @pytest.mark.parametrize("name", ["SimpleRNN", "PeepholeLSTM", "MinGRU"])
-def test_a_masked_step_may_have_no_derivative(name):
+def test_a_masked_step_may_have_an_infinite_derivative(name):
     """At 0, to which every sum comes there, that of the root is infinite."""
 
     def root(z):
@@ -299,7 +300,7 @@ def test_a_layer_called_twice_learns_from_both_calls(unit):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_time_distributed_reads_sentence_by_sentence(unit, known):
+def test_time_distributed_runs_sequence_by_sequence(unit, known):
     layer = trained(unit)
     reader = keras.layers.TimeDistributed(layer)
     x, mask = sequences(4, 20)
@@ -315,7 +316,7 @@ def test_time_distributed_reads_sentence_by_sentence(unit, known):
         assert_close([tf.reshape(outputs, (4, 20, 4))], [layer(x)])
 
 
-def test_states_stay_from_batch_to_batch_in_a_function_too(unit, in_keras):
+def test_stateful_works_in_a_function(unit, in_keras):
     layer = unit(4, stateful=True, return_sequences=True)
     layer.build((2, None, INPUTS))
     reference = in_keras(layer)

@@ -13,7 +13,7 @@ UNITS, SHAPE = 5, (3, 8, 4)
 PAIRS = [
     (layers.SimpleRNN, keras.layers.SimpleRNN, {}),
     (layers.GRU, keras.layers.GRU, {"reset_after": False}),
-    (layers.GRU, keras.layers.GRU, {"reset_after": True}),
+    (layers.variants.GRU, keras.layers.GRU, {"reset_after": True}),
     (layers.LSTM, keras.layers.LSTM, {}),
 ]
 KINDS = pytest.mark.parametrize(("ours", "theirs", "options"), PAIRS)
@@ -58,7 +58,7 @@ def test_the_same_seed_starts_from_the_same_weights(ours, theirs, options):
 @pytest.mark.parametrize(
     "unit", [layers.SimpleRNN, layers.SimplifiedGRU, layers.GRU, layers.LSTM, layers.PeepholeLSTM]
 )
-def test_nothing_but_the_weights_is_drawn(unit):
+def test_only_the_weights_are_drawn(unit):
     """Else the second layer of a model would start elsewhere than it did when figures were made."""
     keras.utils.set_random_seed(3)
     first, second = unit(UNITS), unit(UNITS)
@@ -77,7 +77,7 @@ def test_nothing_but_the_weights_is_drawn(unit):
 @KINDS
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_there_and_back(ours, theirs, options, masked, backwards):
+def test_conversion_from_keras_and_back(ours, theirs, options, masked, backwards):
     shared = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
     reference = trained(theirs, **options, **shared)
     x = inputs()
@@ -134,7 +134,7 @@ def test_dropout_drops_the_same_elements(ours, theirs, options, drop, implementa
 
 @KINDS
 @pytest.mark.parametrize("more", [{}, {"unroll": True}, {"dtype": "mixed_bfloat16"}], ids=str)
-def test_whole_numbers_are_taken_as_inputs(ours, theirs, options, more):  # noqa: ARG001
+def test_integer_inputs_are_accepted(ours, theirs, options, more):  # noqa: ARG001
     reference = trained(theirs, **options, **more)
     numbers = np.random.default_rng(4).integers(-2, 3, size=SHAPE)
     for kind in ("int32", "int64", "uint8", "bool"):
@@ -145,7 +145,7 @@ def test_whole_numbers_are_taken_as_inputs(ours, theirs, options, more):  # noqa
 
 
 @KINDS
-def test_a_mask_of_one_row_is_for_all_and_of_other_lengths_for_none(ours, theirs, options):  # noqa: ARG001
+def test_a_mask_of_one_row_applies_to_all_and_other_shapes_are_rejected(ours, theirs, options):  # noqa: ARG001
     reference = trained(theirs, **options)
     layer = layers.from_keras(reference)
     row = np.array([[1, 0, 1, 1, 0, 1, 1, 0]], bool)
@@ -184,13 +184,14 @@ def test_penalties_and_constraints(ours, theirs, options):
 
 
 @KINDS
-def test_every_argument_is_known_and_an_attribute(ours, theirs, options):  # noqa: ARG001
+def test_every_argument_is_known_and_an_attribute(ours, theirs, options):
     parameters = dict(inspect.signature(theirs.__init__).parameters)
     for name in ("self", "kwargs"):
         parameters.pop(name)
     defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
-    layer, reference = ours(3, **defaults), theirs(3, **defaults)
-    for name in parameters.keys() - {"seed"}:
+    layer, reference = ours(3, **{**defaults, **options}), theirs(3, **{**defaults, **options})
+    further = {"reset_after"} if ours is layers.GRU else set()  # Accepted, and no attribute.
+    for name in parameters.keys() - {"seed"} - further:
         one, other = getattr(layer, name), getattr(reference, name)
         assert type(one) is type(other), name
         if not name.endswith("initializer"):
@@ -200,7 +201,7 @@ def test_every_argument_is_known_and_an_attribute(ours, theirs, options):  # noq
 def as_in_keras(layer, reference):
     """What a configuration of ours says of all that Keras's says something of, and Keras's."""
     expected = reference.get_config()
-    config = layer.get_config()
+    config = {"reset_after": False, **layer.get_config()}
     return {**expected, **{name: config.get(name) for name in expected.keys() - {"name"}}}, expected
 
 
@@ -210,14 +211,14 @@ def test_defaults_are_the_same(ours, theirs, options):
     assert config == expected
 
 
-def test_by_default_the_relevance_gate_stands_where_the_lecture_has_it():
-    assert not layers.GRU(3).reset_after
-
-
 @KINDS
-def test_arguments_are_taken_in_the_same_order(ours, theirs, options):  # noqa: ARG001
+def test_arguments_are_taken_in_the_same_order(ours, theirs, options):
     names = list(inspect.signature(theirs.__init__).parameters)[2:-1]
-    values = {**theirs(3).get_config(), "activation": "relu", "recurrent_activation": "tanh"}
+    values = {
+        **theirs(3, **options).get_config(),
+        "activation": "relu",
+        "recurrent_activation": "tanh",
+    }
     values.update(dropout=0.1, recurrent_dropout=0.2, seed=7, unroll=True, use_cudnn=False)
     in_order = [values.get(name) for name in names]
     config, expected = as_in_keras(ours(3, *in_order), theirs(3, *in_order))
@@ -239,15 +240,15 @@ def test_arguments_of_every_layer_are_taken(ours, theirs, options):
             kind(3, input_dim=4, **options)
 
 
-def test_use_cudnn_is_refused_when_it_would_matter():
-    with pytest.raises(ValueError, match="`use_cudnn=True`: LSTM has no cuDNN form"):
+def test_use_cudnn_true_is_rejected():
+    with pytest.raises(ValueError, match="`use_cudnn=True`: LSTM has no cuDNN implementation"):
         layers.LSTM(3, use_cudnn=True)(inputs())
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0, 3])
-def test_dropout_is_a_share(share):
-    with pytest.raises(ValueError, match=r"`recurrent_dropout`: expected a share .*, got"):
-        layers.LSTM(3, recurrent_dropout=share)
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 3])
+def test_dropout_is_a_rate(rate):
+    with pytest.raises(ValueError, match=r"`recurrent_dropout`: expected a rate of .*, got"):
+        layers.LSTM(3, recurrent_dropout=rate)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_dropout_is_a_share(share):
         (trained(keras.layers.GRU, bias_constraint="non_neg"), ValueError, "NonNeg cannot hold"),
     ],
 )
-def test_what_cannot_be_converted_is_refused(layer, error, message):
+def test_what_cannot_be_converted_is_rejected(layer, error, message):
     with pytest.raises(error, match=message):
         layers.from_keras(layer)
 
@@ -271,17 +272,20 @@ def test_what_cannot_be_converted_is_refused(layer, error, message):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (layers.LSTM(3, forget_gate="coupled"), "no LSTM with forget_gate='coupled'"),
-        (layers.GRU(3, relevance_gate=False), "no GRU with relevance_gate=False"),
+        (
+            layers.variants.GRU(3, unweighted_input="relevance"),
+            "no GRU with unweighted_input='relevance'",
+        ),
+        (layers.variants.GRU(3, relevance_gate=False), "no GRU with relevance_gate=False"),
     ],
 )
-def test_a_variant_that_keras_lacks_is_refused(layer, message):
-    layer.build(SHAPE)
+def test_a_variant_that_keras_does_not_have_is_rejected(layer, message):
+    layer.build((None, None, 3))
     with pytest.raises(ValueError, match=message):
         layers.to_keras(layer)
 
 
-def test_what_a_bias_started_from_does_not_matter_once_it_is_trained():
+def test_to_keras_ignores_the_initial_bias_of_a_gate():
     layer = layers.GRU(UNITS, update_bias=-3.0)
     x = inputs()
     expected = layer(x)

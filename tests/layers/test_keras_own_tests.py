@@ -1,4 +1,4 @@
-"""Keras's own tests of its recurrent layers, as installed with Keras, with ours in their place."""
+"""Keras's own tests of its recurrent layers, as installed with Keras, run on our layers."""
 
 import importlib.util
 import types

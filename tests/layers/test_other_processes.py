@@ -1,4 +1,4 @@
-"""Our layers on two devices, and exported to where this project is not."""
+"""Our layers on two devices, and exported for a process without this project."""
 
 import os
 import subprocess
@@ -83,7 +83,7 @@ def run(program, folder, **environment):
     assert found.returncode == 0, found.stderr
 
 
-def test_two_devices_come_to_what_one_comes_to(units, tmp_path):
+def test_two_devices_give_the_same_result_as_one(units, tmp_path):
     learning_rate = 0.1
     model = model_of(units)
     model.compile(keras.optimizers.SGD(learning_rate), "mse")
@@ -104,7 +104,7 @@ def test_two_devices_come_to_what_one_comes_to(units, tmp_path):
         np.testing.assert_allclose(two, one, atol=1e-5)
 
 
-def test_an_exported_model_reads_where_this_project_is_not(units, tmp_path):
+def test_an_exported_model_runs_without_this_project(units, tmp_path):
     model = model_of(units)
     model.export(tmp_path / "exported", verbose=False)
     tf.saved_model.save(model, tmp_path / "saved")

@@ -1,4 +1,4 @@
-"""Weights are exchanged with Keras's layers where they mean the same, and refused elsewhere."""
+"""Weights are exchanged with Keras's layers if they mean the same, and rejected otherwise."""
 
 import json
 import zipfile
@@ -37,18 +37,18 @@ CONFUSABLE = {
         partial(keras.layers.GRU, use_bias=False),
     ),
     "reset after": (
-        partial(layers.GRU, reset_after=True, use_bias=False),
+        partial(layers.variants.GRU, reset_after=True, use_bias=False),
         partial(keras.layers.GRU, use_bias=False),
     ),
     "MUT3": (
-        partial(layers.GRU, state_in_update_gate="tanh", unweighted_input=False),
+        partial(layers.variants.GRU, state_in_update_gate="tanh", unweighted_input=False),
         KERAS_GRU,
     ),
-    "CIFG": (partial(layers.LSTM, forget_gate="coupled"), KERAS_GRU),
-    "NIG": (partial(layers.LSTM, update_gate=False), KERAS_GRU),
-    "no gates": (partial(layers.LSTM, **NO_GATES), keras.layers.SimpleRNN),
-    "NIAF": (partial(layers.LSTM, candidate_activation=False), keras.layers.LSTM),
-    "NOAF": (partial(layers.LSTM, output_activation=False), keras.layers.LSTM),
+    "CIFG": (partial(layers.variants.LSTM, forget_gate="coupled"), KERAS_GRU),
+    "NIG": (partial(layers.variants.LSTM, update_gate=False), KERAS_GRU),
+    "no gates": (partial(layers.variants.LSTM, **NO_GATES), keras.layers.SimpleRNN),
+    "NIAF": (partial(layers.variants.LSTM, candidate_activation=False), keras.layers.LSTM),
+    "NOAF": (partial(layers.variants.LSTM, output_activation=False), keras.layers.LSTM),
     "a unit of one's own": (OwnLSTM, keras.layers.LSTM),
     "MinGRU": (layers.MinGRU, lambda units: keras.layers.Dense(2 * units)),
 }
@@ -95,7 +95,7 @@ ROUTES = {
 
 
 @pytest.mark.parametrize("case", CONFUSABLE)
-def test_weights_that_mean_something_else_are_refused_either_way(case):
+def test_weights_with_another_meaning_are_rejected_in_both_directions(case):
     ours, theirs = map(built, CONFUSABLE[case])
     trained, before = ours.get_weights(), theirs.get_weights()
     assert [w.shape for w in ours.trainable_weights] == [w.shape for w in theirs.weights]
@@ -116,7 +116,7 @@ def test_weights_that_mean_something_else_are_refused_either_way(case):
         *product(("set_weights", "weights.h5"), ("Bidirectional", "cell")),
     ],
 )
-def test_no_route_takes_the_gru_of_keras_for_ours(route, around, tmp_path):
+def test_no_way_of_loading_confuses_the_gru_of_keras_with_ours(route, around, tmp_path):
     ours, theirs = (model_of(make, around) for make in CONFUSABLE["GRU"])
     for source, target in ((theirs, ours), (ours, theirs)):
         with pytest.raises(ValueError, match=r"(?i)weight|variable") as refusal:
@@ -152,7 +152,7 @@ def test_checkpoints_of_tensorflow_load_ours_from_ours(around, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_checkpoint_that_is_read_before_the_layer_is_built_counts_as_well(tmp_path):
+def test_a_checkpoint_may_be_read_before_the_layer_is_built(tmp_path):
     ours, theirs = (partial(make, bias_initializer="ones") for make in CONFUSABLE["GRU"])
     for source, make in ((built(theirs), ours), (built(ours), theirs), (built(ours), ours)):
         target = make(UNITS, bias_initializer="zeros")
@@ -173,7 +173,7 @@ class WithLayersOfItsOwn(keras.Model):
         return self.unit(inputs)
 
 
-def test_a_model_of_ones_own_says_why_it_refuses_the_weights(tmp_path):
+def test_a_subclassed_model_says_why_it_rejects_the_weights(tmp_path):
     ours, theirs = map(WithLayersOfItsOwn, CONFUSABLE["GRU"])
     for model in (ours, theirs):
         model(np.zeros((1, 1, INPUTS)))
@@ -201,7 +201,7 @@ def test_ours_load_from_ours(route, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_what_marks_the_weights_counts_as_no_parameter_and_is_not_trained():
+def test_the_marker_is_no_parameter_and_not_trained():
     ours, theirs = map(model_of, CONFUSABLE["GRU"])
     assert ours.count_params() == theirs.count_params()
     assert len(ours.trainable_weights) == len(theirs.trainable_weights)
@@ -214,12 +214,12 @@ def is_empty(item):
     return isinstance(item, h5py.Dataset) and item.shape == (0,)
 
 
-def before_there_was_a_mark(path):
+def as_saved_without_a_marker(path):
     """Rewrite a `.keras` file to what was saved then."""
     with zipfile.ZipFile(path) as file:
         parts = {name: file.read(name) for name in file.namelist()}
     text = json.loads(parts["config.json"])
-    parts["config.json"] = json.dumps(without_mark(text)).encode()
+    parts["config.json"] = json.dumps(without_marker(text)).encode()
     weights = path.with_suffix(".h5")
     weights.write_bytes(parts["model.weights.h5"])
     with h5py.File(weights, "r+") as file:
@@ -234,18 +234,18 @@ def before_there_was_a_mark(path):
             file.writestr(name, part)
 
 
-def without_mark(part):
+def without_marker(part):
     if isinstance(part, dict):
-        return {k: without_mark(v) for k, v in part.items() if k != "unlike_keras"}
-    return [without_mark(v) for v in part] if isinstance(part, list) else part
+        return {k: without_marker(v) for k, v in part.items() if k != "unlike_keras"}
+    return [without_marker(v) for v in part] if isinstance(part, list) else part
 
 
 @pytest.mark.parametrize("around", AROUND)
-def test_a_model_saved_before_there_was_a_mark_loads_once(around, tmp_path):
+def test_a_model_saved_without_a_marker_loads_once(around, tmp_path):
     path = tmp_path / "model.keras"
     model = model_of(layers.GRU, around)
     model.save(path)
-    before_there_was_a_mark(path)
+    as_saved_without_a_marker(path)
     loaded = keras.saving.load_model(path)
     for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -256,7 +256,7 @@ def test_a_model_saved_before_there_was_a_mark_loads_once(around, tmp_path):
 
 
 @pytest.mark.parametrize("around", ["layer", "Bidirectional"])
-def test_a_gru_of_keras_saved_under_the_name_of_ours_is_refused(around, tmp_path):
+def test_a_gru_of_keras_saved_under_our_name_is_rejected(around, tmp_path):
     named = keras.saving.register_keras_serializable("tests")
     theirs = named(type("Migrated", (keras.layers.GRU,), {}))
     path = tmp_path / "model.keras"
@@ -266,7 +266,7 @@ def test_a_gru_of_keras_saved_under_the_name_of_ours_is_refused(around, tmp_path
         keras.saving.load_model(path)
 
 
-def test_weights_without_a_mark_that_do_not_fit_leave_the_cell_ready_for_those_that_do():
+def test_unmarked_weights_of_a_wrong_shape_do_not_use_up_the_exception():
     cell = cell_of(layers.GRU)
     cell.build_from_config({"input_shape": (None, INPUTS)})
     fitting = {str(n): np.ones(w.shape) for n, w in enumerate(cell.trainable_weights)}

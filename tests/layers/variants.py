@@ -13,8 +13,8 @@ def _read(path):
     options = yaml.safe_load(path.read_text())
     assert options.pop("name") == path.stem
     module, _, name = options.pop("_target_").rpartition(".")
-    assert module == "unrolled.layers"
-    return getattr(layers, name), options
+    assert module in ("unrolled.layers", "unrolled.layers.variants")
+    return getattr(layers if module == "unrolled.layers" else layers.variants, name), options
 
 
 PATHS = [path for path in sorted(FOLDER.glob("*.yaml")) if not path.stem.startswith("keras_")]
@@ -23,22 +23,22 @@ VARIANTS = {path.stem: _read(path) for path in PATHS}
 
 COMBINED = {
     "without bias": (layers.GRU, {"use_bias": False}),
-    "MGU, reset after": (layers.GRU, {"relevance_gate": "shared", "reset_after": True}),
-    "MUT1, reset after": (layers.GRU, {**VARIANTS["gru_mut1"][1], "reset_after": True}),
+    "MGU, reset after": (layers.variants.GRU, {"relevance_gate": "shared", "reset_after": True}),
+    "MUT1, reset after": (layers.variants.GRU, {**VARIANTS["gru_mut1"][1], "reset_after": True}),
     "MUT1 without relevance gate": (
-        layers.GRU,
+        layers.variants.GRU,
         {**VARIANTS["gru_mut1"][1], "relevance_gate": False},
     ),
     "MUT2 and MUT3": (
-        layers.GRU,
+        layers.variants.GRU,
         {"state_in_update_gate": "tanh", "unweighted_input": "relevance"},
     ),
     "no gates": (
-        layers.LSTM,
+        layers.variants.LSTM,
         {"update_gate": False, "forget_gate": False, "output_gate": False},
     ),
     "CIFG of Gers without activations": (
-        layers.PeepholeLSTM,
+        layers.variants.PeepholeLSTM,
         {
             "peepholes": "gers",
             "forget_gate": "coupled",
@@ -46,12 +46,12 @@ COMBINED = {
             "output_activation": False,
         },
     ),
-    "NFG with peepholes": (layers.PeepholeLSTM, {"forget_gate": False}),
+    "NFG with peepholes": (layers.variants.PeepholeLSTM, {"forget_gate": False}),
     "FGR with CIFG and peepholes": (
-        layers.PeepholeLSTM,
+        layers.variants.PeepholeLSTM,
         {"gate_recurrence": True, "forget_gate": "coupled"},
     ),
-    "FGR without bias": (layers.LSTM, {"gate_recurrence": True, "use_bias": False}),
+    "FGR without bias": (layers.variants.LSTM, {"gate_recurrence": True, "use_bias": False}),
     "minGRU with tanh": (layers.MinGRU, {"activation": "tanh", "longest_lag": 20}),
     "minLSTM without bias": (layers.MinLSTM, {"activation": "tanh", "use_bias": False}),
 }

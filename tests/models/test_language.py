@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from unrolled import layers
 from unrolled.models import AdaptiveSoftmax, build_language_model
-from unrolled.tasks.language.bptt_batches import Stream, evaluation_batches, training_batches
+from unrolled.tasks.language.bptt_batches import TokenSequence, evaluation_batches, training_batches
 
 WORDS = 30
 START = 2
@@ -34,8 +34,8 @@ def _tokens(count, seed=0):
     return np.random.default_rng(seed).integers(1, WORDS, count).astype(np.int32)
 
 
-def _one_at_a_time(model, tokens):
-    """-log P of each token: slow, obvious, with the whole prefix read again each time."""
+def _by_prefix(model, tokens):
+    """-log P of each token, computed from the whole prefix every time."""
     losses = []
     for position, token in enumerate(tokens):
         prefix = np.concatenate([[START], tokens[:position]])[None]
@@ -46,7 +46,7 @@ def _one_at_a_time(model, tokens):
 
 
 @pytest.mark.parametrize(("embedding", "dropped"), [(5, True), (None, False)])
-def test_dropout_takes_elements_of_vectors_but_no_one_hot_word(embedding, dropped):
+def test_dropout_exempts_one_hot_vectors(embedding, dropped):
     model = build_language_model(
         layers.GRU, vocabulary_size=WORDS, units=8, embedding=embedding, dropout=0.5
     )
@@ -62,10 +62,10 @@ def test_dropout_takes_elements_of_vectors_but_no_one_hot_word(embedding, droppe
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_log_p_equals_that_of_the_whole_prefix_read_again(kind):
+def test_log_p_equals_that_of_the_whole_prefix(kind):
     model, tokens = _model(kind), _tokens(25)
     found = model.negative_log_likelihoods(tokens, START)
-    np.testing.assert_allclose(found, _one_at_a_time(model, tokens), atol=2e-5)
+    np.testing.assert_allclose(found, _by_prefix(model, tokens), atol=2e-5)
 
 
 @pytest.mark.parametrize("unit", [layers.SimpleRNN, layers.GRU, layers.MinGRU, keras.layers.LSTM])
@@ -83,8 +83,8 @@ def test_states_are_carried_over_long_texts(unit):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_that_may_come_next_has_a_probability_of_1_together(kind):
-    """Of all texts of two tokens, scored one by one, and of all that may follow twenty."""
+def test_probabilities_sum_to_1(kind):
+    """Over all texts of two tokens, and over all continuations of twenty tokens."""
     model = _model(kind)
     texts = np.stack(np.meshgrid(np.arange(WORDS), np.arange(WORDS)), axis=-1).reshape(-1, 2)
     log_p = [-model.negative_log_likelihoods(text, START).sum() for text in texts]
@@ -106,7 +106,7 @@ def test_all_that_may_come_next_has_a_probability_of_1_together(kind):
         layers.MinLSTM,
     ],
 )
-def test_scores_do_not_know_the_words_to_come(unit):
+def test_logits_do_not_depend_on_future_tokens(unit):
     model, words = _model("deep", unit), _tokens(20)[None]
     other = words.copy()
     other[0, -1] = words[0, -1] % (WORDS - 1) + 1
@@ -115,7 +115,7 @@ def test_scores_do_not_know_the_words_to_come(unit):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_half_precision_trains_each_kind(kind):
+def test_every_head_trains_in_half_precision(kind):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -123,14 +123,14 @@ def test_half_precision_trains_each_kind(kind):
     finally:
         keras.config.set_dtype_policy(before)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
-    batches = training_batches(Stream(np.tile(_tokens(10), 30), START), 4, 10, seed=1)
+    batches = training_batches(TokenSequence(np.tile(_tokens(10), 30), START), 4, 10, seed=1)
     losses = model.fit(batches, epochs=3, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert model(_tokens(3)[None]).dtype == "float32"
 
 
 @pytest.mark.parametrize("kind", ["softmax", "adaptive"])
-def test_numbers_that_the_vocabulary_lacks_are_refused(kind):
+def test_token_ids_out_of_range_raise(kind):
     model = _model(kind)
     assert len(model.negative_log_likelihoods(np.array([1, 20]), START)) == 2  # int64
     for wrong in ([1, WORDS], [-1, 2], [1.5, 2]):
@@ -138,7 +138,7 @@ def test_numbers_that_the_vocabulary_lacks_are_refused(kind):
             model.negative_log_likelihoods(np.array(wrong), START)
 
 
-def test_an_adaptive_softmax_gives_probabilities_as_they_are():
+def test_an_adaptive_softmax_loss_equals_its_probabilities():
     head = AdaptiveSoftmax(WORDS, [6, 15])
     log_p = np.asarray(head(np.random.default_rng(0).normal(size=(7, 32))), np.float64)
     np.testing.assert_allclose(np.exp(log_p).sum(-1), 1, atol=1e-5)
@@ -161,35 +161,35 @@ def test_an_adaptive_softmax_follows_its_equation():
 
 
 @pytest.mark.parametrize("cutoffs", [[], [0, 3], [5, 5], [9, 4], [WORDS]])
-def test_cutoffs_that_cut_nothing_are_refused(cutoffs):
-    with pytest.raises(ValueError, match=r"`cutoffs`: expected numbers that rise"):
+def test_invalid_cutoffs_raise(cutoffs):
+    with pytest.raises(ValueError, match=r"`cutoffs`: expected strictly increasing integers"):
         AdaptiveSoftmax(WORDS, cutoffs)
 
 
 @pytest.mark.parametrize("kind", ["softmax", "adaptive"])
-def test_an_evaluation_in_one_stream_is_exact(kind):
+def test_an_evaluation_with_batch_size_1_is_exact(kind):
     model, tokens = _model(kind), _tokens(157)
     model.compile(jit_compile=False)
-    found = model.evaluate(evaluation_batches(Stream(tokens, START), 1, 20), verbose=0)
+    found = model.evaluate(evaluation_batches(TokenSequence(tokens, START), 1, 20), verbose=0)
     assert found[0] == pytest.approx(model.negative_log_likelihoods(tokens, START).mean(), rel=1e-5)
 
 
-def test_an_epoch_begins_with_states_of_zero_whatever_was_read_before():
+def test_an_epoch_starts_from_zero_states():
     model = _model()
     model.compile(jit_compile=False)
-    batches = evaluation_batches(Stream(_tokens(120), START), 2, 20)
+    batches = evaluation_batches(TokenSequence(_tokens(120), START), 2, 20)
     first = model.evaluate(batches, verbose=0)[0]
     assert model.evaluate(batches, verbose=0)[0] == pytest.approx(first, rel=1e-6)
 
 
-def test_gradients_end_where_a_window_begins():
-    """A window's gradient is that of a model that begins with the states carried to it."""
+def test_gradients_stop_at_the_start_of_a_window():
+    """A window's gradient is that of a model whose initial states are the carried ones."""
     tokens = _tokens(81)
-    windows = list(Stream(tokens, START).training_windows(2, 10, 0))
+    windows = list(TokenSequence(tokens, START).training_windows(2, 10, 0))
     model = _model()
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
     model.train_step(windows[0])
-    states = tf.nest.map_structure(tf.identity, model._states_carried(2, True))
+    states = tf.nest.map_structure(tf.identity, model._state_variables(2, True))
     (x, _), y, _ = windows[1]
     with tf.GradientTape() as tape:
         top, _ = model.read(x, states)
@@ -208,7 +208,7 @@ def test_training_learns_a_text_that_repeats():
     keras.utils.set_random_seed(1)
     model = build_language_model(layers.GRU, vocabulary_size=WORDS, units=16, embedding=8)
     model.compile(keras.optimizers.Adam(0.02), jit_compile=False)
-    batches = training_batches(Stream(tokens, START), 4, 20, seed=1)
+    batches = training_batches(TokenSequence(tokens, START), 4, 20, seed=1)
     history = model.fit(batches, epochs=12, shuffle=False, verbose=0).history
     assert history["cross_entropy"][-1] < 0.1 < history["cross_entropy"][0]
     np.testing.assert_allclose(np.exp(history["loss"]), history["perplexity"], rtol=1e-5)
@@ -232,23 +232,23 @@ def test_tied_weights_are_the_same_weights():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"direction": "bidirectional"}, "has seen that word, so its probability"),
+        ({"direction": "bidirectional"}, "already seen that token"),
         ({"head": "sampled"}, "expected one of softmax, adaptive, got 'sampled'"),
         ({"tied": True, "embedding": 5}, "got embedding 5 and units 8"),
         ({"tied": True, "embedding": 8, "head": "adaptive"}, "expected head 'softmax'"),
     ],
 )
-def test_what_is_no_language_model_is_refused(options, message):
+def test_invalid_options_raise(options, message):
     with pytest.raises(ValueError, match=message):
         build_language_model(layers.GRU, vocabulary_size=WORDS, units=8, **options)
 
 
-def _both_ways(units, name, **_):
+def _bidirectional(units, name, **_):
     inner = layers.GRU(units, return_sequences=True, return_state=True)
     return keras.layers.Bidirectional(inner, name=name)
 
 
-@pytest.mark.parametrize("unit", [_both_ways, partial(layers.GRU, go_backwards=True)])
-def test_layers_that_read_backwards_are_refused_however_they_are_made(unit):
-    with pytest.raises(ValueError, match=r"got recurrent_1, .* has seen that word"):
+@pytest.mark.parametrize("unit", [_bidirectional, partial(layers.GRU, go_backwards=True)])
+def test_layers_that_read_backwards_raise(unit):
+    with pytest.raises(ValueError, match=r"got recurrent_1, .* already seen that token"):
         build_language_model(unit, vocabulary_size=WORDS, units=8)

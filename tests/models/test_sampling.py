@@ -21,30 +21,30 @@ def model():
     return model
 
 
-def _drawn(model, count=40, prompt=(), seed=0, **settings):
+def _samples(model, count=40, prompt=(), seed=0, **settings):
     sampler = Sampler(model, START, [0, 1], **settings)
     return list(islice(sampler.sample(np.array(prompt, np.int32), seed), count))
 
 
 def test_the_same_seed_draws_the_same_text(model):
-    assert _drawn(model) == _drawn(model)
-    assert _drawn(model) != _drawn(model, seed=1)
+    assert _samples(model) == _samples(model)
+    assert _samples(model) != _samples(model, seed=1)
 
 
-def test_without_warmth_the_most_probable_is_taken(model):
+def test_temperature_0_takes_the_most_probable_token(model):
     text = [START, 5, 7]
-    for _ in range(30):  # The whole prefix read again each time.
+    for _ in range(30):  # Recomputes the whole prefix every time.
         scores = np.array(model(np.array([text])))[0, -1]
         scores[:2] = -np.inf
         text.append(int(scores.argmax()))
-    assert _drawn(model, 30, prompt=[5, 7], temperature=0) == text[3:]
+    assert _samples(model, 30, prompt=[5, 7], temperature=0) == text[3:]
 
 
-def test_what_is_excluded_is_never_drawn(model):
-    assert not {0, 1} & set(_drawn(model, 300, temperature=5.0))
+def test_excluded_tokens_are_never_sampled(model):
+    assert not {0, 1} & set(_samples(model, 300, temperature=5.0))
 
 
-def test_a_long_prompt_is_read_as_a_short_one_is(model):
+def test_a_long_prompt_is_processed_as_one_token_at_a_time(model):
     prompt = np.random.default_rng(0).integers(2, WORDS, 700)
     sampler = Sampler(model, START)
     log_p, _ = sampler._read(prompt)
@@ -77,7 +77,7 @@ P = np.array([0.05, 0.4, 0.2, 0.25, 0.1])
         ({"temperature": 0}, [1]),
     ],
 )
-def test_who_may_be_drawn(model, settings, kept):
+def test_top_k_and_top_p_select_the_candidates(model, settings, kept):
     found = Sampler(model, START, **settings).probabilities(np.log(P))
     expected = np.zeros(5)
     expected[kept] = P[kept] / P[kept].sum() if settings != {"temperature": 0} else 1
@@ -85,12 +85,12 @@ def test_who_may_be_drawn(model, settings, kept):
 
 
 @pytest.mark.filterwarnings("error")
-def test_next_to_no_warmth_is_none(model):
+def test_a_tiny_temperature_equals_temperature_0(model):
     found = Sampler(model, START, temperature=1e-320).probabilities(np.log(P))
     np.testing.assert_array_equal(found, [0, 1, 0, 0, 0])
 
 
-def test_temperature_is_a_power(model):
+def test_temperature_is_an_exponent(model):
     found = Sampler(model, START, temperature=2.0).probabilities(np.log(P))
     np.testing.assert_allclose(found, np.sqrt(P) / np.sqrt(P).sum())
 

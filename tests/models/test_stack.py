@@ -24,8 +24,8 @@ def test_shapes_for_any_number_of_steps(per_step, direction):
         assert answers.shape == ((2, steps, 3) if per_step else (2, 3))
 
 
-def of_keras(direction, merge, depth, per_step):
-    """The model of `SHAPE` with 4 LSTM units, of Keras's layers alone and one after the other."""
+def keras_model(direction, merge, depth, per_step):
+    """The model of `SHAPE` with 4 LSTM units, built of Keras's layers."""
     model = keras.Sequential([keras.layers.Embedding(11, 5, mask_zero=True)])
     for number in range(depth):
         layer = keras.layers.LSTM(4, return_sequences=per_step or number < depth - 1)
@@ -46,7 +46,7 @@ def answers_and_gradients(model, words):
 @pytest.mark.parametrize("per_step", [True, False])
 @pytest.mark.parametrize(("direction", "merge"), WAYS)
 @pytest.mark.parametrize("depth", [1, 2])
-def test_it_is_the_model_one_would_build_of_keras_layers(per_step, direction, merge, depth):
+def test_it_equals_a_model_of_keras_layers(per_step, direction, merge, depth):
     rng = np.random.default_rng(0)
     lengths = 3 * [[6], [2], [4]]  # Words enough for a look-up.
     words = np.where(np.arange(6) < lengths, rng.integers(1, 11, (9, 6)), 0)
@@ -54,7 +54,7 @@ def test_it_is_the_model_one_would_build_of_keras_layers(per_step, direction, me
     model = build_model(
         layers.LSTM, units=4, layers=depth, direction=direction, merge=merge, **shape
     )
-    reference = of_keras(direction, merge, depth, per_step)
+    reference = keras_model(direction, merge, depth, per_step)
     reference.build((None, None))
     weights = [rng.normal(size=w.shape) for w in model.weights]
     for each in (model, reference):
@@ -75,7 +75,7 @@ def test_it_is_the_model_one_would_build_of_keras_layers(per_step, direction, me
 )
 @pytest.mark.parametrize("per_step", [True, False])
 def test_a_bidirectional_layer_is_two_layers_merged(merge, together, per_step):
-    """a→ from the first word on, a← from the last one back."""
+    """a→ runs from the first step to the last, a← from the last to the first."""
     shape = {**SHAPE, "per_step": per_step}
     model = build_model(layers.GRU, units=4, direction="bidirectional", merge=merge, **shape)
     words = np.array([[3, 1, 4, 1, 5]])
@@ -96,7 +96,7 @@ VECTORS = {"features": 2, "classes": None, "per_step": False}
 
 
 @pytest.mark.parametrize("per_step", [True, False])
-def test_vectors_go_into_the_first_layer_as_they_are_and_one_number_comes_out(per_step):
+def test_vectors_go_directly_into_the_first_layer_and_regression_has_one_output(per_step):
     model = build_model(layers.LSTM, units=4, layers=2, **{**VECTORS, "per_step": per_step})
     lower = keras.layers.LSTM(4, return_sequences=True)
     upper = keras.layers.LSTM(4, return_sequences=per_step)
@@ -114,8 +114,8 @@ def test_vectors_go_into_the_first_layer_as_they_are_and_one_number_comes_out(pe
         np.testing.assert_allclose(one, other, atol=2e-5)
 
 
-def test_without_an_embedding_words_are_one_hot_vectors():
-    """W one-hot(x<t>) is a row of the kernel; padding is masked all the same."""
+def test_without_an_embedding_token_ids_are_one_hot_vectors():
+    """W one-hot(x<t>) is a row of the kernel; padding is masked."""
     shape = {**SHAPE, "per_step": False, "embedding": None}
     model = build_model(layers.SimpleRNN, units=4, **shape)
     words = np.array([[3, 10, 5, 0]])
@@ -128,14 +128,14 @@ def test_without_an_embedding_words_are_one_hot_vectors():
     assert len(model.trainable_weights) == 5
 
 
-def test_inputs_are_words_or_vectors():
+def test_inputs_are_token_ids_or_vectors():
     for both in ({"vocabulary_size": 11, "features": 2}, {}):
         with pytest.raises(ValueError, match="`vocabulary_size`, `features`: expected one of them"):
             build_model(layers.GRU, units=4, classes=3, per_step=True, **both)
 
 
 def ancestors(tensors):
-    """All operations that must be done before these tensors are there."""
+    """Returns all operations that these tensors depend on."""
     found, left = set(), [tensor.op for tensor in tensors]
     while left:
         operation = left.pop()
@@ -148,7 +148,7 @@ def ancestors(tensors):
 @pytest.mark.parametrize("unit", [layers.SimpleRNN, layers.GRU, layers.LSTM])
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.2, "recurrent_dropout": 0.2}], ids=str)
 def test_neither_direction_waits_for_the_other(unit, options):
-    """So TensorFlow runs both at the same time, in training forward as well as back."""
+    """TensorFlow can run both at the same time, in the forward and the backward pass."""
     model = build_model(
         lambda **more: unit(**options, **more), units=4, direction="bidirectional", **SHAPE
     )
@@ -191,7 +191,7 @@ def test_dropout_is_between_all_layers_and_new_at_every_step():
     assert not np.allclose(model(words, training=True), plain(words), atol=1e-3)
 
 
-def test_dropout_takes_no_one_hot_word():
+def test_dropout_exempts_one_hot_vectors():
     model = build_model(layers.GRU, units=4, layers=2, dropout=0.5, **{**SHAPE, "embedding": None})
     assert [layer.name for layer in model.layers[1:]] == [
         *("embedding", "recurrent_1", "dropout_2", "recurrent_2", "dropout", "scores")
@@ -217,7 +217,7 @@ def test_a_small_vocabulary_is_looked_up(monkeypatch):
 
 
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
-def test_padding_changes_no_answer(direction):
+def test_padding_does_not_change_the_output(direction):
     model = build_model(
         layers.LSTM, units=4, layers=2, direction=direction, **{**SHAPE, "per_step": False}
     )
@@ -228,7 +228,7 @@ def test_padding_changes_no_answer(direction):
     )
 
 
-def test_the_future_reaches_an_answer_only_in_both_directions():
+def test_only_a_bidirectional_model_sees_the_future():
     now, then = np.array([[1, 2, 3]]), np.array([[1, 2, 4]])
     for direction, sees in (("forward", False), ("bidirectional", True)):
         model = build_model(layers.GRU, units=4, direction=direction, **SHAPE)
@@ -236,7 +236,7 @@ def test_the_future_reaches_an_answer_only_in_both_directions():
         assert (not np.allclose(*first)) == sees
 
 
-def test_an_unknown_direction_is_refused():
+def test_an_unknown_direction_raises():
     with pytest.raises(ValueError, match="`direction`: expected one of forward, bidirectional"):
         build_model(layers.GRU, units=4, direction="sideways", **SHAPE)
 
@@ -245,11 +245,11 @@ def test_an_unknown_direction_is_refused():
     ("direction", "merge", "message"),
     [
         ("bidirectional", "add", "`merge`: expected one of concat, sum, mul, ave, got 'add'"),
-        ("bidirectional", None, "got None. Keras's None keeps the directions apart"),
+        ("bidirectional", None, "got None. Keras's None returns two outputs"),
         ("forward", "sum", "`merge`: 'sum' needs two directions, and `direction` is 'forward'"),
     ],
 )
-def test_a_merge_that_cannot_be_is_refused(direction, merge, message):
+def test_an_invalid_merge_mode_raises(direction, merge, message):
     with pytest.raises(ValueError, match=message):
         build_model(layers.GRU, units=4, direction=direction, merge=merge, **SHAPE)
 

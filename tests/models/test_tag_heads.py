@@ -1,4 +1,4 @@
-"""The heads of a tagger, against every path written out."""
+"""The tag heads, compared with an enumeration of all paths."""
 
 from itertools import pairwise, product
 
@@ -11,7 +11,7 @@ from unrolled.models import CRF, TagSoftmax
 
 TAGS, UNITS, STEPS = 4, 3, 5
 LENGTHS = np.array([5, 1, 3, 0])
-ASKED = np.arange(STEPS) < LENGTHS[:, None]
+MASK = np.arange(STEPS) < LENGTHS[:, None]
 STARTS = np.array([True, True, False, True])
 TRANSITIONS = np.ones((TAGS, TAGS), bool)
 TRANSITIONS[0, 2] = TRANSITIONS[3, 2] = False
@@ -33,7 +33,7 @@ def inputs():
 
 
 def paths(crf, row):
-    """Every path over the words of a sentence that is legal, and its score."""
+    """Returns every legal path over a sentence, and its score."""
     scores = (inputs()[row] @ crf.kernel.numpy() + crf.bias.numpy()).astype("float64")
     starts, steps = crf.starts.numpy(), crf.transitions.numpy()
     found = {}
@@ -54,27 +54,27 @@ def log_sum(values):
 
 
 def test_the_partition_sums_all_paths(crf):
-    found = crf.log_partition(crf(inputs()), tf.constant(ASKED)).numpy()
+    found = crf.log_partition(crf(inputs()), tf.constant(MASK)).numpy()
     for row in range(3):
         assert found[row] == pytest.approx(log_sum(paths(crf, row).values()), rel=1e-5)
     assert found[3] == 0
 
 
-def test_the_path_found_is_the_best(crf):
-    found = crf.decode(crf(inputs()), tf.constant(ASKED)).numpy()
+def test_the_decoded_path_is_the_best(crf):
+    found = crf.decode(crf(inputs()), tf.constant(MASK)).numpy()
     for row, length in enumerate(LENGTHS[:3]):
         each = paths(crf, row)
         assert tuple(found[row, :length]) == max(each, key=each.get)
-    assert (found[~ASKED] == 0).all()
+    assert (found[~MASK] == 0).all()
 
 
 def test_losses_of_the_steps_sum_to_that_of_the_path_and_are_conditional(crf):
     for row, length in enumerate(LENGTHS[:3]):
         each = paths(crf, row)
         for path in list(each)[::7]:
-            tags = np.zeros(ASKED.shape, np.int32)
+            tags = np.zeros(MASK.shape, np.int32)
             tags[row, :length] = path
-            losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED)).numpy()[row]
+            losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK)).numpy()[row]
             assert losses.sum() == pytest.approx(log_sum(each.values()) - each[path], abs=1e-4)
             for step in range(length):
                 begun = [v for other, v in each.items() if other[:step] == path[:step]]
@@ -83,34 +83,34 @@ def test_losses_of_the_steps_sum_to_that_of_the_path_and_are_conditional(crf):
             assert (losses[length:] == 0).all()
 
 
-def test_a_path_that_is_not_legal_has_no_probability():
+def test_an_illegal_path_has_probability_0():
     crf = CRF(TAGS, STARTS, TRANSITIONS)
     crf.build((None, None, UNITS))
-    tags = np.zeros(ASKED.shape, np.int32)
+    tags = np.zeros(MASK.shape, np.int32)
     tags[0, 1] = 2  # After 0, which is forbidden.
-    losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED)).numpy()
+    losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK)).numpy()
     assert np.exp(-losses[0].sum()) == 0
     assert np.isfinite(losses).all()
     crf.transitions.assign(np.where(TRANSITIONS, 0, 50))  # Though its weights speak for it.
     crf.starts.assign(np.where(STARTS, 0, 50))
-    found = crf.decode(crf(inputs()), tf.constant(ASKED)).numpy()
+    found = crf.decode(crf(inputs()), tf.constant(MASK)).numpy()
     for row, length in enumerate(LENGTHS[:3]):
         assert STARTS[found[row, 0]]
         assert TRANSITIONS[found[row, : length - 1], found[row, 1:length]].all()
 
 
-def test_gradients_are_those_of_small_steps(crf):
-    tags = np.where(ASKED, np.arange(STEPS) % 2, 0).astype(np.int32)
+def test_gradients_equal_finite_differences(crf):
+    tags = np.where(MASK, np.arange(STEPS) % 2, 0).astype(np.int32)
 
     def loss(*values):
         for weight, value in zip(crf.weights, values, strict=True):
             weight.assign(value)
-        losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED))
+        losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK))
         return float(tf.reduce_sum(losses))
 
     values = [weight.numpy().astype("float64") for weight in crf.weights]
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(crf.losses_by_step(crf(inputs()), tags, tf.constant(ASKED)))
+        total = tf.reduce_sum(crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK)))
     gradients = tape.gradient(total, [weight.value for weight in crf.weights])
     for number, (value, gradient) in enumerate(zip(values, gradients, strict=True)):
         for place in np.ndindex(value.shape):
@@ -131,24 +131,24 @@ def test_it_runs_in_a_graph_whatever_the_steps(crf, steps):
             tf.TensorSpec((None, None), tf.bool),
         ]
     )
-    def both(x, tags, asked):
+    def both(x, tags, mask):
         scores = crf(x)
-        return crf.losses_by_step(scores, tags, asked), crf.decode(scores, asked)
+        return crf.losses_by_step(scores, tags, mask), crf.decode(scores, mask)
 
     x = np.random.default_rng(0).normal(size=(2, steps, UNITS)).astype("float32")
-    asked = tf.ones((2, steps), bool)
-    losses, tags = both(x, tf.zeros((2, steps), tf.int32), asked)
-    again = crf.losses_by_step(crf(x), tf.zeros((2, steps), tf.int32), asked)
+    mask = tf.ones((2, steps), bool)
+    losses, tags = both(x, tf.zeros((2, steps), tf.int32), mask)
+    again = crf.losses_by_step(crf(x), tf.zeros((2, steps), tf.int32), mask)
     np.testing.assert_allclose(losses, again, atol=1e-4)
-    np.testing.assert_array_equal(tags, crf.decode(crf(x), asked))
+    np.testing.assert_array_equal(tags, crf.decode(crf(x), mask))
 
 
-def test_a_thousand_steps_of_large_scores_lose_no_digits(crf):
+def test_a_thousand_steps_of_large_scores_keep_their_precision(crf):
     x = 100 * np.random.default_rng(0).normal(size=(1, 1000, UNITS)).astype("float32")
-    asked = tf.ones((1, 1000), bool)
+    mask = tf.ones((1, 1000), bool)
     scores = crf(x)
-    best = crf.decode(scores, asked)
-    losses = crf.losses_by_step(scores, best, asked).numpy()[0]
+    best = crf.decode(scores, mask)
+    losses = crf.losses_by_step(scores, best, mask).numpy()[0]
     e, starts, steps = (np.float64(part) for part in (scores[0], *map(np.array, crf.weights[2:])))
     if crf.legal_starts:
         starts, steps = np.where(STARTS, starts, -1e4), np.where(TRANSITIONS, steps, -1e4)
@@ -159,11 +159,11 @@ def test_a_thousand_steps_of_large_scores_lose_no_digits(crf):
         reached += steps[path[t - 1], path[t]] + e[t, path[t]]
     partition = np.logaddexp.reduce(forward)
     assert losses.sum() == pytest.approx(partition - reached, abs=1e-3)
-    assert crf.log_partition(scores, asked).numpy()[0] == pytest.approx(partition, rel=1e-6)
+    assert crf.log_partition(scores, mask).numpy()[0] == pytest.approx(partition, rel=1e-6)
 
 
-def test_legal_tags_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"`legal_starts`: expected a shape of \(4,\), got \(3,\)"):
+def test_legal_tags_of_the_wrong_shape_raise():
+    with pytest.raises(ValueError, match=r"`legal_starts`: expected shape \(4,\), got \(3,\)"):
         CRF(4, [True] * 3)
     with pytest.raises(ValueError, match=r"`legal_transitions`: .* \(4, 4\), got \(4, 3\)"):
         CRF(4, None, np.ones((4, 3), bool))
@@ -175,21 +175,21 @@ def test_legal_tags_may_be_any_sequence():
     assert crf.get_config()["legal_transitions"] == TRANSITIONS.tolist()
 
 
-def test_it_is_made_again_from_its_configuration(crf):
+def test_it_can_be_rebuilt_from_its_configuration(crf):
     again = CRF.from_config(crf.get_config())
     again.build((None, None, UNITS))
     again.set_weights(crf.get_weights())
-    asked = tf.constant(ASKED)
+    mask = tf.constant(MASK)
     np.testing.assert_array_equal(
-        again.log_partition(again(inputs()), asked), crf.log_partition(crf(inputs()), asked)
+        again.log_partition(again(inputs()), mask), crf.log_partition(crf(inputs()), mask)
     )
 
 
-def test_a_softmax_judges_each_step_by_itself():
+def test_a_softmax_scores_each_step_independently():
     head = TagSoftmax(TAGS)
-    scores, asked = head(inputs()), tf.constant(ASKED)
-    tags = np.where(ASKED, 2, 0).astype(np.int32)
+    scores, mask = head(inputs()), tf.constant(MASK)
+    tags = np.where(MASK, 2, 0).astype(np.int32)
     p = keras.ops.softmax(scores).numpy()
-    expected = np.where(ASKED, -np.log(p[..., 2]), 0)
-    np.testing.assert_allclose(head.losses_by_step(scores, tags, asked), expected, atol=1e-5)
-    np.testing.assert_array_equal(head.decode(scores, asked), np.where(ASKED, p.argmax(-1), 0))
+    expected = np.where(MASK, -np.log(p[..., 2]), 0)
+    np.testing.assert_allclose(head.losses_by_step(scores, tags, mask), expected, atol=1e-5)
+    np.testing.assert_array_equal(head.decode(scores, mask), np.where(MASK, p.argmax(-1), 0))

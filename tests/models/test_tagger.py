@@ -1,4 +1,4 @@
-"""A tagger: what it reads of words, what it drops, and that padding changes nothing."""
+"""The tagger: its features, its dropout, and its independence of padding."""
 
 from functools import partial
 
@@ -49,21 +49,22 @@ def sentences(lengths=(4, 1, 6), seed=0, steps=None):
     return {name: part.astype("int32") for name, part in inputs.items()}, tags.astype("int32")
 
 
-def row(inputs, number, steps):
-    return {name: part[number : number + 1, :steps] for name, part in inputs.items()}
+def row(inputs, index, steps):
+    return {name: part[index : index + 1, :steps] for name, part in inputs.items()}
 
 
 @pytest.mark.parametrize(("head", "direction"), [("softmax", "bidirectional"), ("crf", "forward")])
 def test_padding_changes_nothing(head, direction):
     model = built(head=head, direction=direction, layers=2)
     inputs, tags = sentences(steps=9)
-    found, losses = model.tag_and_judge(inputs, tags)
-    for number, length in enumerate((4, 1, 6)):
-        alone = model.tag_and_judge(row(inputs, number, length), tags[number : number + 1, :length])
-        np.testing.assert_array_equal(found[number, :length], alone[0][0])
-        np.testing.assert_allclose(losses[number, :length], alone[1][0], atol=1e-5)
-        assert not np.any(found[number, length:])
-        assert not np.any(losses[number, length:])
+    found, losses = model.tag_with_losses(inputs, tags)
+    for index, length in enumerate((4, 1, 6)):
+        true = tags[index : index + 1, :length]
+        alone = model.tag_with_losses(row(inputs, index, length), true)
+        np.testing.assert_array_equal(found[index, :length], alone[0][0])
+        np.testing.assert_allclose(losses[index, :length], alone[1][0], atol=1e-5)
+        assert not np.any(found[index, length:])
+        assert not np.any(losses[index, length:])
     np.testing.assert_array_equal(model.tag(inputs), found)
 
 
@@ -80,7 +81,7 @@ def test_the_loss_is_the_sum_over_steps_of_the_lecture_and_the_mean_over_sentenc
     assert found == pytest.approx(by_hand / 3, rel=1e-5)
 
 
-def test_what_regularisers_add_is_in_the_loss():
+def test_the_loss_includes_regularisation():
     losses = {}
     for rate in (0, 0.1):
         unit = partial(layers.SimpleRNN, kernel_regularizer=keras.regularizers.L2(rate))
@@ -92,7 +93,7 @@ def test_what_regularisers_add_is_in_the_loss():
 
 
 @pytest.mark.parametrize("seen", ["words", "capitals", "characters"])
-def test_it_reads_all_three(seen):
+def test_every_feature_affects_the_scores(seen):
     model = built()
     inputs, _ = sentences()
     changed = {name: np.copy(part) for name, part in inputs.items()}
@@ -105,7 +106,7 @@ def test_it_reads_all_three(seen):
 
 
 @pytest.mark.parametrize("left_out", ["capitals", "character_units"])
-def test_parts_can_be_left_out(left_out):
+def test_features_can_be_omitted(left_out):
     model = built(**{left_out: None})
     inputs, _ = sentences()
     seen = "capitals" if left_out == "capitals" else "characters"
@@ -113,7 +114,7 @@ def test_parts_can_be_left_out(left_out):
     np.testing.assert_array_equal(model(inputs), model(changed))
 
 
-def test_only_two_directions_know_what_comes():
+def test_only_a_bidirectional_model_sees_the_future():
     inputs, _ = sentences((6,))
     changed = {**inputs, "words": inputs["words"].copy()}
     changed["words"][0, -1] = inputs["words"][0, -1] % (WORDS - 1) + 1
@@ -125,7 +126,7 @@ def test_only_two_directions_know_what_comes():
     assert differs["bidirectional"].all()
 
 
-def test_a_word_is_spelled_the_same_wherever_it_stands_and_read_without_its_padding():
+def test_character_vectors_depend_on_neither_position_nor_padding():
     keras.utils.set_random_seed(3)
     unit = layers.GRU(4)
     spelling = Spelling(keras.layers.Embedding(CHARACTERS, 3), keras.layers.Bidirectional(unit))
@@ -137,8 +138,8 @@ def test_a_word_is_spelled_the_same_wherever_it_stands_and_read_without_its_padd
     np.testing.assert_allclose(read[0, 0], short[0], atol=1e-6)
 
 
-def test_characters_are_never_compiled_for_each_number_of_different_words(monkeypatch):
-    """XLA would for every batch anew, in seconds, where words are long enough to be compiled."""
+def test_the_character_layer_is_not_recompiled_for_each_number_of_distinct_words(monkeypatch):
+    """XLA would compile it for every batch, in seconds, if words are long enough."""
     compiled = []
     made = tf.function
     monkeypatch.setattr(
@@ -161,13 +162,13 @@ def test_characters_are_never_compiled_for_each_number_of_different_words(monkey
     assert True not in compiled
 
 
-def test_word_dropout_reads_that_share_as_unknown_in_training_alone():
+def test_word_dropout_replaces_that_fraction_in_training_only():
     keras.utils.set_random_seed(1)
     layer = WordDropout(0.3)
     words = np.tile(np.arange(10), (1000, 1)).astype("int32")
     np.testing.assert_array_equal(layer(words), words)
     dropped = np.array(layer(words, training=True))
-    assert not dropped[:, 0].any()  # Padding stays.
+    assert not dropped[:, 0].any()  # Padding is unchanged.
     changed = dropped != words
     assert set(dropped[changed]) == {1}
     assert changed[:, 2:].mean() == pytest.approx(0.3, abs=0.02)
@@ -183,7 +184,7 @@ def test_variational_dropout_drops_the_same_elements_at_every_step(variational):
     assert 0 < kept.mean() < 1
 
 
-def test_vectors_to_begin_with_are_those_of_their_words():
+def test_pretrained_vectors_are_assigned_to_their_words():
     vectors = np.arange(14, dtype="float32").reshape(2, 7)
     model, random = built(vectors=(np.array([4, 9]), vectors)), built()
     table = model.get_layer("embedding").embeddings.numpy()
@@ -201,25 +202,25 @@ def test_vectors_to_begin_with_are_those_of_their_words():
         ({"vectors": (np.array([4]), np.zeros((1, 5)))}, r"`embedding`: expected 5, .* got 7"),
     ],
 )
-def test_what_cannot_be_is_refused(options, told):
+def test_invalid_options_raise(options, told):
     with pytest.raises(ValueError, match=told):
         built(**options)
 
 
 @pytest.mark.parametrize("head", ["softmax", "crf"])
-def test_it_learns_and_is_the_same_once_saved(head, tmp_path):
+def test_it_learns_and_can_be_saved_and_loaded(head, tmp_path):
     model = built(unit=layers.LSTM, head=head, dropout=0.1, word_dropout=0.1)
     inputs, _ = sentences((6,) * 20)
-    tags = inputs["words"] % TAGS  # A word's tag is a matter of its number.
+    tags = inputs["words"] % TAGS  # The tag depends on the word id.
     model.compile(keras.optimizers.Adam(0.1))
-    model.optimizer.build(model.trainable_variables)  # Else the step is traced twice.
+    model.optimizer.build(model.trainable_variables)  # Avoids tracing the step twice.
     before = model.test_on_batch(inputs, tags)
     model.fit(inputs, tags, epochs=15, verbose=0)
-    found, losses = model.tag_and_judge(inputs, tags)
+    found, losses = model.tag_with_losses(inputs, tags)
     assert np.mean(found == tags) > 0.95
     assert np.sum(losses) / 20 < before / 3
     model.save(tmp_path / "tagger.keras")
     again = keras.saving.load_model(tmp_path / "tagger.keras")
     assert isinstance(again, Tagger)
-    for ours, theirs in zip((found, losses), again.tag_and_judge(inputs, tags), strict=True):
+    for ours, theirs in zip((found, losses), again.tag_with_losses(inputs, tags), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -14,8 +14,9 @@ from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps import launch
 from unrolled.sweeps.claim import InUseError
+from unrolled.sweeps.hydra_arguments import forced
 from unrolled.sweeps.launch import Folder, in_project
-from unrolled.sweeps.plan import Plan, forced, make_plan
+from unrolled.sweeps.plan import Plan, make_plan
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from unrolled.console.refusals import RefusedError
 from unrolled.models import DIRECTIONS, MERGES
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps.catalogue import experiments
-from unrolled.sweeps.plan import baselines_of, make_plan, quoted
+from unrolled.sweeps.overrides import quoted
+from unrolled.sweeps.plan import baselines_of, make_plan
 from unrolled.sweeps.sweep import Sweep
 
 

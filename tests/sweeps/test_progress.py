@@ -47,12 +47,12 @@ def test_what_another_has_left_is_refused_and_stays(tmp_path, other, message):
     ("content", "message"),
     [
         (b"", "is not JSON"),
-        (b'{"format": 2, "run_id', "is not JSON"),
+        (b'{"format": 3, "run_id', "is not JSON"),
         (b"\xff\xfe{\x00", "is not JSON"),
         (b"[1]", "its format is not supported"),
         (b'{"run_id": "run"}', "its format is not supported"),
         (b'{"format": 1, "run_id": "run"}', "its format is not supported"),
-        (b'{"format": 2, "run_id": "run"}', r"its keys are \['run_id'\], expected \["),
+        (b'{"format": 3, "run_id": "run"}', r"its keys are \['run_id'\], expected \["),
     ],
 )
 @pytest.mark.parametrize(

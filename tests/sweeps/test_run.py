@@ -138,7 +138,7 @@ def test_the_best_epoch_on_validation_is_the_one_kept(tmp_path):
     found = model.evaluate(
         task.validation.inputs,
         task.validation.targets,
-        sample_weight=task.validation.asked,
+        sample_weight=task.validation.target_mask,
         return_dict=True,
         verbose=0,
     )

@@ -1,4 +1,4 @@
-"""What tests of tracking share."""
+"""Fixtures of the tracking tests."""
 
 import os
 
@@ -10,7 +10,7 @@ from unrolled.tracking.patience import patience
 
 @pytest.fixture
 def store(new_store, tmp_path, monkeypatch):
-    """A store of runs in the test's own folder, and this to work in: its URI."""
+    """Creates a store in the test's folder, which is also the working directory; its URI."""
     uri = new_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
@@ -20,12 +20,12 @@ def store(new_store, tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch):
-    """Whatever `connect` sets for the process does not outlive the test."""
+    """Resets what `connect` sets for the process."""
     for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
         key = f"MLFLOW_TRACKING_{name}"
         value = os.environ.get(key)
         monkeypatch.setenv(key, value or "")
         if value is None:
-            monkeypatch.delenv(key)  # And remembers that it was not there.
+            monkeypatch.delenv(key)  # Also restores its absence.
     yield
     patience.begin(0.0)

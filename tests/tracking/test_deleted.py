@@ -1,4 +1,4 @@
-"""What was deleted in the UI is named, with the way back."""
+"""Deleted runs and experiments are reported with the command that restores them."""
 
 import mlflow
 import pytest
@@ -19,7 +19,7 @@ def deleted_sweep():
     return parent
 
 
-def test_a_deleted_sweep_is_named_with_the_command_that_restores_it(store, capsys):
+def test_a_deleted_sweep_is_reported_with_the_command_that_restores_it(store, capsys):
     parent = deleted_sweep()
     assert compare([parent.run_id]) == 2
     told = capsys.readouterr().err
@@ -33,7 +33,7 @@ def test_a_deleted_sweep_is_named_with_the_command_that_restores_it(store, capsy
     assert tracking.read_sweep(parent.run_id).status == "FINISHED"
 
 
-def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(store):
+def test_a_deleted_experiment_is_reported_with_the_command_that_restores_it(store):
     with tracking.start_sweep("e", "sweep", {}) as parent:
         pass
     mlflow.MlflowClient().delete_experiment(parent.experiment_id)
@@ -46,7 +46,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(store):
     tracking.check_experiment("another")
 
 
-def test_a_sweep_under_the_name_of_a_deleted_experiment_is_refused(monkeypatch, tmp_path, capsys):
+def test_a_sweep_with_the_name_of_a_deleted_experiment_raises(monkeypatch, tmp_path, capsys):
     with tracking.start_sweep("gru_vs_lstm", "sweep") as parent:
         pass
     mlflow.MlflowClient().delete_experiment(parent.experiment_id)
@@ -58,7 +58,7 @@ def test_a_sweep_under_the_name_of_a_deleted_experiment_is_refused(monkeypatch, 
     assert not (tmp_path / "out").exists()
 
 
-def test_without_such_a_run_it_is_not_said_to_be_deleted():
+def test_a_missing_run_is_not_reported_as_deleted():
     with pytest.raises(tracking.NoSuchRunError, match="There is no run '0000'") as raised:
         tracking.read_sweep("0000")
     assert not isinstance(raised.value, tracking.DeletedError)

@@ -1,4 +1,4 @@
-"""A store that stops answering is waited for, and one that is gone is said to be."""
+"""Calls wait while a store does not respond, and eventually fail."""
 
 import socket
 import types
@@ -23,7 +23,7 @@ GONE = MlflowException(
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
-    """The seconds slept; sleeping takes no time."""
+    """The seconds slept; sleeping is immediate."""
     slept = []
     fake = types.SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
     monkeypatch.setattr(module, "time", fake)
@@ -31,7 +31,7 @@ def clock(monkeypatch):
 
 
 def failing(times, error=GONE):
-    """A call that fails so often before it succeeds, and how often it was made."""
+    """A call that fails a number of times before it succeeds, and its call count."""
     made = []
 
     def call():
@@ -44,12 +44,12 @@ def failing(times, error=GONE):
 
 
 @pytest.mark.parametrize("seconds", ["-1", "1.5", "null", "nan"])
-def test_what_is_no_number_of_seconds_is_refused(seconds):
+def test_an_invalid_number_of_seconds_raises(seconds):
     with pytest.raises(RefusedError, match=r"tracking\.patience: expected"):
         make_plan(["experiment=gru_vs_lstm", f"tracking.patience={seconds}"])
 
 
-def test_a_store_that_is_gone_for_a_minute_is_waited_for(clock, capsys):
+def test_a_call_waits_during_a_short_outage(clock, capsys):
     patient = Patience()
     patient.begin(600)
     call, made = failing(7)
@@ -57,12 +57,12 @@ def test_a_store_that_is_gone_for_a_minute_is_waited_for(clock, capsys):
     assert len(made) == 8
     assert 60 <= sum(clock) <= 120
     first, *_, last = capsys.readouterr().err.splitlines()
-    assert "does not answer (Connection refused). Waiting for it, at most 600 s more" in first
+    assert "does not respond (Connection refused). Waiting for at most 600 s more" in first
     assert "tracking.patience" in first
-    assert last == f"The store answers again after {sum(clock):.0f} s."
+    assert last == f"The store responds again after {sum(clock):.0f} s."
 
 
-def test_a_store_that_is_gone_for_good_is_waited_for_once(clock):
+def test_calls_wait_only_once_in_a_long_outage(clock):
     patient = Patience()
     patient.begin(100)
     call, made = failing(1000)
@@ -71,14 +71,14 @@ def test_a_store_that_is_gone_for_good_is_waited_for_once(clock):
     assert sum(clock) == 100
     before = len(made)
     with pytest.raises(tracking.StoreError):
-        patient.call(call)  # What follows does not wait as long again for each call.
+        patient.call(call)  # Later calls fail immediately.
     assert len(made) == before + 1
     assert sum(clock) == 100
-    patient.call(lambda: None)  # It is back, and may go again.
+    patient.call(lambda: None)  # The store responds, which resets the failure.
     assert patient.call(failing(3)[0]) == "done"
 
 
-def test_a_call_that_is_wrong_is_not_made_again(clock):
+def test_an_invalid_call_is_not_retried(clock):
     patient = Patience()
     patient.begin(600)
     error = RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"})
@@ -112,14 +112,14 @@ def _response(status):
     ],
     ids=lambda value: str(value)[-40:],
 )
-def test_what_is_an_outage(error, outage):
+def test_errors_that_are_outages(error, outage):
     if isinstance(error, MlflowException) and "OperationalError" in str(error):
         error.error_code = "TEMPORARILY_UNAVAILABLE"
     assert is_outage(error) is outage
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_goes_through_an_outage_and_loses_nothing(clock, monkeypatch):
+def test_a_run_survives_an_outage(clock, monkeypatch):
     patience.begin(600)
     for name in ("create_run", "log_batch", "set_terminated", "log_text", "search_runs"):
         method, failures = getattr(mlflow.MlflowClient, name), [GONE, GONE]
@@ -142,9 +142,9 @@ def test_a_run_goes_through_an_outage_and_loses_nothing(clock, monkeypatch):
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_whose_store_is_gone_for_good_ends_by_that_and_is_failed_later(clock, monkeypatch):
+def test_a_run_whose_store_does_not_return_is_marked_failed_later(clock, monkeypatch):
     run = tracking.TrackedRun("e", "n", {})
-    run.set_tags({"process": f"{socket.gethostname()}:{2**22 + 1}"})  # No process has such an id.
+    run.set_tags({"process": f"{socket.gethostname()}:{2**22 + 1}"})  # Larger than any process id.
 
     def gone(*_, **__):
         raise GONE
@@ -154,10 +154,10 @@ def test_a_run_whose_store_is_gone_for_good_ends_by_that_and_is_failed_later(clo
         patched.setattr(mlflow.MlflowClient, "set_terminated", gone)
         patched.setattr(mlflow.MlflowClient, "search_experiments", gone)
         patience.begin(100)
-        with pytest.raises(tracking.StoreError, match="does not answer for 100 s"), run:
+        with pytest.raises(tracking.StoreError, match="does not respond for 100 s"), run:
             run.log_metrics({"loss": 1.0})
-        with pytest.raises(tracking.StoreError, match="does not answer"):
-            tracking.connect(seconds=100, wait=True)  # As the next run of the sweep does.
+        with pytest.raises(tracking.StoreError, match="does not respond"):
+            tracking.connect(seconds=100, wait=True)  # Like the next run of the sweep.
         assert sum(clock) == 100
     assert tracking.read_run(run.run_id).status == "RUNNING"
     assert tracking.fail_abandoned_runs() == 1

@@ -1,4 +1,4 @@
-"""Stores whose folder was moved, renamed or copied, with any name."""
+"""Stores whose folder was moved, renamed or copied."""
 
 import shutil
 import sqlite3
@@ -20,7 +20,7 @@ NAMES = [
 
 @pytest.fixture
 def project(new_store, tmp_path, monkeypatch):
-    """A folder with a store, to which runs go."""
+    """A folder with a store that is used."""
     folder = tmp_path / "project"
     folder.mkdir()
     use(new_store(folder), monkeypatch)
@@ -37,7 +37,7 @@ def uri_of(folder):
 
 
 def sweep_with_a_run(found=0):
-    """The id of a sweep whose run has found something."""
+    """The id of a sweep with a finished run."""
     with (
         tracking.start_sweep("sizes", "sizes today", {}) as parent,
         tracking.TrackedRun("sizes", "gru", parent_run_id=parent.run_id) as run,
@@ -51,7 +51,7 @@ def found_by(run_id):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_in_a_folder_works_after_it_was_renamed(name, project, tmp_path, monkeypatch):
+def test_a_store_works_after_its_folder_is_renamed(name, project, tmp_path, monkeypatch):
     old = sweep_with_a_run(1)
     project.rename(tmp_path / name)
     use(uri_of(tmp_path / name), monkeypatch)
@@ -63,7 +63,7 @@ def test_what_is_in_a_folder_works_after_it_was_renamed(name, project, tmp_path,
     assert {path.name for path in (tmp_path / name / "mlruns").iterdir()} <= set(runs)
 
 
-def test_a_copy_and_its_original_go_ways_of_their_own(project, tmp_path, monkeypatch, capsys):
+def test_a_copy_and_its_original_are_independent(project, tmp_path, monkeypatch, capsys):
     old = sweep_with_a_run(1)
     before = everything_in(project)
     copy = tmp_path / "copy"
@@ -84,7 +84,7 @@ def everything_in(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_files_that_did_not_come_along_are_read_where_they_are(project, tmp_path, monkeypatch):
+def test_files_that_were_not_moved_are_read_from_their_folder(project, tmp_path, monkeypatch):
     old = sweep_with_a_run(1)
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(project / "runs.db", tmp_path / "elsewhere")
@@ -92,7 +92,7 @@ def test_files_that_did_not_come_along_are_read_where_they_are(project, tmp_path
     assert found_by(old) == 1
 
 
-def test_a_link_to_the_folder_is_the_folder(project, tmp_path, monkeypatch):
+def test_a_link_to_the_folder_is_equivalent(project, tmp_path, monkeypatch):
     sweep_with_a_run()
     before = (project / "runs.db").read_bytes()
     (tmp_path / "link").symlink_to(project)
@@ -111,7 +111,7 @@ def test_checkpoints_of_an_earlier_version_are_found(project, tmp_path, monkeypa
     assert tags["note"] == f"{project}/outputs/1"
 
 
-def test_an_error_changes_nothing_and_is_told(project, tmp_path, monkeypatch):
+def test_an_error_changes_nothing_and_is_reported(project, tmp_path, monkeypatch):
     sweep_with_a_run()
     project.rename(tmp_path / "new")
     with sqlite3.connect(tmp_path / "new" / "runs.db") as database:
@@ -136,7 +136,7 @@ def test_the_file_of_a_store_is_the_one_that_is_opened(path):
 
 
 @pytest.mark.parametrize("which", ["", "runs.db", "mlruns"])
-def test_a_store_that_can_only_be_read_is_read_and_refuses_runs(which, project, monkeypatch):
+def test_a_read_only_store_can_be_read_but_rejects_runs(which, project, monkeypatch):
     run_id = sweep_with_a_run(1)
     tracking.require_writable()
     monkeypatch.setattr(store.os, "access", lambda path, _: path != project / which)

@@ -1,4 +1,4 @@
-"""No password and no token is stored or shown."""
+"""Passwords and tokens are neither stored nor displayed."""
 
 import logging
 import os
@@ -47,11 +47,11 @@ def test_what_is_masked(text, shown, monkeypatch):
     assert tracking.masked(text) == shown
 
 
-def test_no_text_for_people_that_a_run_stores_contains_a_secret(store, tmp_path, monkeypatch):
+def test_stored_text_for_people_is_masked(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret-word")
     leaks = "http://ann:s3cret-word@host and s3cret-word"
     with tracking.TrackedRun("e", "n", {"overrides": leaks}, {"tracking.uri": leaks}) as run:
-        run.describe(f"{leaks}\n" * 500)  # Too long for a tag: also an artifact.
+        run.describe(f"{leaks}\n" * 500)  # Too long for a tag, so also an artifact.
     with pytest.raises(OSError, match="s3cret"), tracking.TrackedRun("e", "fails") as failed:
         raise OSError(leaks)
     assert tracking.read_run(failed.run_id).tags["error"] == (
@@ -66,7 +66,7 @@ def test_no_text_for_people_that_a_run_stores_contains_a_secret(store, tmp_path,
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("password", ["1234", "lstm", "51234567"])
-def test_what_is_read_back_is_stored_as_it_is(password, monkeypatch):
+def test_data_that_are_read_back_are_not_masked(password, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     report = {"loss": 0.51234567, "n": 1234}
     record = {"arguments": ["seed=1234", "cell=lstm"], "directory": "/latest/test"}
@@ -89,12 +89,12 @@ def test_a_short_password_is_masked_as_a_whole_word_only(monkeypatch):
     assert tracking.masked("'test' in /latest/tests") == "'***' in /latest/tests"
 
 
-def test_a_server_that_is_not_there_is_named_without_the_password(monkeypatch, capsys):
+def test_an_unreachable_server_is_reported_without_the_password(monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cr%40t@127.0.0.1:9")
     with pytest.raises(tracking.StoreError) as raised:
         tracking.connect()
-    assert "http://127.0.0.1:9 does not answer (Connection refused)" in str(raised.value)
+    assert "http://127.0.0.1:9 does not respond (Connection refused)" in str(raised.value)
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "ann"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s3cr@t"
@@ -103,7 +103,7 @@ def test_a_server_that_is_not_there_is_named_without_the_password(monkeypatch, c
     assert "s3cr" not in tracking.how_to_browse() + tracking.page("1")
 
 
-def test_a_database_that_is_not_there_is_named_without_the_password(monkeypatch):
+def test_an_unreachable_database_is_reported_without_the_password(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", URI)
     with pytest.raises(tracking.StoreError, match="cannot be used") as raised:
         tracking.connect()
@@ -111,7 +111,7 @@ def test_a_database_that_is_not_there_is_named_without_the_password(monkeypatch)
     assert "w0rd" not in str(raised.value) + tracking.how_to_browse()
 
 
-def test_a_password_in_the_configuration_is_refused():
+def test_a_password_in_the_configuration_raises():
     with pytest.raises(tracking.StoreError, match="MLFLOW_TRACKING_PASSWORD") as raised:
         tracking.connect("http://ann:s3cret@127.0.0.1:9")
     assert "s3cret" not in str(raised.value)
@@ -122,7 +122,7 @@ def test_a_password_in_the_configuration_is_refused():
     "given",
     ["tracking.uri={}", "+tracking.uri={}", "tracking={{uri: {}}}", "tracking={{uri: '{}'}}"],
 )
-def test_a_password_on_the_command_line_is_refused_and_not_repeated(program, given, capfd):
+def test_a_password_on_the_command_line_raises_and_is_not_printed(program, given, capfd):
     assert program.main(["--cfg", "job", given.format("http://ann:s3cret@127.0.0.1:9")]) == 2
     said = capfd.readouterr()
     assert "MLFLOW_TRACKING_PASSWORD" in said.err
@@ -130,7 +130,7 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(program, giv
 
 
 @pytest.mark.usefixtures("store")
-def test_what_mlflow_logs_is_masked(monkeypatch):
+def test_mlflow_logs_are_masked(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret-word")
     try:
         raise ValueError("with s3cret-word in it")

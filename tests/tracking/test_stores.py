@@ -1,4 +1,4 @@
-"""Which stores can be used, what is said of the others, and how a new one is made."""
+"""Valid and invalid stores, and the creation of new ones."""
 
 import os
 import sqlite3
@@ -19,22 +19,25 @@ TOLD = [
     ("file:///tmp/runs", r"is a folder, /tmp/runs: a file store.*Use sqlite:////tmp/mlflow.db"),
     ("mlflow.db", r"has no scheme. Use sqlite:///{here}/mlflow.db"),
     ("sqlite://", r"names no file.*Expected sqlite:////absolute/path/mlflow.db"),
-    ("sqlite:///{here}", r"is a folder, {here}. Name a file in it: sqlite:///{here}/mlflow.db"),
-    ("sqlite:///{here}/none/a.db", r"in the folder {here}/none, which does not exist\. Make it"),
-    ("sqlite:///home/me/a.db", r"{here}/home/me, which does not exist \(after three slashes"),
-    ("http://", r"http:// names no server. Expected"),
-    ("http:///runs", r"names no server. Expected"),
-    ("http://localhost:99999", r"names no server. Expected"),
+    ("sqlite:///{here}", r"is a folder, {here}. Use a file in it: sqlite:///{here}/mlflow.db"),
+    ("sqlite:///{here}/none/a.db", r"in the folder {here}/none, which does not exist\. Create it"),
+    ("sqlite:///home/me/a.db", r"{here}/home/me, which does not exist \(three slashes"),
+    ("http://", r"http:// has no valid server name. Expected"),
+    ("http:///runs", r"has no valid server name. Expected"),
+    ("http://localhost:99999", r"has no valid server name. Expected"),
     ("http://localhost:5000?user=1", r"contains a query or fragment.*MLFLOW_TRACKING_TOKEN"),
     ("databricks", r"is on Databricks.*Expected sqlite"),
     ("databricks://profile", r"is on Databricks.*Expected sqlite"),
-    ("htp://localhost:5000", r"begins with 'htp'. Expected sqlite.*http://localhost:5000"),
-    ("mongodb://localhost/runs", r"begins with 'mongodb'. Expected sqlite"),
+    (
+        "htp://localhost:5000",
+        r"has the unknown scheme 'htp'. Expected sqlite.*http://localhost:5000",
+    ),
+    ("mongodb://localhost/runs", r"has the unknown scheme 'mongodb'. Expected sqlite"),
 ]
 
 
 @pytest.mark.parametrize(("uri", "message"), TOLD, ids=[uri for uri, _ in TOLD])
-def test_what_is_no_store_is_told_with_what_would_be_one(uri, message, tmp_path, monkeypatch):
+def test_invalid_stores_raise(uri, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(here=tmp_path))
@@ -43,7 +46,7 @@ def test_what_is_no_store_is_told_with_what_would_be_one(uri, message, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_store_that_mlflow_is_told_to_allow_can_be_used(tmp_path, monkeypatch):
+def test_a_file_store_can_be_used_if_mlflow_allows_it(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "runs"))
     tracking.connect()
@@ -54,17 +57,18 @@ def test_a_file_store_that_mlflow_is_told_to_allow_can_be_used(tmp_path, monkeyp
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("names", [("a/b", "a/b/c"), ("a/b/c/d", "a")])
-def test_a_metric_that_is_the_folder_of_another_is_refused(names):
+def test_a_metric_that_is_the_folder_of_another_raises(names):
     run = tracking.TrackedRun("e", "n")
     run.log_metrics({names[0]: 1.0, "a_": 2.0})
     with pytest.raises(ValueError, match="cannot be stored beside"):
         run.log_metrics({names[1]: 1.0})
 
 
-def test_any_number_of_processes_make_one_database(tmp_path):
-    # One process that becomes four: importing MLflow four times would take most of the time.
+def test_concurrent_processes_create_one_database(tmp_path):
+    # Forks, because importing MLflow four times would take most of the time.
     program = (
-        "import multiprocessing; from unrolled import tracking\n"
+        "import multiprocessing\n"
+        "from unrolled import tracking\n"
         "import unrolled.tracking.database\n"
         "def start(number):\n"
         "    barrier.wait()\n"
@@ -92,10 +96,10 @@ def test_any_number_of_processes_make_one_database(tmp_path):
     assert len({run.info.experiment_id for run in runs}) == 1
 
 
-def test_what_an_interrupted_process_has_left_is_made_anew(tmp_path, capsys):
+def test_an_incomplete_database_is_recreated(tmp_path, capsys):
     path = tmp_path / "runs.db"
     engine = sqlalchemy.create_engine(f"sqlite:///{path}")
-    FirstTables.metadata.create_all(engine)  # What MLflow begins with.
+    FirstTables.metadata.create_all(engine)  # The first tables that MLflow creates.
     engine.dispose()
     (tmp_path / "runs.db.draft").write_bytes(b"half of it")
     (tmp_path / "runs.db.lock").touch()
@@ -114,7 +118,7 @@ def test_what_an_interrupted_process_has_left_is_made_anew(tmp_path, capsys):
     ],
     ids=["older", "newer"],
 )
-def test_a_database_of_another_version_is_left_as_it_is(version, message, store):
+def test_a_database_of_another_version_is_not_changed(version, message, store):
     path = store.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE alembic_version SET version_num = ?", [version])
@@ -125,10 +129,10 @@ def test_a_database_of_another_version_is_left_as_it_is(version, message, store)
     assert Path(path).read_bytes() == before
 
 
-def test_what_a_killed_process_has_left_half_written_is_rolled_back(store):
+def test_an_unfinished_transaction_is_rolled_back(store):
     path = Path(store.removeprefix("sqlite:///"))
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute("PRAGMA cache_size = 1")  # So that it writes before it commits.
+        database.execute("PRAGMA cache_size = 1")  # Forces a write before the commit.
         database.execute("BEGIN")
         for number in range(2000):
             row = (f"key {number}", "x" * 500, 0)
@@ -142,7 +146,7 @@ def test_what_a_killed_process_has_left_half_written_is_rolled_back(store):
     assert not (path.parent / "runs.db-journal").exists()
 
 
-def test_another_file_in_the_place_of_the_database_is_left_as_it_is(tmp_path):
+def test_a_file_that_is_not_a_database_is_not_changed(tmp_path):
     (tmp_path / "text.db").write_text("not a database\n" * 100)
     with pytest.raises(tracking.StoreError, match="expected a SQLite database, got another kind"):
         tracking.connect(f"sqlite:///{tmp_path}/text.db")
@@ -154,11 +158,11 @@ def test_another_file_in_the_place_of_the_database_is_left_as_it_is(tmp_path):
 
 
 @pytest.mark.usefixtures("store")
-def test_an_experiment_that_another_process_makes_meanwhile_is_used(monkeypatch):
+def test_an_experiment_created_concurrently_is_used(monkeypatch):
     with tracking.TrackedRun("e", "first") as first:
         pass
     look = mlflow.MlflowClient.get_experiment_by_name
-    answers = iter([None])  # It was not there yet.
+    answers = iter([None])  # Not created yet.
     monkeypatch.setattr(
         mlflow.MlflowClient,
         "get_experiment_by_name",

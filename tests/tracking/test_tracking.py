@@ -1,4 +1,4 @@
-"""Runs written to a real SQLite store and read back."""
+"""Runs are written to a SQLite store and read back."""
 
 import json
 import math
@@ -27,7 +27,7 @@ def artifacts_of(run_id):
     return {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run_id)}
 
 
-def test_a_store_is_made_where_there_is_none(tmp_path):
+def test_a_missing_store_is_created(tmp_path):
     folder = tmp_path / 'it\'s a "new" back\\slash (2) #1'
     folder.mkdir()
     before = set(tmp_path.iterdir())
@@ -41,6 +41,9 @@ def test_a_store_is_made_where_there_is_none(tmp_path):
 
 
 def test_a_sweep_is_read_back_as_it_was_written():
+    metric = {"key": "accuracy", "name": "accuracy"}
+    points = {"what": "accuracy", "by": "distance", "metric": metric, "points": [{"at": 2.5}]}
+    report = {"metric": metric, "breakdowns": [points]}
     with tracking.start_sweep("sizes", "sizes today", {"budget": "quick"}) as parent:
         for seed in (1, 2):
             tags = {"variant": "gru", "seed": seed}
@@ -50,7 +53,7 @@ def test_a_sweep_is_read_back_as_it_was_written():
             ) as run:
                 run.log_metrics({"loss": 2.0}, step=1)
                 run.log_metrics({"loss": 1.0}, step=2)
-                run.log_report({"breakdowns": {"accuracy by distance": [{"at": 2.5}]}})
+                run.log_report(report)
                 run.log_series({"many": [(i, i / 2) for i in range(2500)]})
     sweep = tracking.read_sweep(parent.run_id)
     assert (sweep.name, sweep.experiment) == ("sizes today", "sizes")
@@ -62,7 +65,7 @@ def test_a_sweep_is_read_back_as_it_was_written():
     assert len(first.params) == 250
     assert first.series["loss"] == [(1, 2.0), (2, 1.0)]
     assert first.metrics["loss"] == 1.0
-    assert first.report == {"breakdowns": {"accuracy by distance": [{"at": 2.5}]}}
+    assert first.report == report
     assert first.series["many"] == [(i, i / 2) for i in range(2500)]
     assert tracking.latest_sweep() == parent.run_id
 
@@ -103,7 +106,7 @@ CUT = {"arguments": json.dumps(["seed=1"] * 1000), "directory": "/a/b"}
     ],
     ids=["cut", "absent"],
 )
-def test_a_sweep_whose_command_line_is_lost_says_so(tags, message):
+def test_a_sweep_without_a_command_line_raises(tags, message):
     with tracking.TrackedRun("e", "old", {"role": "sweep", **tags}) as parent:
         pass
     record = tracking.read_sweep(parent.run_id).record
@@ -113,7 +116,7 @@ def test_a_sweep_whose_command_line_is_lost_says_so(tags, message):
 
 
 @pytest.mark.parametrize("text", ['{"arguments": ["se', "[1]"])
-def test_a_garbled_record_says_so(text):
+def test_an_invalid_record_raises(text):
     parent = tracking.start_sweep("e", "garbled", {})
     parent.log_text(text, "sweep.json")
     with pytest.raises(tracking.UnreadableRecordError, match=r"garbled: .* expected a JSON object"):
@@ -131,23 +134,23 @@ def test_a_garbled_record_says_so(text):
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_record_of_other_types_says_so(entry, expected):
+def test_a_record_with_invalid_types_raises(entry, expected):
     parent = tracking.start_sweep("e", "garbled", {}, entry)
     with pytest.raises(tracking.UnreadableRecordError, match=f"garbled: .*expected {expected}"):
         tracking.read_sweep(parent.run_id)
 
 
 @pytest.mark.parametrize("key", ["arguments", "directory"])
-def test_a_record_without_a_command_line_is_of_a_sweep_that_stopped_before_its_runs(key):
+def test_a_record_without_a_command_line_belongs_to_an_interrupted_sweep(key):
     record = tracking.read_sweep(tracking.start_sweep("e", "early").run_id).record
     assert record.get("search") is None
     with pytest.raises(tracking.UnreadableRecordError, match="stopped before its runs began"):
         record[key]
 
 
-def test_a_run_can_be_told_to_be_abandoned_from_its_first_moment(monkeypatch):
+def test_a_new_run_has_its_process_tag_from_the_start(monkeypatch):
     def killed(*_, **__):
-        raise SystemExit  # What follows does not happen, as after kill -9.
+        raise SystemExit  # Simulates kill -9.
 
     monkeypatch.setattr(tracking.RunWriter, "log_params", killed)
     monkeypatch.setattr(tracking.RunWriter, "set_tags", killed)
@@ -162,7 +165,9 @@ def test_a_run_whose_creation_was_not_confirmed_is_created_once(monkeypatch):
     create, calls = mlflow.MlflowClient.create_run, []
 
     def losing_the_first_answer(*args, **kwargs):
-        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"  # MLflow's own do not search.
+        assert (
+            os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+        )  # MLflow's own retries do not search for the run.
         calls.append(create(*args, **kwargs))
         if len(calls) == 1:
             raise requests.ConnectionError("Connection aborted")
@@ -178,7 +183,7 @@ def test_a_run_whose_creation_was_not_confirmed_is_created_once(monkeypatch):
     assert len(mlflow.MlflowClient().search_runs([run.experiment_id])) == 1
 
 
-def test_a_run_that_cannot_be_begun_is_failed(monkeypatch):
+def test_a_run_that_cannot_start_is_marked_failed(monkeypatch):
     def full(*_, **__):
         raise OSError("No space left on device")
 
@@ -190,7 +195,7 @@ def test_a_run_that_cannot_be_begun_is_failed(monkeypatch):
     assert "No space left" in run.data.tags["error"]
 
 
-def test_a_run_of_a_sweep_is_no_sweep():
+def test_a_child_run_is_not_a_sweep():
     with (
         tracking.start_sweep("e", "n") as parent,
         tracking.TrackedRun("e", "gru seed=1", parent_run_id=parent.run_id) as run,
@@ -200,7 +205,7 @@ def test_a_run_of_a_sweep_is_no_sweep():
         tracking.read_sweep(run.run_id)
 
 
-def test_an_error_leaves_the_run_failed_with_its_reason():
+def test_an_error_marks_the_run_failed_with_the_reason():
     with (
         pytest.raises(RuntimeError),
         tracking.TrackedRun("e", "n") as run,
@@ -210,7 +215,7 @@ def test_an_error_leaves_the_run_failed_with_its_reason():
     assert run_of(run.run_id).data.tags["error"] == "RuntimeError: out of luck"
 
 
-def test_a_run_whose_process_was_killed_is_failed_later(store):
+def test_a_run_whose_process_was_killed_is_marked_failed_later(store):
     program = (
         "import os, signal; from unrolled import tracking\n"
         "tracking.connect()\n"
@@ -238,13 +243,13 @@ def test_a_run_that_ends_during_the_search_for_abandoned_ones_stays_finished(mon
         run.finish()
         return process is not None
 
-    monkeypatch.setattr(abandoned, "_is_gone", is_gone)
+    monkeypatch.setattr(abandoned, "_has_ended", is_gone)
     assert tracking.fail_abandoned_runs() == 0
     assert run_of(run.run_id).info.status == "FINISHED"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
-def test_a_process_that_has_ended_is_gone_before_its_parent_has_read_its_exit_code():
+def test_a_zombie_process_counts_as_ended():
     with subprocess.Popen([sys.executable, "-S", "-c", ""]) as ended:
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
         run = tracking.TrackedRun("e", "n")
@@ -262,13 +267,13 @@ def test_an_epoch_that_a_resumed_run_logs_again_counts_once(monkeypatch):
 
 
 @pytest.mark.parametrize("pid", ["", "a", "99999999999"])
-def test_a_run_of_an_unreadable_process_is_left_alone(pid):
+def test_a_run_with_an_invalid_process_tag_is_not_changed(pid):
     run = tracking.TrackedRun("e", "n")
     run.set_tags({"process": f"{socket.gethostname()}:{pid}"})
     assert tracking.fail_abandoned_runs() == 0
 
 
-def test_a_page_longer_than_mlflow_takes_is_cut_at_a_line_and_kept_whole():
+def test_a_long_description_is_truncated_and_stored_as_an_artifact():
     run = tracking.TrackedRun("e", "n")
     lines = [f"- sentence {number}" for number in range(1000)]
     run.describe("\n".join(lines))
@@ -276,7 +281,7 @@ def test_a_page_longer_than_mlflow_takes_is_cut_at_a_line_and_kept_whole():
     *shown, last = note.splitlines()
     assert shown[:100] == lines[:100]
     assert set(shown) <= {*lines, ""}
-    assert "the whole text is the artifact description.md" in last
+    assert "the complete text is the artifact description.md" in last
     whole = mlflow.artifacts.load_text(f"runs:/{run.run_id}/description.md")
     assert whole.splitlines() == lines
 
@@ -294,7 +299,7 @@ def test_artifacts_of_each_kind():
     assert run_of(run.run_id).data.tags["mlflow.note.content"] == "**all** of it"
 
 
-def test_not_a_number_is_left_out_and_does_not_stop_the_rest():
+def test_nan_is_skipped_and_other_values_are_stored():
     with tracking.TrackedRun("e", "n") as run:
         run.log_metrics({"bad": float("nan"), "good": 1.0})
     assert run_of(run.run_id).data.metrics == {"good": 1.0}
@@ -308,10 +313,10 @@ def test_infinity_is_read_back_as_infinity():
     assert found.metrics == {"up": 1.7e308, "down": -math.inf}
 
 
-def test_a_server_that_does_not_answer_is_an_error_with_the_way_out():
+def test_an_unreachable_server_raises_with_advice():
     with pytest.raises(ConnectionError, match="MLFLOW_TRACKING_URI"):
         tracking.connect("http://127.0.0.1:9")
 
 
-def test_without_a_sweep_there_is_no_latest():
+def test_the_latest_sweep_of_an_empty_store_is_none():
     assert tracking.latest_sweep() is None

@@ -1,4 +1,4 @@
-"""The UI served over a real store."""
+"""The UI with a real store."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def serve(port, environment):
     )
 
 
-def test_the_ui_answers_where_it_says(store):
+def test_the_ui_serves_the_printed_address(store):
     port = free_port()
     process = serve(port, store)
     try:
@@ -56,7 +56,7 @@ def test_the_ui_answers_where_it_says(store):
     assert b"MLflow" in page, err
 
 
-def test_pages_name_the_store_in_use(store, tmp_path, monkeypatch):
+def test_addresses_belong_to_the_current_store(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store["MLFLOW_TRACKING_URI"])
     tracking.connect()
     assert tracking.page("3", "abc").startswith("http://127.0.0.1:5000/#/experiments/3/runs/abc?")

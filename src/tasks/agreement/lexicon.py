@@ -1,7 +1,7 @@
-"""The words of the sentences in `unrolled.tasks.agreement.grammar`.
+"""The vocabulary of the sentences in `unrolled.tasks.agreement.grammar`.
 
-No word belongs to two classes, and of all words only nouns show a number: a noun is a pair of its
-singular and its plural, which always differ (so no sheep and no fish).
+The word classes are disjoint, and only nouns show a number: a noun is a pair of singular and
+plural, which always differ (so "sheep" and "fish" are excluded).
 """
 
 import random
@@ -12,7 +12,7 @@ SINGULAR, PLURAL = 0, 1
 
 
 def _nouns(text: str) -> tuple[Noun, ...]:
-    """Nouns from a text of `singular/plural`."""
+    """Parses nouns from a text of `singular/plural`."""
     return tuple(tuple(noun.split("/")) for noun in text.split())
 
 
@@ -43,16 +43,16 @@ FUNCTION_WORDS = _words("the that which who and ,")
 
 @dataclass(frozen=True)
 class FillerWords:
-    """Words that make a sentence longer without being asked about; some can be held out.
+    """Words that lengthen a sentence, some of which can be held out.
 
     Attributes:
         places: nouns that follow a preposition.
-        things: nouns that are acted upon by `acts_on_thing`.
+        things: objects of `acts_on_thing`.
         adjectives: before any noun.
         adverbs: before any verb.
-        acts: verbs in the past tense without an object.
-        acts_on_thing, acts_on_being: verbs in the past tense with a thing, or an animal or a
-            person, as their object.
+        acts: past-tense verbs without an object.
+        acts_on_thing, acts_on_being: past-tense verbs whose object is a thing, or an animal or a
+            person.
     """
 
     places: tuple[Noun, ...]
@@ -63,22 +63,23 @@ class FillerWords:
     acts_on_thing: tuple[str, ...]
     acts_on_being: tuple[str, ...]
 
-    def hold_out(self, share: float, seed: int) -> tuple["FillerWords", "FillerWords"]:
-        """These words in two parts, the second with `share` of every class.
+    def hold_out(self, fraction: float, seed: int) -> tuple["FillerWords", "FillerWords"]:
+        """Splits the words in two; the second part has the given fraction of every class.
 
-        A share of 0 leaves the second part empty; any other takes at least one word of a class.
+        A fraction of 0 leaves the second part empty. Any other fraction selects at least one word
+        per class.
         """
         rng = random.Random(f"{seed} held out")
-        kept, held_out = {}, {}
+        known, held_out = {}, {}
         for field in fields(self):
             words = list(getattr(self, field.name))
             rng.shuffle(words)
-            count = max(1, round(share * len(words))) if share else 0
-            held_out[field.name], kept[field.name] = tuple(words[:count]), tuple(words[count:])
-        return FillerWords(**kept), FillerWords(**held_out)
+            count = max(1, round(fraction * len(words))) if fraction else 0
+            held_out[field.name], known[field.name] = tuple(words[:count]), tuple(words[count:])
+        return FillerWords(**known), FillerWords(**held_out)
 
     def forms(self) -> list[str]:
-        """Every word, and every noun in both numbers."""
+        """Returns every word, and every noun in singular and plural."""
         words = [word for field in fields(self) for word in getattr(self, field.name)]
         return [form for word in words for form in ([word] if isinstance(word, str) else word)]
 
@@ -133,7 +134,7 @@ FILLER = FillerWords(
 
 
 def _verbs(text: str) -> dict[str, tuple[str, str]]:
-    """Singular and plural by stem in brackets, from a text of `stem/singular/plural`."""
+    """Parses `stem/singular/plural` verbs into (singular, plural) by stem in brackets."""
     verbs = (verb.split("/") for verb in text.split())
     return {f"[{stem}]": (singular, plural) for stem, singular, plural in verbs}
 
@@ -160,9 +161,9 @@ TRANSITIVE = _verbs("""
     visit/visits/visit watch/watches/watch
 """)
 
-VERB_FORMS = COPULAS | OWNING | INTRANSITIVE | TRANSITIVE  # All verbs whose number is asked.
+VERB_FORMS = COPULAS | OWNING | INTRANSITIVE | TRANSITIVE  # All target verbs.
 INNER_VERBS = tuple(TRANSITIVE)
-# The last verb of a sentence by its kind, and what may follow it.
+# The possible last verbs of a sentence by kind, with their possible complements.
 ENDINGS = (
     (tuple(COPULAS), PREDICATES),
     (tuple(OWNING), OWNED),

@@ -1,4 +1,4 @@
-"""Which sentences the task `agreement` is made of: its options, and its splits."""
+"""The options of the task `agreement`, and its splits."""
 
 import random
 from collections.abc import Mapping
@@ -8,56 +8,63 @@ from itertools import cycle
 from unrolled.tasks.agreement.grammar import Grammar, Sentence, shortest_distance
 from unrolled.tasks.agreement.lexicon import FILLER, FillerWords
 from unrolled.tasks.base.distance import Distance
-from unrolled.tasks.base.options import made, require_memory, require_share, require_whole
+from unrolled.tasks.base.options import (
+    as_dataclass,
+    require_fraction,
+    require_integer,
+    require_memory,
+)
 
 _TRIES = 1000
-_BYTES_PER_WORD = 8  # A reference, in a tuple of words.
+_BYTES_PER_WORD = 8  # A reference in a tuple of words.
 
 
 @dataclass(frozen=True)
 class Depth:
-    """How many subjects are open at once: from `min` to `max`, each as likely as the others.
+    """The number of open subjects, uniform from `min` to `max`.
 
     Raises:
-        ValueError: for limits that are not 1 <= min <= max.
+        ValueError: unless 1 <= min <= max.
     """
 
     min: int = 1
     max: int = 1
 
     def __post_init__(self):
-        require_whole("depth.min", self.min, 1)
-        require_whole("depth.max", self.max, self.min)
+        require_integer("depth.min", self.min, 1)
+        require_integer("depth.max", self.max, self.min)
 
     def draw(self, rng: random.Random) -> int:
-        """A depth by the distribution."""
+        """Draws a depth from the distribution."""
         return rng.randint(self.min, self.max)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What sentences to draw; checked when it is made.
+    """The options of the task, validated on creation.
 
     Attributes:
-        distance: a `Distance`, or a mapping of its attributes. It rules the outermost subject and
-            its verb; words that `depth` leaves over are shared out at random, also to inner pairs.
+        distance: a `Distance`, or a mapping of its attributes: the distance between the outermost
+            subject and its verb. Words that `depth` does not require are distributed at random,
+            also over inner pairs.
         depth: a `Depth`, or a mapping of its attributes.
-        attractors: None for nouns in between whose numbers fall like coins, or how many attractors
-            each verb has. As many nouns of the subject's own number then stand among them, so that
-            what is in between gives nothing away; the subject is in the majority with them, though.
-            Needs a depth of 1, as inner subjects may be attractors too.
-        noun_filler: chance that a phrase in between has a noun, where there is room for one. With
-            an exact number of attractors it has no effect.
-        held_out: share of the filler words (nouns that are never subjects, adjectives, adverbs and
-            past verbs) that training and validation do not contain, while every second test
-            sentence has only those in their places. Subjects are not held out: nobody can know the
-            number of a noun that was never seen with a verb.
-        train_examples, validation_examples, test_examples: sentences in each split.
-        data_seed: decides the data, together with the options above. More training sentences come
-            after those that fewer would be, and change nothing in validation and test.
+        attractors: number of attractors of each verb; None for nouns with independent random
+            numbers. With a number, the same number of nouns with the subject's own number is added,
+            so that the words in between are uninformative; together with the subject, however, its
+            number is in the majority. Requires a depth of 1, because inner subjects may be
+            attractors too.
+        noun_filler: probability that a phrase in between contains a noun, if there is room for one.
+            Has no effect with an exact number of attractors.
+        held_out: fraction of the filler words (nouns that are never subjects, adjectives, adverbs
+            and past-tense verbs) that are absent from training and validation. Every second test
+            sentence uses only these as filler. Subjects are not held out, because the number of an
+            unseen noun cannot be known.
+        train_examples, validation_examples, test_examples: number of sentences in each split.
+        data_seed: determines the data, together with the options above. Increasing the number of
+            training sentences appends to them, and does not change validation and test.
 
     Raises:
-        ValueError: for options beyond their limits, or that no sentence can meet together.
+        ValueError: for options out of range, or a combination that no sentence satisfies.
     """
 
     distance: Distance | Mapping = field(default_factory=Distance)
@@ -71,30 +78,30 @@ class Options:
     data_seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "distance", made("distance", Distance, self.distance))
-        object.__setattr__(self, "depth", made("depth", Depth, self.depth))
-        require_share("noun_filler", self.noun_filler, 1)
-        require_share("held_out", self.held_out, 0.5)
+        object.__setattr__(self, "distance", as_dataclass("distance", Distance, self.distance))
+        object.__setattr__(self, "depth", as_dataclass("depth", Depth, self.depth))
+        require_fraction("noun_filler", self.noun_filler, 1)
+        require_fraction("held_out", self.held_out, 0.5)
         for name in ("train_examples", "validation_examples", "test_examples"):
-            require_whole(name, getattr(self, name), 1)
+            require_integer(name, getattr(self, name), 1)
             words = getattr(self, name) * self.distance.max
             require_memory(
                 name,
                 f"{getattr(self, name)} with distance.max={self.distance.max}",
                 words * _BYTES_PER_WORD,
             )
-        require_whole("data_seed", self.data_seed, 0)
+        require_integer("data_seed", self.data_seed, 0)
         self._require_room("depth.max", self.depth.max, shortest_distance(self.depth.max))
         if self.attractors is not None:
             self._check_attractors()
 
     def _check_attractors(self) -> None:
-        require_whole("attractors", self.attractors, 0)
+        require_integer("attractors", self.attractors, 0)
         if self.depth.max > 1:
             raise ValueError(
                 f"`attractors`: expected null with depth.max={self.depth.max}, got "
-                f"{self.attractors}: inner subjects may be attractors too. Set attractors=null or "
-                "depth.max=1."
+                f"{self.attractors}, because inner subjects may be attractors too. Set "
+                "attractors=null or depth.max=1."
             )
         self._require_room("attractors", self.attractors, shortest_distance(1, self.attractors))
 
@@ -102,17 +109,17 @@ class Options:
         if self.distance.min < shortest:
             raise ValueError(
                 f"`distance.min`: expected at least {shortest} with {option}={value}, got "
-                f"{self.distance.min}: nearer verbs leave no room for as many nouns. Raise "
-                f"distance.min or lower {option}."
+                f"{self.distance.min}, which leaves no room for the nouns. Increase distance.min "
+                f"or decrease {option}."
             )
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The sentences of a task, no two of them the same.
+    """The sentences of a task, all distinct.
 
     Attributes:
-        training, validation, test: in the order drawn.
+        training, validation, test: in the order of generation.
         held_out: the words that training and validation do not contain.
     """
 
@@ -123,20 +130,20 @@ class Splits:
 
 
 def draw_splits(options: Options, filler_words: FillerWords = FILLER) -> Splits:
-    """All sentences for the options, the same in every process.
+    """Generates all sentences for the options, deterministically.
 
     Raises:
-        ValueError: if there are too few different sentences for the options.
+        ValueError: if there are too few distinct sentences for the options.
     """
     known, held_out = filler_words.hold_out(options.held_out, options.data_seed)
-    taken = set()
+    seen = set()
 
     def split(name: str, count: int, *words: FillerWords) -> list[Sentence]:
         rng = random.Random(f"{options.data_seed} {name}")
         grammars = cycle([Grammar(part, options.noun_filler, rng) for part in words])
-        return [_new_sentence(next(grammars), options, rng, taken) for _ in range(count)]
+        return [_new_sentence(next(grammars), options, rng, seen) for _ in range(count)]
 
-    # Training comes last, so that its size does not change the others.
+    # Training comes last, so that its size does not affect the other splits.
     test = split("test", options.test_examples, known, *([held_out] if options.held_out else []))
     validation = split("validation", options.validation_examples, known)
     training = split("training", options.train_examples, known)
@@ -144,17 +151,17 @@ def draw_splits(options: Options, filler_words: FillerWords = FILLER) -> Splits:
 
 
 def _new_sentence(
-    grammar: Grammar, options: Options, rng: random.Random, taken: set[tuple[str, ...]]
+    grammar: Grammar, options: Options, rng: random.Random, seen: set[tuple[str, ...]]
 ) -> Sentence:
     depth, distance = options.depth.draw(rng), options.distance.draw(rng)
     for _ in range(_TRIES):
         sentence = grammar.sentence(depth, distance, options.attractors)
-        if sentence.words not in taken:
-            taken.add(sentence.words)
+        if sentence.words not in seen:
+            seen.add(sentence.words)
             return sentence
     raise ValueError(
         f"`train_examples`, `validation_examples`, `test_examples`: expected fewer, got "
         f"{options.train_examples}, {options.validation_examples}, {options.test_examples}: after "
-        f"{len(taken)} sentences, {_TRIES} more of distance {distance} were all among them. Ask "
-        "for fewer, or raise distance.max."
+        f"{len(seen)} sentences, {_TRIES} more of distance {distance} were all duplicates. Reduce "
+        "the numbers of examples, or increase distance.max."
     )

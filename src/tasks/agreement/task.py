@@ -1,50 +1,52 @@
-"""Singular or plural? A verb must agree with a subject that may be far away."""
+"""The task `agreement`: predict the number of a verb from a subject that may be far away."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import keras
 import numpy as np
 
 from unrolled.tasks.agreement import lexicon
-from unrolled.tasks.agreement.grammar import Sentence, readable
+from unrolled.tasks.agreement.grammar import Sentence, inflected
 from unrolled.tasks.agreement.lexicon import PLURAL, SINGULAR
 from unrolled.tasks.agreement.sentences import Options, draw_splits
 from unrolled.tasks.base.examples import PADDING, Examples, pad, predict
-from unrolled.tasks.base.grouped_metrics import middles, points
+from unrolled.tasks.base.grouped_metrics import bin_centers, points
 from unrolled.tasks.base.metric import Metric, accuracy
-from unrolled.tasks.base.task import Report, Task
+from unrolled.tasks.base.task import Breakdown, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS
 
-BY_DISTANCE = "accuracy by distance of outermost verbs in words"
-BY_ATTRACTORS = "accuracy by attractors of outermost verbs"
-_MANY_ATTRACTORS = 5  # And more are one point.
+BY_DISTANCE = Breakdown("accuracy", "distance of outermost verbs in words", of_metric=True)
+BY_ATTRACTORS = Breakdown("accuracy", "attractors of outermost verbs", of_metric=True)
+BY_DEPTH = Breakdown("accuracy", "depth", of_metric=True)
+_MAX_ATTRACTORS = 5  # Larger numbers are grouped with this one.
 
 _VOCABULARY = [SPECIAL_WORDS[PADDING], *lexicon.WORDS]
-_WORD_NUMBERS = {word: number for number, word in enumerate(_VOCABULARY)}
+_TOKEN_IDS = {word: number for number, word in enumerate(_VOCABULARY)}
 _NO_NOUN = -1
-_NOUN_NUMBERS = np.array([lexicon.NUMBERS.get(word, _NO_NOUN) for word in _VOCABULARY])
+_NUMBER_OF_TOKEN = np.array([lexicon.NUMBERS.get(word, _NO_NOUN) for word in _VOCABULARY])
 
 
 @dataclass(frozen=True)
-class Questions:
-    """The asked verbs of a split, by sentence and step; every array is `(questions,)`.
+class TargetVerbs:
+    """The target verbs of a split, sorted by sentence and step; every array is `(verbs,)`.
 
     `unrolled.tasks.agreement.grammar` defines distance, depth and attractors.
 
     Attributes:
-        sentence, step: where the verb stands in the split's `inputs`.
-        answer: 0 where its subject is singular, 1 where it is plural.
-        distance, depth, attractors: whole numbers.
+        sentence, step: position of the verb in the split's `inputs`.
+        target: 0 if its subject is singular, 1 if it is plural.
+        distance, depth, attractors: integers.
         first_noun, last_noun: the numbers of the first and the last noun before the verb, 0 or 1.
-        majority: the number that most nouns before the verb have, 0 or 1; 0.5 where neither has.
-        held_out: whether the sentence has a held-out word.
+        majority: the number of most nouns before the verb, 0 or 1; 0.5 for a tie.
+        held_out: whether the sentence contains a held-out word.
     """
 
     sentence: np.ndarray
     step: np.ndarray
-    answer: np.ndarray
+    target: np.ndarray
     distance: np.ndarray
     depth: np.ndarray
     attractors: np.ndarray
@@ -54,35 +56,34 @@ class Questions:
     held_out: np.ndarray
 
     def baselines(self) -> dict[str, float]:
-        """Accuracies of three rules that look at the nouns before a verb, but at no grammar.
+        """Returns the accuracies of three rules that use the nouns before a verb, but no grammar.
 
-        They answer with the number of the first noun, of the last, or of most of them; a tie
-        between singulars and plurals counts as half a right answer.
+        They predict the number of the first noun, of the last noun, or of the majority of nouns; a
+        tie counts as half correct.
         """
         return {
-            "baseline_first_noun": float(np.mean(self.first_noun == self.answer)),
-            "baseline_last_noun": float(np.mean(self.last_noun == self.answer)),
-            "baseline_majority": float(1 - np.mean(np.abs(self.majority - self.answer))),
+            "baseline_first_noun": float(np.mean(self.first_noun == self.target)),
+            "baseline_last_noun": float(np.mean(self.last_noun == self.target)),
+            "baseline_majority": float(1 - np.mean(np.abs(self.majority - self.target))),
         }
 
 
 class Agreement(Task):
-    """Is the subject of this verb singular (0) or plural (1)? Asked at the verb, wherever it is.
+    """Predict whether the subject of a verb is singular (0) or plural (1), at every target verb.
 
         the cat , which already ate the apples near the barns , [be] full
                                                                  0
 
-    The sentences are generated (see `grammar`) in a second; they need no download. In
-    training, validation and test no two are the same.
+    The sentences are generated by `grammar` within a second, without a download. All sentences of
+    training, validation and test are distinct.
 
     Args:
-        **options: the attributes of `sentences.Options`, which raises ValueError for what cannot
-            be.
+        **options: the attributes of `sentences.Options`, which validates them.
 
     Attributes:
         options: the `Options`.
         held_out_words: after `load`, the words that training and validation do not contain.
-        test_questions: after `load`, the `Questions` of the test split.
+        test_verbs: after `load`, the `TargetVerbs` of the test split.
     """
 
     name: ClassVar[str] = "agreement"
@@ -91,9 +92,9 @@ class Agreement(Task):
     metric: ClassVar[Metric] = accuracy(classes, learnt=0.9)
 
     held_out_words: frozenset[str]
-    test_questions: Questions
+    test_verbs: TargetVerbs
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
 
     def load(self) -> None:
@@ -103,78 +104,78 @@ class Agreement(Task):
         self.training = _examples(splits.training)
         self.validation = _examples(splits.validation)
         self.test = _examples(splits.test)
-        self.test_questions = _questions(splits.test, self.test, splits.held_out)
+        self.test_verbs = _target_verbs(splits.test, self.test, splits.held_out)
         self.fingerprint = self._fingerprint()
 
-    def evaluate(self, model) -> Report:
-        """Accuracy at the asked verbs of the test split, beside that of three blind rules.
+    def evaluate(self, model: keras.Model) -> Report:
+        """Reports the accuracy at the target verbs of the test split, and that of three baselines.
 
-        "accuracy_seen_words" and "accuracy_held_out_words" are of the sentences without and with
-        held-out words, where there are both.
+        "accuracy_seen_words" and "accuracy_held_out_words" are computed on the sentences without
+        and with held-out words, if both exist.
 
-        Accuracy by distance and by attractors is of outermost verbs alone: inner ones are near
-        their subjects and hard, so that of all together it would seem easier to be far away. By
-        distance there are at most ten points, of ranges of one width from the least distance to the
-        greatest; a point stands in the middle of its range. 5 attractors are 5 or more.
+        The accuracy by distance and by attractors includes only outermost verbs. Inner verbs are
+        close to their subjects and yet difficult, so that including them would make longer
+        distances look easier. Distances are grouped into at most ten bins of equal width; a point
+        is at the centre of its bin. 5 attractors means 5 or more.
         """
-        questions = self.test_questions
-        answers = predict(model, self.test)[questions.sentence, questions.step]
-        correct = answers == questions.answer
+        verbs = self.test_verbs
+        predictions = predict(model, self.test)[verbs.sentence, verbs.step]
+        correct = predictions == verbs.target
         metrics = {"accuracy": float(correct.mean())}
-        if 0 < questions.held_out.sum() < len(correct):
-            metrics["accuracy_seen_words"] = float(correct[~questions.held_out].mean())
-            metrics["accuracy_held_out_words"] = float(correct[questions.held_out].mean())
-        outermost = questions.depth == 1
+        if 0 < verbs.held_out.sum() < len(correct):
+            metrics["accuracy_seen_words"] = float(correct[~verbs.held_out].mean())
+            metrics["accuracy_held_out_words"] = float(correct[verbs.held_out].mean())
+        outermost = verbs.depth == 1
         limits = self.options.distance
-        distances = middles(questions.distance[outermost], limits.min, limits.max)
-        attractors = np.minimum(questions.attractors[outermost], _MANY_ATTRACTORS)
+        distances = bin_centers(verbs.distance[outermost], limits.min, limits.max)
+        attractors = np.minimum(verbs.attractors[outermost], _MAX_ATTRACTORS)
         return Report(
-            metrics | questions.baselines(),
+            metrics | verbs.baselines(),
             {
                 BY_DISTANCE: points(distances, correct[outermost]),
                 BY_ATTRACTORS: points(attractors, correct[outermost]),
-                "accuracy by depth": points(questions.depth, correct),
+                BY_DEPTH: points(verbs.depth, correct),
             },
         )
 
     @staticmethod
     def encode(words: Sequence[str]) -> np.ndarray:
-        """The number of each word, int32 `(words,)`; asked verbs are stems, such as "[be]".
+        """Returns token ids, int32 `(words,)`; target verbs are stems, such as "[be]".
 
         Raises:
-            ValueError: for a word that is not in the vocabulary.
+            ValueError: if a word is not in the vocabulary.
         """
-        unknown = [word for word in words if word not in _WORD_NUMBERS]
+        unknown = [word for word in words if word not in _TOKEN_IDS]
         if unknown:
             raise ValueError(
                 "`words`: expected a sequence of words from "
-                f"unrolled.tasks.agreement.lexicon.WORDS, got {unknown[:5]} among them. Asked "
-                "verbs stand as stems in brackets, such as [be]."
+                f"unrolled.tasks.agreement.lexicon.WORDS, got {unknown[:5]} among them. Write "
+                "target verbs as stems in brackets, such as [be]."
             )
-        return np.array([_WORD_NUMBERS[word] for word in words], np.int32)
+        return np.array([_TOKEN_IDS[word] for word in words], np.int32)
 
     @staticmethod
     def render(inputs: np.ndarray, answers: np.ndarray) -> str:
-        """A sentence as text, each asked verb in the number of its answer: "the cats [were] full".
+        """Returns a sentence as text, with each target verb inflected: "the cats [were] full".
 
         Args:
-            inputs: word numbers, int `(steps,)`, padded or not.
-            answers: targets or a model's answers at each step, int `(steps,)`.
+            inputs: token ids, int `(steps,)`, padded or not.
+            answers: true or predicted numbers at each step, int `(steps,)`.
         """
         length = np.count_nonzero(inputs != PADDING)
-        words = [_VOCABULARY[number] for number in inputs[:length]]
-        return readable(words, answers[:length])
+        words = [_VOCABULARY[token] for token in inputs[:length]]
+        return inflected(words, answers[:length])
 
     def _fingerprint(self) -> str:
         arrays = {"vocabulary": np.frombuffer("\n".join(self.vocabulary).encode(), np.uint8)}
         for split in ("training", "validation", "test"):
-            for name, array in vars(getattr(self, split)).items():
+            for name, array in getattr(self, split).arrays().items():
                 arrays[f"{split} {name}"] = array
         return fingerprint(arrays)
 
 
 def _positions(sentences: list[Sentence]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sentence, subject and verb of each question."""
+    """Returns the sentence, subject and verb indices of each target verb."""
     positions = [
         (row, subject, verb)
         for row, sentence in enumerate(sentences)
@@ -186,31 +187,31 @@ def _positions(sentences: list[Sentence]) -> tuple[np.ndarray, np.ndarray, np.nd
 def _examples(sentences: list[Sentence]) -> Examples:
     inputs = pad([Agreement.encode(sentence.words) for sentence in sentences])
     rows, subjects, verbs = _positions(sentences)
-    targets, asked = np.zeros_like(inputs), np.zeros(inputs.shape, np.float32)
-    targets[rows, verbs] = _NOUN_NUMBERS[inputs[rows, subjects]]
-    asked[rows, verbs] = 1
-    return Examples(inputs, targets, asked)
+    targets, target_mask = np.zeros_like(inputs), np.zeros(inputs.shape, np.float32)
+    targets[rows, verbs] = _NUMBER_OF_TOKEN[inputs[rows, subjects]]
+    target_mask[rows, verbs] = 1
+    return Examples(inputs, targets, target_mask)
 
 
-def _questions(
+def _target_verbs(
     sentences: list[Sentence], examples: Examples, held_out_words: frozenset[str]
-) -> Questions:
+) -> TargetVerbs:
     rows, subjects, verbs = _positions(sentences)
-    answers = examples.targets[rows, verbs]
-    numbers = _NOUN_NUMBERS[examples.inputs]
+    targets = examples.targets[rows, verbs]
+    numbers = _NUMBER_OF_TOKEN[examples.inputs]
     nouns = np.stack([np.cumsum(numbers == number, axis=1) for number in (SINGULAR, PLURAL)])
     before = nouns[:, rows, verbs]
     between = before - nouns[:, rows, subjects]
     is_noun = numbers != _NO_NOUN
     last_nouns = np.maximum.accumulate(is_noun * np.arange(numbers.shape[1]), axis=1)
     held_out = np.isin(examples.inputs, Agreement.encode(sorted(held_out_words)))
-    return Questions(
+    return TargetVerbs(
         sentence=rows,
         step=verbs,
-        answer=answers,
+        target=targets,
         distance=verbs - subjects,
         depth=np.concatenate([range(len(s.agreements), 0, -1) for s in sentences]),
-        attractors=between[1 - answers, np.arange(len(answers))],
+        attractors=between[1 - targets, np.arange(len(targets))],
         first_noun=numbers[rows, is_noun.argmax(axis=1)[rows]],
         last_noun=numbers[rows, last_nouns[rows, verbs]],
         majority=(1 + np.sign(before[PLURAL] - before[SINGULAR])) / 2,

@@ -1,1 +1,1 @@
-"""What every task offers and shares."""
+"""The interface of a task, its examples and batches, and its metrics."""

@@ -1,26 +1,27 @@
-"""How far apart in a sentence the question and what decides it are."""
+"""The distance in a sentence between a word and the word that determines it."""
 
 import math
 import random
 from dataclasses import dataclass
 
-from unrolled.tasks.base.options import is_number, require_whole
+from unrolled.tasks.base.options import is_number, require_integer
 
 DISTRIBUTIONS = ("uniform", "geometric")
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How many words further a word stands that an answer depends on, from `min` to `max`.
+    """The number of words between a target and the word it depends on, from `min` to `max`.
 
     Attributes:
-        min, max: the limits, both reached.
+        min, max: the limits, inclusive.
         distribution: "uniform", or "geometric" for many short distances and few long ones.
-        mean: of the geometric distribution before `max` cuts its end off. "uniform" ignores it.
+        mean: mean of the geometric distribution before it is truncated at `max`; ignored if
+            uniform.
 
     Raises:
-        ValueError: for limits that are not 1 <= min <= max, an unknown distribution, or a geometric
-            one whose mean is not above `min`.
+        ValueError: unless 1 <= min <= max; for an unknown distribution, or a geometric one whose
+            mean is not greater than `min`.
     """
 
     min: int = 1
@@ -29,8 +30,8 @@ class Distance:
     mean: float = 10
 
     def __post_init__(self):
-        require_whole("distance.min", self.min, 1)
-        require_whole("distance.max", self.max, self.min)
+        require_integer("distance.min", self.min, 1)
+        require_integer("distance.max", self.max, self.min)
         if self.distribution not in DISTRIBUTIONS:
             raise ValueError(
                 f"`distance.distribution`: expected one of {', '.join(DISTRIBUTIONS)}, "
@@ -43,10 +44,10 @@ class Distance:
             )
 
     def draw(self, rng: random.Random) -> int:
-        """A distance by the distribution."""
+        """Draws a distance from the distribution."""
         if self.distribution == "uniform":
             return rng.randint(self.min, self.max)
-        log_longer = math.log1p(-1 / (self.mean - self.min + 1))  # Of the chance of one word more.
-        not_cut_off = -math.expm1(log_longer * (self.max - self.min + 1))
-        longer = int(math.log1p(-not_cut_off * rng.random()) / log_longer)
-        return min(self.min + longer, self.max)  # Rounding may reach one beyond.
+        log_continue = math.log1p(-1 / (self.mean - self.min + 1))  # P(one more word).
+        included = -math.expm1(log_continue * (self.max - self.min + 1))
+        extra = int(math.log1p(-included * rng.random()) / log_continue)
+        return min(self.min + extra, self.max)  # Rounding may exceed the limit by one.

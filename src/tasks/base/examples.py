@@ -1,4 +1,4 @@
-"""Examples of unequal length, and the batches made of them."""
+"""Examples of variable length, and batches of them."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,69 +6,79 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import count
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
-PADDING = 0  # The word number of padding; every vocabulary keeps it free.
-_BATCHES_SORTED_TOGETHER = 50
+PADDING = 0  # Token id of padding, reserved in every vocabulary.
+_BATCHES_PER_POOL = 50
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One split of a data set: what is read, and what is asked about it.
+    """One split of a data set: inputs and targets.
 
-    `inputs` is int32 `(examples, steps)`, word numbers padded with `PADDING` on the right, or
-    float32 `(examples, steps, features)`, vectors without padding.
-    For one question an example, `targets` is `(examples,)` and `asked` is None.
-    For questions at single steps, `targets` is `(examples, steps)` and `asked` float32 of the same
-    shape: 1 at a step with a question, 0 elsewhere.
-    Targets are int32 where they are classes and float32 where they are numbers.
+    Attributes:
+        inputs: int32 token ids `(examples, steps)`, padded with `PADDING` on the right; or float32
+            vectors `(examples, steps, features)` without padding.
+        targets: `(examples,)` for one target per sequence, or `(examples, steps)`; int32 for
+            classes, float32 for regression.
+        target_mask: float32 `(examples, steps)`, 1 at steps with a target and 0 elsewhere; None for
+            one target per sequence.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
-    asked: np.ndarray | None = None
+    target_mask: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Steps of each example without its padding, int64 `(examples,)`."""
-        if self.inputs.ndim == 3:  # A zero in a vector is a number like any other.
+        """The number of steps of each example without padding, int64 `(examples,)`."""
+        if self.inputs.ndim == 3:  # Vectors have no padding.
             return np.full(len(self), self.inputs.shape[1])
         return np.count_nonzero(self.inputs != PADDING, axis=1)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns the arrays by name; fingerprints of the data depend on these names."""
+        arrays = {"inputs": self.inputs, "targets": self.targets, "asked": self.target_mask}
+        return {name: array for name, array in arrays.items() if array is not None}
+
     def first(self, count: int | None) -> "Examples":
-        """The first `count` examples, or all of them for None or a count beyond the last."""
-        arrays = {each.name: getattr(self, each.name) for each in fields(self)}
+        """Returns the first `count` examples; all of them if `count` is None or too large."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: v[:count] for k, v in arrays.items() if v is not None})
 
     def of_epoch(self, seed: int, epoch: int) -> "Examples":  # noqa: ARG002
-        """What an epoch trains on: the same in all."""
+        """Returns the training examples of an epoch, which are always the same."""
         return self
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What `keras.Model.fit` takes: inputs, targets and any weights, cut to the longest."""
+        """Returns inputs, targets and sample weights, if any, for `keras.Model.fit`.
+
+        The batch is truncated to the length of its longest example.
+        """
         longest = int(self.lengths[rows].max())
         steps = slice(longest)
-        if self.asked is None:
+        if self.target_mask is None:
             return self.inputs[rows, steps], self.targets[rows]
-        # Keras's metrics take the mean of weights over steps before they sum them up: without the
-        # factor a question would count less the longer its batch is.
-        weights = self.asked[rows, steps] * np.float32(longest)
+        # Keras's metrics average the weights over the steps before summing them. Without this
+        # factor, a target in a longer batch would have less weight.
+        weights = self.target_mask[rows, steps] * np.float32(longest)
         return self.inputs[rows, steps], self.targets[rows, steps], weights
 
 
 @dataclass(frozen=True)
 class FreshExamples:
-    """A training split that is made anew for each epoch.
+    """A training split that is generated anew for each epoch.
 
     Attributes:
-        count: examples an epoch.
-        make: makes an epoch's `Examples` of a run's seed and the epoch's number; the same for the
-            same two.
+        count: number of examples per epoch.
+        make: generates the `Examples` of an epoch from the run's seed and the index of the epoch.
+            The result is deterministic.
     """
 
     count: int
@@ -78,12 +88,12 @@ class FreshExamples:
         return self.count
 
     def of_epoch(self, seed: int, epoch: int) -> Examples:
-        """What an epoch trains on."""
+        """Returns the training examples of an epoch."""
         return self.make(seed, epoch)
 
 
-def pad(sequences: list[np.ndarray], dtype=np.int32) -> np.ndarray:
-    """Rows of unequal length as one matrix, padded with `PADDING` on the right."""
+def pad(sequences: list[np.ndarray], dtype: type = np.int32) -> np.ndarray:
+    """Stacks sequences of different lengths, padded with `PADDING` on the right."""
     padded = np.full((len(sequences), max(map(len, sequences), default=0)), PADDING, dtype)
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
@@ -93,18 +103,22 @@ def pad(sequences: list[np.ndarray], dtype=np.int32) -> np.ndarray:
 def batches_by_length(
     lengths: np.ndarray, batch_size: int, rng: np.random.Generator | None = None
 ) -> list[np.ndarray]:
-    """Row numbers in batches of like length, so that little padding is computed.
+    """Groups row indices into batches of similar length, to reduce padding.
 
-    With `rng`, rows are shuffled first, sorted only among `_BATCHES_SORTED_TOGETHER` batches, and
-    the batches shuffled after, so that each epoch sees other neighbours. Without, by length.
+    Args:
+        lengths: length of every row, `(rows,)`.
+        batch_size: number of rows per batch.
+        rng: if given, the rows are shuffled, sorted by length within pools of `_BATCHES_PER_POOL`
+            batches, and the batches are shuffled, so that batches differ between epochs. If None,
+            all rows are sorted by length.
     """
     rows = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
-    pool = len(rows) if rng is None else batch_size * _BATCHES_SORTED_TOGETHER
+    pool_size = len(rows) if rng is None else batch_size * _BATCHES_PER_POOL
     batches = []
-    for start in range(0, len(rows), max(pool, 1)):
-        part = rows[start : start + pool]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    for start in range(0, len(rows), max(pool_size, 1)):
+        pool = rows[start : start + pool_size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
     if rng is not None:
         rng.shuffle(batches)
     return batches
@@ -113,14 +127,19 @@ def batches_by_length(
 def training_batches(
     training: Examples | FreshExamples, batch_size: int, seed: int, first_epoch: int = 0
 ) -> tf.data.Dataset:
-    """All examples of an epoch once, in another order each epoch, the same for the same seed.
+    """Returns the shuffled training batches; every epoch has a different, deterministic order.
 
-    With `first_epoch` the order is that of the epochs after so many.
+    Args:
+        training: the training split.
+        batch_size: number of examples per batch.
+        seed: determines the order.
+        first_epoch: index of the first epoch; the order is the same as if training had started at
+            0.
     """
     rng = np.random.default_rng(seed)
-    epochs = count(first_epoch)  # Keras begins one more than it trains, to look at a first batch.
-    for number in range(first_epoch):
-        batches_by_length(training.of_epoch(seed, number).lengths, batch_size, rng)
+    epochs = count(first_epoch)  # Keras starts one extra epoch to inspect the first batch.
+    for index in range(first_epoch):
+        batches_by_length(training.of_epoch(seed, index).lengths, batch_size, rng)
 
     def epoch() -> Iterator[tuple[np.ndarray, ...]]:
         examples = training.of_epoch(seed, next(epochs))
@@ -132,13 +151,15 @@ def training_batches(
 
 
 def evaluation_batches(examples: Examples, batch_size: int) -> tf.data.Dataset:
-    """All examples once, by length."""
+    """Returns all examples once, sorted by length."""
     batches = batches_by_length(examples.lengths, batch_size)
     return _as_dataset(lambda: map(examples.batch, batches), examples, len(batches))
 
 
-def _as_dataset(epoch, like: Examples, batches: int) -> tf.data.Dataset:
-    """The batches of each call of `epoch`, of whose examples `like` are some."""
+def _as_dataset(
+    epoch: Callable[[], Iterator[tuple[np.ndarray, ...]]], like: Examples, batches: int
+) -> tf.data.Dataset:
+    """Creates a dataset from a generator of batches; `like` determines dtypes and ranks."""
     signature = tree.map_structure(
         lambda array: tf.TensorSpec((None, None, *array.shape[2:])[: array.ndim], array.dtype),
         like.batch(np.arange(1)),
@@ -148,15 +169,15 @@ def _as_dataset(epoch, like: Examples, batches: int) -> tf.data.Dataset:
 
 
 def outputs(
-    model, examples: Examples, batch_size: int = 256
+    model: keras.Model, examples: Examples, batch_size: int = 256
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What the model makes of every batch of like length, after the rows of its examples."""
+    """Yields the row indices and the model outputs of batches of similar length."""
     for rows in batches_by_length(examples.lengths, batch_size):
         yield rows, model.predict_on_batch(examples.batch(rows)[0])
 
 
-def predict(model, examples: Examples) -> np.ndarray:
-    """The class of highest score for every target, int32, shaped as `examples.targets`."""
+def predict(model: keras.Model, examples: Examples) -> np.ndarray:
+    """Returns the highest-scoring class for every target, int32, shaped like `examples.targets`."""
     predicted = np.zeros_like(examples.targets)
     for rows, scores in outputs(model, examples):
         classes = np.argmax(scores, axis=-1)

@@ -1,4 +1,4 @@
-"""A metric by some property of the questions: how far, how many, which."""
+"""Metrics grouped by a property of the targets, such as distance or position."""
 
 import math
 
@@ -6,22 +6,23 @@ import numpy as np
 
 from unrolled.tasks.base.task import Point
 
-_MOST_RANGES = 10
+_MAX_BINS = 10
 
 
 def points(at: np.ndarray, values: np.ndarray) -> list[Point]:
-    """The mean of `values` for each value that occurs in `at`, both `(answers,)`."""
+    """Returns the mean of `values` for each distinct value of `at`, both `(targets,)`."""
     return [
-        Point(float(one), float(values[at == one].mean()), int((at == one).sum()))
-        for one in np.unique(at)
+        Point(float(group), float(values[at == group].mean()), int((at == group).sum()))
+        for group in np.unique(at)
     ]
 
 
-def middles(values: np.ndarray, least: int, most: int) -> np.ndarray:
-    """The middle of the range that each value is in.
+def bin_centers(values: np.ndarray, least: int, most: int) -> np.ndarray:
+    """Returns the centre of the bin that each value falls into.
 
-    From `least` to `most` there are at most ten ranges, all of one width but the last.
+    The range from `least` to `most` is divided into at most ten bins of equal width; the last bin
+    may be narrower.
     """
-    width = math.ceil((most - least + 1) / _MOST_RANGES)
+    width = math.ceil((most - least + 1) / _MAX_BINS)
     starts = least + (values - least) // width * width
     return (starts + np.minimum(starts + width - 1, most)) / 2

@@ -1,4 +1,4 @@
-"""The number by which a task's answers are judged."""
+"""The metric by which a task is evaluated."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,21 +6,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """What chooses the best epoch, what a table compares, and from when on a task is learnt.
+    """The metric that selects the best epoch, is compared in tables, and says if a task is solved.
 
     Attributes:
-        name: as people write it: "accuracy", "MSE".
-        guessing: what the best answer reaches that looks at no input.
-        learnt: from this value on the task counts as learnt, whose price is compared; None for a
-            task that one never has learnt.
-        higher_is_better: whether a higher value is a better one.
-        share: whether its values are shares of a whole, shown in percent.
-        unit: of its values, where they have one.
-        is_loss: whether it is the loss, too.
-        logarithmic: whether its values are logarithms, such as nats a character, whose differences
-            say by themselves how many times as good.
+        key: name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse".
+        name: display name, such as "accuracy" or "MSE".
+        guessing: chance level: the value of the best prediction that ignores the input.
+        learnt: the value at which the task counts as solved, whose cost is compared; None for a
+            task that is never solved.
+        higher_is_better: whether higher values are better.
+        share: whether values are fractions, displayed in percent.
+        unit: unit of the values, if they have one.
+        is_loss: whether the metric is also the loss.
+        logarithmic: whether values are logarithms, such as nats per character, whose differences
+            are already ratios.
     """
 
+    key: str
     name: str
     guessing: float
     learnt: float | None
@@ -31,13 +33,8 @@ class Metric:
     logarithmic: bool = False
 
     @property
-    def key(self) -> str:
-        """Its name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse"."""
-        return self.name.lower().replace("-", "_").replace(" ", "_")
-
-    @property
     def label(self) -> str:
-        """Its name with its unit, for the axis of a figure."""
+        """The name with its unit, for the axis of a figure."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
     @property
@@ -46,21 +43,22 @@ class Metric:
         return not (self.higher_is_better or self.logarithmic)
 
     def merit(self, value: float) -> float:
-        """The value, turned so that a better one is higher."""
+        """Returns the value with its sign changed if necessary, so that higher is better."""
         return value if self.higher_is_better else -value
 
     def worst(self, values: Iterable[float]) -> float:
-        """The value that no other is worse than."""
+        """Returns the worst value."""
         return min(values, key=self.merit)
 
     def is_learnt(self, value: float) -> bool:
-        """Whether the task counts as learnt at this value."""
+        """Whether the task counts as solved at this value."""
         return self.learnt is not None and self.merit(value) >= self.merit(self.learnt)
 
     def text(self, value: float) -> str:
-        """As a table has it: shares and logarithms to three places, others to three digits.
+        """Formats a value for a table.
 
-        From 100 to 10,000, where perplexities are, it is a tenth.
+        Fractions and logarithms have three decimals, and values from 100 to 10,000, such as
+        perplexities, one. All others have three significant digits.
         """
         if self.share or self.logarithmic:
             return f"{value:.3f}"
@@ -70,22 +68,28 @@ class Metric:
 
     @property
     def learnt_text(self) -> str:
-        """The value of `learnt` as a table's heading has it."""
+        """The value of `learnt`, formatted for a table heading."""
         return f"{self.learnt:.0%}" if self.share else f"{self.learnt:.3g}"
 
 
 def accuracy(classes: int, learnt: float) -> Metric:
-    """The share of right answers, where `classes` classes are equally frequent."""
-    return Metric("accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
+    """The fraction of correct predictions among `classes` equally frequent classes."""
+    return Metric("accuracy", "accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
 
 
 def mean_squared_error(guessing: float, learnt: float) -> Metric:
-    """The mean squared error, for answers that are one number."""
-    return Metric("MSE", guessing, learnt, higher_is_better=False, is_loss=True)
+    """The mean squared error, for targets that are a single number."""
+    return Metric("mse", "MSE", guessing, learnt, higher_is_better=False, is_loss=True)
 
 
 def cross_entropy(guessing: float, learnt: float) -> Metric:
-    """The cross-entropy in nats for each answer at a step."""
+    """The cross-entropy in nats per predicted step."""
     return Metric(
-        "cross-entropy", guessing, learnt, higher_is_better=False, unit="nats a step", is_loss=True
+        "cross_entropy",
+        "cross-entropy",
+        guessing,
+        learnt,
+        higher_is_better=False,
+        unit="nats a step",
+        is_loss=True,
     )

@@ -1,4 +1,4 @@
-"""What a task's options are held to."""
+"""Validation of a task's options."""
 
 import os
 from collections.abc import Mapping
@@ -6,55 +6,62 @@ from dataclasses import fields
 from typing import Any
 
 
-def require_whole(name: str, value, least: int) -> None:
-    """Refuse what is no whole number or less than `least`.
+def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Checks that an option is an integer from `least` to `most`, or of at least `least`.
 
     Raises:
-        ValueError: with the option's name, what was expected and what came.
+        ValueError: otherwise; the message names the option, the expected and the received value.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"`{name}`: expected a whole number of at least {least}, got {value!r}.")
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not is_integer or value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{name}`: expected an integer {limits}, got {value!r}.")
 
 
-def require_share(name: str, value, most: float) -> None:
-    """Refuse what is no number from 0 to `most`.
+def require_fraction(name: str, value: Any, most: float) -> None:
+    """Checks that an option is a number from 0 to `most`.
 
     Raises:
-        ValueError: with the option's name, what was expected and what came.
+        ValueError: otherwise; the message names the option, the expected and the received value.
     """
     if not (is_number(value) and 0 <= value <= most):
-        raise ValueError(f"`{name}`: expected a share from 0 to {most}, got {value!r}.")
+        raise ValueError(f"`{name}`: expected a fraction from 0 to {most}, got {value!r}.")
 
 
-def require_memory(name: str, value, size: int) -> None:
-    """Refuse what takes more memory than the machine has.
+def require_memory(name: str, value: Any, size: int) -> None:
+    """Checks that data fit into the memory of this machine.
 
     Args:
-        name: of the option that decides it.
-        value: what came, for people.
-        size: in bytes.
+        name: the option that determines the size.
+        value: the received value, as shown in the message.
+        size: size of the data in bytes.
 
     Raises:
-        ValueError: with the option's name, what was expected and what came.
+        ValueError: otherwise; the message names the option, the expected and the received value.
     """
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > there:
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > available:
         raise ValueError(
-            f"`{name}`: expected what fits into the {there / 2**30:,.0f} GiB of memory that this "
-            f"machine has, got {value}, which takes {size / 2**30:,.0f} GiB."
+            f"`{name}`: expected a value that fits into the {available / 2**30:,.0f} GiB of memory "
+            f"of this machine, got {value}, which takes {size / 2**30:,.0f} GiB."
         )
 
 
-def is_number(value) -> bool:
-    """Whether it is a number, and neither True nor False."""
+def is_number(value: Any) -> bool:
+    """Whether a value is an int or a float, but not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def made(name: str, kind: type, options) -> Any:
-    """A data class `kind`, of itself or of a mapping of its attributes.
+def as_dataclass(name: str, kind: type, options: Any) -> Any:
+    """Returns a `kind` from an instance of it or from a mapping of its attributes.
+
+    Args:
+        name: name of the option, for the message.
+        kind: a dataclass.
+        options: an instance or a mapping.
 
     Raises:
-        ValueError: with the option's name, for anything else, and as `kind` does.
+        ValueError: for anything else, and as `kind` does.
     """
     if isinstance(options, kind):
         return options

@@ -1,10 +1,10 @@
-"""What every task offers to the programs that train and compare units on it."""
+"""The interface of a task to the programs that train and compare units on it."""
 
 import abc
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from unrolled.tasks.base.metric import Metric
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a breakdown: at `at`, the measured `value` over `count` answers."""
+    """A point of a grouped metric: the mean `value` of `count` predictions at `at`."""
 
     at: float
     value: float
@@ -25,10 +25,32 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """How often each class was answered where each was right.
+class Breakdown:
+    """Which values are broken down, and by what.
 
-    `counts` are whole numbers `(classes, classes)`, [right, answered], in the order of `classes`.
+    Attributes:
+        what: the name of the values: "accuracy".
+        by: the property of the questions, with its unit: "distance in words".
+        of_metric: whether they are values of the task's metric.
+    """
+
+    what: str
+    by: str
+    of_metric: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people: "accuracy by distance in words"."""
+        return f"{self.what} by {self.by}"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix.
+
+    Attributes:
+        classes: names of the classes.
+        counts: integers `(classes, classes)`, [true class, predicted class].
     """
 
     classes: list[str]
@@ -37,26 +59,47 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation found.
+    """The result of an evaluation.
 
-    `metrics` maps a name to a number; `breakdowns` maps a name such as "accuracy by distance" to
-    its points, in the order of `at`; `tables` maps a name to columns of values by their headings;
-    `confusions` maps a name to a `Confusion`; `judged` maps the name of a breakdown that is of
-    another metric than the task's to that metric.
+    Attributes:
+        metrics: values by key.
+        breakdowns: points of each `Breakdown`, sorted by `at`.
+        tables: columns of values by heading, by the name of a table.
+        confusions: confusion matrices by name.
+        judged: metrics of those breakdowns that use another metric than the task's.
     """
 
     metrics: dict[str, float]
-    breakdowns: dict[str, list[Point]] = field(default_factory=dict)
+    breakdowns: dict[Breakdown, list[Point]] = field(default_factory=dict)
     tables: dict[str, dict[str, list]] = field(default_factory=dict)
     confusions: dict[str, Confusion] = field(default_factory=dict)
-    judged: dict[str, Metric] = field(default_factory=dict)
+    judged: dict[Breakdown, Metric] = field(default_factory=dict)
+
+    def as_data(self, metric: Metric) -> dict[str, Any]:
+        """What a comparison reads of it, as plain values.
+
+        Args:
+            metric: of the task.
+        """
+        breakdowns = []
+        for each, points in self.breakdowns.items():
+            of = metric if each.of_metric else self.judged.get(each)
+            breakdowns.append(
+                {
+                    "what": each.what,
+                    "by": each.by,
+                    "metric": of and asdict(of),
+                    "points": [asdict(point) for point in points],
+                }
+            )
+        return {"metric": asdict(metric), "metrics": self.metrics, "breakdowns": breakdowns}
 
 
 class MissingDataError(RuntimeError):
-    """A data set that is not on this machine; the message names the ways out."""
+    """Raised when a data set is not on this machine; the message says how to obtain it."""
 
 
-_IN_KERAS = {
+_KERAS_METRICS = {
     "accuracy": keras.metrics.SparseCategoricalAccuracy,
     "cross_entropy": partial(keras.metrics.SparseCategoricalCrossentropy, from_logits=True),
     "mse": keras.metrics.MeanSquaredError,
@@ -64,25 +107,25 @@ _IN_KERAS = {
 
 
 class Task(abc.ABC):
-    """One thing to learn: its examples, and what is reported of a model that learnt it.
+    """A learning problem: its data, its loss, and its evaluation.
 
-    A task is made with its options alone and touches no data until `load`. What is asked, and how
-    answers are judged, is known before.
+    A task is created from its options alone and reads no data before `load`. The shape of the
+    targets and the metric are known before.
 
     Attributes:
-        name: as in conf/task.
-        features: where an input is a vector of real numbers at each step, how many; None where it
-            is a word number.
-        classes: number of classes an answer chooses from; None where it is a number.
-        per_step: True where the question is asked at steps (many-to-many), False where it is asked
-            once about the whole sequence (many-to-one).
-        counted: what training is counted in.
-        model: the kind of model that learns it, as in conf/model.
-        metric: how answers are judged. `evaluate` reports it under its key.
-        vocabulary: after `load`, the words by their number; number 0 is padding. None where inputs
-            are vectors.
-        training, validation, test: after `load`, the splits; training may be fresh in each epoch.
-        fingerprint: after `load`, a hash of all data, equal exactly when the data are.
+        name: the name in conf/task.
+        features: size of the input vectors; None if inputs are token ids.
+        classes: number of classes; None for regression.
+        per_step: True if the model predicts at each step (many-to-many), False if it predicts once
+            per sequence (many-to-one).
+        counted: what training progress is counted in.
+        model: the kind of model, as in conf/model.
+        metric: the metric, which `evaluate` reports under its key.
+        vocabulary: after `load`, the words by token id; id 0 is padding. None if inputs are
+            vectors.
+        training, validation, test: after `load`, the splits. The training split may be generated
+            anew for each epoch.
+        fingerprint: after `load`, a hash of all data, equal if and only if the data are equal.
     """
 
     name: ClassVar[str]
@@ -101,14 +144,14 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def load(self) -> None:
-        """Make or read the data.
+        """Generates or reads the data.
 
         Raises:
-            MissingDataError: if a data set is needed that is not here and cannot be fetched.
+            MissingDataError: if a data set is neither on this machine nor downloadable.
         """
 
-    def answers(self) -> dict:
-        """What a model for it takes and gives, after `load`: arguments of what builds models."""
+    def model_arguments(self) -> dict[str, Any]:
+        """Returns the arguments of the model builder that follow from the data, after `load`."""
         return {
             "vocabulary_size": None if self.vocabulary is None else len(self.vocabulary),
             "features": self.features,
@@ -116,75 +159,79 @@ class Task(abc.ABC):
             "per_step": self.per_step,
         }
 
-    def keepsakes(self) -> dict[str, dict]:
-        """What is kept beside a trained model to use it: a name of a JSON file, and its content."""
+    def model_files(self) -> dict[str, dict]:
+        """Returns JSON files to save beside a trained model: content by file name."""
         return {}
 
     def loss(self) -> keras.losses.Loss | None:
-        """What training makes small: the mean over all questions, wherever they are asked.
-
-        None for a model that has its own.
-        """
+        """Returns the training loss, averaged over all targets; None if the model has its own."""
         reduction = "mean_with_sample_weight"
         if self.classes is None:
             return keras.losses.MeanSquaredError(reduction=reduction)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
 
-    def metrics_in_keras(self) -> list[keras.metrics.Metric]:
-        """`metric`, to be followed in training and on the validation split.
+    def keras_metrics(self) -> list[keras.metrics.Metric]:
+        """Returns `metric` for training and validation; empty for a model that tracks it itself.
 
-        Empty for a model that follows it by itself.
+        Raises:
+            ValueError: for a metric that Keras does not have; a task with one overrides this.
         """
-        return [_IN_KERAS[self.metric.key](name=self.metric.key)]
+        if self.metric.key not in _KERAS_METRICS:
+            raise ValueError(
+                f"`metric`: expected one with the key {', '.join(_KERAS_METRICS)}, or a task that "
+                f"overrides keras_metrics, got {self.metric.key!r} in {type(self).__name__}."
+            )
+        return [_KERAS_METRICS[self.metric.key](name=self.metric.key)]
 
-    def names_of_steps(self, inputs: np.ndarray) -> list[str]:
-        """What to write under each step of one example in a picture: its words.
+    def step_labels(self, inputs: np.ndarray) -> list[str]:
+        """Returns a label for each step of one example in a figure: its words.
 
         Args:
-            inputs: of the example, as in its `Examples`.
+            inputs: inputs of one example, as in `Examples`.
         """
         if self.vocabulary is None:
             return [""] * len(inputs)
-        return [self.vocabulary[number] for number in inputs if number != PADDING]
+        return [self.vocabulary[token] for token in inputs if token != PADDING]
 
     def training_batches(
         self, batch_size: int, seed: int, window: int | None = None, first_epoch: int = 0
     ) -> tf.data.Dataset:
-        """The training split an epoch after the other, the same for the same seed.
+        """Returns the training batches, epoch after epoch; the order is determined by the seed.
 
         Args:
-            batch_size: examples in a batch.
-            seed: of their order.
-            window: steps of a window, for a task that is read on from batch to batch; else None.
-            first_epoch: number of epochs that went before, of which it is the continuation.
+            batch_size: number of examples per batch.
+            seed: determines the order.
+            window: number of steps per window, for a task whose states are carried from batch to
+                batch; otherwise None.
+            first_epoch: index of the first epoch, to continue earlier training.
 
         Raises:
-            ValueError: for a window where examples have a length of their own.
+            ValueError: if a window is given for a task whose examples are separate sequences.
         """
-        self._refuse(window)
+        self._check_window(window)
         return of_examples.training_batches(self.training, batch_size, seed, first_epoch)
 
     def validation_batches(self, batch_size: int, window: int | None = None) -> tf.data.Dataset:
-        """The validation split once, for training with batches of that size."""
-        self._refuse(window)
+        """Returns the validation split once, for training with the given batch size."""
+        self._check_window(window)
         return of_examples.evaluation_batches(self.validation, 4 * batch_size)
 
-    def batches_an_epoch(self, batch_size: int, window: int | None = None) -> int:
-        """How many training steps an epoch has."""
-        self._refuse(window)
+    def batches_per_epoch(self, batch_size: int, window: int | None = None) -> int:
+        """Returns the number of training steps per epoch."""
+        self._check_window(window)
         return math.ceil(len(self.training) / batch_size)
 
-    def examples_to_look_into(self, count: int) -> Examples:
-        """Some of the validation split, to measure a model's gradients and gates on."""
+    def diagnostic_examples(self, count: int) -> Examples:
+        """Returns the first validation examples, for measurements of gradients and gates."""
         return self.validation.first(count)
 
-    def _refuse(self, window):
+    def _check_window(self, window: int | None) -> None:
         if window is not None:
             raise ValueError(
-                f"training.window: expected null, as the examples of {self.name} each have a "
-                f"length of their own, got {window}. (training=language is for language models.)"
+                f"training.window: expected null, because the examples of {self.name} are separate "
+                f"sequences, got {window}. (training=language is for language models.)"
             )
 
     @abc.abstractmethod
-    def evaluate(self, model) -> Report:
-        """Metrics and breakdowns of `model` on the test split, touched here and nowhere else."""
+    def evaluate(self, model: keras.Model) -> Report:
+        """Evaluates a model on the test split, which is used nowhere else."""

@@ -1,7 +1,7 @@
-"""Arrays kept on disk, so that only the first start pays for making them.
+"""A cache of arrays on disk, so that a data set is encoded only once.
 
-A cache is no result: its folder may be deleted at any time, and where it cannot be written, work
-goes on without.
+The cache folder may be deleted at any time. If it is not writable, the program continues without a
+cache.
 """
 
 import contextlib
@@ -24,42 +24,42 @@ _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/unrolled`, or `~/.cache/unrolled` where that variable is not set."""
+    """Returns `$XDG_CACHE_HOME/unrolled`, or `~/.cache/unrolled` if the variable is not set."""
     home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has a relative value ignored.
+    # The XDG specification says to ignore a relative path.
     return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "unrolled"
 
 
 def cached(
     make: Callable[[], Arrays], name: str, key: dict, folder: str | os.PathLike | None = None
 ) -> Arrays:
-    """What `make()` returned when it was last called for this `key`, or now calls it.
+    """Returns the cached arrays for a key, or calls `make` and caches its result.
 
-    Several processes may share the folder. A file that is not whole is never taken for one: files
-    appear under their name only when complete, and their checksum is compared on reading. The
-    checksum is of the key, too, so a file that was made for another key is not taken either.
+    Several processes may share the folder. A file appears under its name only when it is complete.
+    Its checksum, which includes the key, is verified on reading, so neither a partial file nor one
+    for another key is used.
 
     Args:
-        make: makes the arrays; no array may hold objects.
-        name: what the file's name begins with.
-        key: all that determines the arrays, as JSON can write it, also the code that makes them
-            (`code_of`).
-        folder: where the file is kept; None for `default_folder()`.
+        make: creates the arrays; object arrays are not allowed.
+        name: prefix of the file name.
+        key: everything that determines the arrays, JSON-serialisable, including the code that
+            creates them (`code_of`).
+        folder: folder of the file; None for `default_folder()`.
     """
     folder = default_folder() if folder is None else Path(folder).expanduser()
-    written = json.dumps(key, sort_keys=True).encode()
-    path = folder / f"{name}-{hashlib.sha256(written).hexdigest()[:32]}.arrays"
-    arrays = _read(path, written)
+    key_bytes = json.dumps(key, sort_keys=True).encode()
+    path = folder / f"{name}-{hashlib.sha256(key_bytes).hexdigest()[:32]}.arrays"
+    arrays = _read(path, key_bytes)
     if arrays is None:
         arrays = make()
-        _write(path, written, arrays)
+        _write(path, key_bytes, arrays)
     return arrays
 
 
 def code_of(*modules: str) -> str:
-    """A hash of the source of some imported modules, given by name.
+    """Returns a hash of the source code of imported modules, given by name.
 
-    In a key it keeps arrays that were made before a change of that code from being read after it.
+    As a part of a key it invalidates cached arrays when that code changes.
     """
     content = hashlib.sha256()
     for name in modules:
@@ -68,7 +68,7 @@ def code_of(*modules: str) -> str:
 
 
 def fingerprint(arrays: Arrays) -> str:
-    """A hash of names, types, shapes and contents, whatever the order of the names."""
+    """Returns a hash of names, dtypes, shapes and contents, whatever the order of the names."""
     content = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -81,18 +81,18 @@ def _read(path: Path, key: bytes) -> Arrays | None:
     try:
         content = path.read_bytes()
     except OSError:
-        return None  # A file that is there but unreadable is reported when it cannot be replaced.
+        return None  # If the file exists but is unreadable, writing it will report the error.
     checksum, packed = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
     if _checksum(key, packed) != checksum:
         _logger.warning(
-            "The cache file %s is damaged, or is of other data; its contents are made anew.", path
+            "The cache file %s is damaged or belongs to other data. It is created again.", path
         )
         return None
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def _checksum(key: bytes, packed) -> bytes:
+def _checksum(key: bytes, packed: bytes | memoryview) -> bytes:
     content = hashlib.sha256(key)
     content.update(packed)
     return content.digest()
@@ -111,13 +111,13 @@ def _write(path: Path, key: bytes, arrays: Arrays) -> None:
         os.replace(partial, path)
     except OSError as error:
         _logger.warning(
-            "Encoded data cannot be kept in %s (%s). Work goes on, but the next start will encode "
-            "them again: set the option cache_dir or the variable XDG_CACHE_HOME to a folder that "
-            "can be written and has %d MB free.",
+            "Encoded data cannot be cached in %s (%s). The run continues, but the next one will "
+            "encode them again. Set the option cache_dir or the variable XDG_CACHE_HOME to a "
+            "writable folder with %d MB of free space.",
             path.parent,
             error.strerror or error,
             len(packed) // 2**20 + 1,
         )
     finally:
-        with contextlib.suppress(OSError):  # It is gone when all went well.
+        with contextlib.suppress(OSError):  # After success the file no longer exists.
             partial.unlink()

@@ -1,4 +1,4 @@
-"""Data sets that tensorflow-datasets downloads and prepares, once."""
+"""Data sets that are downloaded and prepared by tensorflow-datasets."""
 
 import contextlib
 import hashlib
@@ -7,31 +7,32 @@ import logging
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from unrolled.tasks.base.task import MissingDataError
 
-_SECONDS_TO_ANSWER = 10
-_LONGEST_REASON = 200
+_TIMEOUT_SECONDS = 10
+_MAX_REASON_LENGTH = 200
 
 _logger = logging.getLogger(__name__)
 
 
 class PreparedSet:
-    """A data set as tensorflow-datasets prepared it.
+    """A data set prepared by tensorflow-datasets.
 
-    It is looked for in the folder that `TFDS_DATA_DIR` names, or in `~/tensorflow_datasets`.
-    tensorflow-datasets itself is imported only to download or read it, as a start that finds
-    everything in a cache does neither.
+    It is searched in the folder `TFDS_DATA_DIR`, or in `~/tensorflow_datasets`. tensorflow-datasets
+    is imported only to download or read the data, which is unnecessary if they are cached.
 
     Args:
-        dataset: its name with its configuration, as in "imdb_reviews/plain_text".
-        version: of it.
-        task: whose data these are, for messages.
-        instead: the task to name to whoever cannot download.
+        dataset: name with its configuration, such as "imdb_reviews/plain_text".
+        version: version of the data set.
+        task: name of the task that uses the data, for messages.
+        instead: a task that needs no download, for messages.
     """
 
-    def __init__(self, dataset: str, version: str, task: str, instead: str):
+    def __init__(self, dataset: str, version: str, task: str, instead: str) -> None:
         self.dataset, self.version = dataset, version
         self._task, self._instead = task, instead
         root = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
@@ -39,25 +40,25 @@ class PreparedSet:
         self.folder = self.root / dataset / version
 
     def prepare(self) -> None:
-        """Download it if it is not there.
+        """Downloads and prepares the data set if it is missing.
 
         Raises:
-            MissingDataError: if it cannot be downloaded.
+            MissingDataError: if the download fails.
         """
         if (self.folder / "dataset_info.json").is_file():
             return
         try:
             self._download()
-        except Exception as error:  # The network's, the system's and tensorflow-datasets' own.
+        except Exception as error:  # From the network, the system or tensorflow-datasets.
             raise MissingDataError(
                 f"The task {self._task} found no prepared data in {self.folder}, and downloading "
                 f"them failed ({type(error).__name__}: {error}). Connect to the network and start "
-                f"again, or set TFDS_DATA_DIR to a folder that has {self.dataset}/{self.version} "
-                f"in it. The task {self._instead} needs no download."
+                f"again, or set TFDS_DATA_DIR to a folder that contains "
+                f"{self.dataset}/{self.version}. The task {self._instead} needs no download."
             ) from error
 
     def fingerprint(self) -> str:
-        """A hash of the prepared files."""
+        """Returns a hash of the prepared files."""
         content = hashlib.sha256()
         for path in sorted(filter(Path.is_file, self.folder.iterdir())):
             with path.open("rb") as file:
@@ -65,10 +66,10 @@ class PreparedSet:
         return content.hexdigest()
 
     def class_names(self, feature: str) -> list[str]:
-        """The names of a feature's classes, by number; of a sequence of classes, its classes'.
+        """Returns the class names of a feature, or of the elements of a sequence feature.
 
         Raises:
-            MissingDataError: if the prepared files are damaged, not all there or of other data.
+            MissingDataError: if the prepared files are damaged, incomplete or of another data set.
         """
         import tensorflow_datasets as tfds
 
@@ -76,38 +77,41 @@ class PreparedSet:
             of_feature = tfds.builder_from_directory(self.folder).info.features[feature]
             return getattr(of_feature, "feature", of_feature).names
 
-    def batches(self, split: str, size: int = 1000, *, ragged: bool = False, **options) -> list:
-        """All examples of a split, in the order in which they are stored, as NumPy batches.
+    def batches(
+        self, split: str, size: int = 1000, *, ragged: bool = False, **options: Any
+    ) -> list:
+        """Returns all examples of a split, in the order of storage, as NumPy batches.
 
         Args:
-            split: its name.
-            size: examples in a batch.
-            ragged: whether features are sequences of many lengths; a batch has an array of each.
-            **options: of tensorflow-datasets' `as_dataset`.
+            split: name of the split.
+            size: number of examples per batch.
+            ragged: whether features are sequences of different lengths; a batch then contains an
+                array for each.
+            **options: passed to `as_dataset` of tensorflow-datasets.
 
         Raises:
-            MissingDataError: if the prepared files are damaged, not all there or of other data.
+            MissingDataError: if the prepared files are damaged, incomplete or of another data set.
         """
         import tensorflow_datasets as tfds
 
         with self._readable():
             builder = tfds.builder_from_directory(self.folder)
             dataset = builder.as_dataset(split=split, shuffle_files=False, **options)
-            # One by one takes three times as long.
+            # Reading examples one by one takes three times as long.
             batches = dataset.ragged_batch(size) if ragged else dataset.batch(size)
             return list(batches.as_numpy_iterator())
 
     @contextlib.contextmanager
-    def _readable(self):
+    def _readable(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # TensorFlow's, JSON's and tensorflow-datasets' own.
-            said = " ".join(str(getattr(error, "message", error)).split())[:_LONGEST_REASON]
+        except Exception as error:  # From TensorFlow, JSON or tensorflow-datasets.
+            reason = " ".join(str(getattr(error, "message", error)).split())[:_MAX_REASON_LENGTH]
             raise MissingDataError(
                 f"The task {self._task} cannot read the data in {self.folder}: a file is damaged "
-                f"or not there ({type(error).__name__}: {said}). Delete this folder and start "
-                "again to download them, or set TFDS_DATA_DIR to a folder that has "
-                f"{self.dataset}/{self.version} in it."
+                f"or missing ({type(error).__name__}: {reason}). Delete this folder and start "
+                "again to download them, or set TFDS_DATA_DIR to a folder that contains "
+                f"{self.dataset}/{self.version}."
             ) from error
 
     def _download(self) -> None:
@@ -116,9 +120,9 @@ class PreparedSet:
         tfds.disable_progress_bar()
         builder = tfds.builder(f"{self.dataset}:{self.version}", data_dir=self.root)
         for url, about in builder.url_infos.items():
-            _require_answer(url)
+            _check_connection(url)
             _logger.warning("Downloading %s (%s) to %s, once.", self.dataset, about.size, self.root)
-        # A folder that was left without dataset_info.json would otherwise pass for prepared.
+        # Otherwise a folder without dataset_info.json would count as prepared.
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(
@@ -126,8 +130,8 @@ class PreparedSet:
             )
 
 
-def _require_answer(url: str) -> None:
-    """Fail within seconds where there is no network; tensorflow-datasets retries for minutes."""
+def _check_connection(url: str) -> None:
+    """Fails within seconds without a network, where tensorflow-datasets would retry for minutes."""
     request = urllib.request.Request(url, method="HEAD")
-    with contextlib.suppress(urllib.error.HTTPError):  # A refusal is an answer as well.
-        urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER).close()
+    with contextlib.suppress(urllib.error.HTTPError):  # An error status is a response too.
+        urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS).close()

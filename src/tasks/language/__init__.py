@@ -1,1 +1,1 @@
-"""Language models: what comes next in a text."""
+"""Language modelling: predict the next token of a text."""

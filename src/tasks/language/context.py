@@ -1,60 +1,62 @@
-"""How far back does a language model look? Its loss with less context, or with it out of order.
+"""The use of context by a language model: its loss with shorter or shuffled context.
 
 Source: Khandelwal, He, Qi & Jurafsky 2018, "Sharp Nearby, Fuzzy Far Away: How Neural Language
 Models Use Context", ACL.
 """
 
+from typing import Any
+
 import numpy as np
 
-from unrolled.tasks.base.task import Point, Report
-from unrolled.tasks.language.bptt_batches import Stream
+from unrolled.tasks.base.task import Breakdown, Point, Report
+from unrolled.tasks.language.bptt_batches import TokenSequence
 
-KEPT = (1, 2, 5, 10, 20, 50, 100, 200)
-"""Tokens of context that a model is given."""
-IN_ORDER = (0, 2, 5, 10, 20, 50, 100)
-"""Nearest tokens that stay in order, of the most context; those before them are shuffled."""
-ENOUGH = 0.01
-"""Share by which a loss may be above that with the most context, and the context be enough."""
-BY_KEPT = "cross-entropy by tokens of context kept"
-BY_IN_ORDER = "cross-entropy by nearest tokens left in order"
+LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200)
+"""Numbers of context tokens that the model sees."""
+ORDERED = (0, 2, 5, 10, 20, 50, 100)
+"""Numbers of nearest tokens that remain in order; the more distant context is shuffled."""
+TOLERANCE = 0.01
+"""A context is sufficient if its loss exceeds that of the full context by at most this fraction."""
+BY_LENGTH = Breakdown("cross-entropy", "tokens of context kept")
+BY_ORDERED = Breakdown("cross-entropy", "nearest tokens left in order")
 
-_MOST = KEPT[-1]
+_MAX_LENGTH = LENGTHS[-1]
 
 
-def use_of_context(model, text: Stream, positions: int, seed: int) -> Report:
-    """The loss at some places of a text, by how much of what stands before them is read.
+def use_of_context(model: Any, text: TokenSequence, positions: int, seed: int) -> Report:
+    """Measures the loss at random positions of a text, as a function of the visible context.
 
-    Every state begins at zero with the context. All points are of the same places, so differences
-    between them are far surer than they are themselves.
+    The states are zero at the start of the context. All points use the same positions, so their
+    differences are much more precise than their values.
 
     Args:
-        model: with a method `next_negative_log_likelihoods(words, following)`.
-        text: with more than 200 tokens.
-        positions: how many places.
-        seed: of the places and of the order of what is shuffled.
+        model: with a method `next_negative_log_likelihoods(tokens, targets)`.
+        text: at least 201 tokens.
+        positions: number of positions.
+        seed: determines the positions and the shuffling.
 
     Returns:
-        As metric "context" the fewest tokens with which the loss is within `ENOUGH` of that with
-        200; the losses as breakdowns.
+        The metric "context", the smallest number of tokens whose loss is within `TOLERANCE` of that
+        with 200 tokens; and the losses as breakdowns.
     """
     rng = np.random.default_rng(seed)
-    count = min(positions, len(text) - _MOST)
-    places = np.sort(rng.choice(np.arange(_MOST, len(text)), count, replace=False))
-    before = text.tokens[places[:, None] + np.arange(-_MOST, 0)]
-    following = text.tokens[places]
+    count = min(positions, len(text) - _MAX_LENGTH)
+    sampled = np.sort(rng.choice(np.arange(_MAX_LENGTH, len(text)), count, replace=False))
+    contexts = text.tokens[sampled[:, None] + np.arange(-_MAX_LENGTH, 0)]
+    targets = text.tokens[sampled]
 
-    def point(at, words):
-        losses = model.next_negative_log_likelihoods(words, following)
-        return Point(at, float(losses.mean()), len(places))
+    def point(at, tokens):
+        losses = model.next_negative_log_likelihoods(tokens, targets)
+        return Point(at, float(losses.mean()), len(sampled))
 
-    kept = [point(count, before[:, _MOST - count :]) for count in KEPT]
-    in_order = [point(count, _shuffled(before, _MOST - count, rng)) for count in IN_ORDER]
-    full = kept[-1].value
-    enough = next(each.at for each in kept if each.value <= full * (1 + ENOUGH))
-    shuffled = [*in_order, Point(_MOST, full, len(places))]
-    return Report({"context": enough}, {BY_KEPT: kept, BY_IN_ORDER: shuffled})
+    by_length = [point(count, contexts[:, _MAX_LENGTH - count :]) for count in LENGTHS]
+    by_ordered = [point(count, _shuffled(contexts, _MAX_LENGTH - count, rng)) for count in ORDERED]
+    full = by_length[-1].value
+    sufficient = next(each.at for each in by_length if each.value <= full * (1 + TOLERANCE))
+    shuffled = [*by_ordered, Point(_MAX_LENGTH, full, len(sampled))]
+    return Report({"context": sufficient}, {BY_LENGTH: by_length, BY_ORDERED: shuffled})
 
 
-def _shuffled(words, count, rng):
-    """The first `count` words of each row in another order."""
-    return np.concatenate([rng.permuted(words[:, :count], axis=1), words[:, count:]], axis=1)
+def _shuffled(tokens: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns the rows with their first `count` tokens shuffled."""
+    return np.concatenate([rng.permuted(tokens[:, :count], axis=1), tokens[:, count:]], axis=1)

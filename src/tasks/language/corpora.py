@@ -1,4 +1,4 @@
-"""Where the texts of language models come from, and how they are split."""
+"""The corpora of the language models, and their splits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,41 +11,42 @@ from unrolled.tasks.data.text_files import read_text
 from unrolled.tasks.data.tfds import PreparedSet
 
 _OPTION = "task.path"
-_EVALUATED = 0.05  # Share of a text that is validation, and as much again that is test.
-_MOST_CUT = 0.5  # Of such a part, how far from its place a cut may be.
-_LEAST_TRAINING = 0.8  # Share of the text that whole files must leave to train on.
-_TELLING = 40  # Characters of a line from which on it is not there twice by chance.
+_SPLIT_FRACTION = 0.05  # Fraction of a text for validation, and the same for test.
+_MAX_SHIFT = 0.5  # Fraction of a split by which its boundary may move to the end of a line.
+_MIN_TRAINING = 0.8  # Fraction for training below which files are not assigned as a whole.
+_LONG_LINE = 40  # Length in characters at which repeated lines are unlikely by chance.
 _TOPICS_SEED = 0
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The parts of a text."""
+    """The splits of a text."""
 
     training: str
     validation: str
     test: str
 
     def repeated_share(self, part: str) -> float:
-        """Share of the characters of "validation" or "test" in lines that training has as well.
+        """Returns the fraction of "validation" or "test" in long lines that also occur in training.
 
-        Only lines of 40 characters and more count: shorter ones are there by chance.
+        Only lines of at least 40 characters count, because shorter ones repeat by chance. The
+        fraction is of the characters in such lines.
         """
         known = set(self.training.split("\n"))
-        long = [line for line in getattr(self, part).split("\n") if len(line) >= _TELLING]
+        long = [line for line in getattr(self, part).split("\n") if len(line) >= _LONG_LINE]
         repeated = sum(len(line) for line in long if line in known)
         return repeated / max(1, sum(map(len, long)))
 
 
 def shakespeare(path: None = None) -> Corpus:
-    """Scenes by Shakespeare: a million characters, split as tensorflow-datasets does.
+    """Scenes by Shakespeare, a million characters, with the splits of tensorflow-datasets.
 
     Source: Karpathy 2015, "The Unreasonable Effectiveness of Recurrent Neural Networks".
 
     Raises:
-        MissingDataError: if it is not there and cannot be downloaded.
+        MissingDataError: if the data are missing and the download fails.
     """
-    _refuse(path, "shakespeare")
+    _check_no_path(path, "shakespeare")
     prepared = PreparedSet("tiny_shakespeare", "1.0.0", "shakespeare_char", "pydoc_char")
     prepared.prepare()
     texts = [prepared.batches(split) for split in ("train", "validation", "test")]
@@ -53,63 +54,63 @@ def shakespeare(path: None = None) -> Corpus:
 
 
 def pydoc(path: None = None) -> Corpus:
-    """The reference that Python ships for its `help()`: 350,000 characters of prose and grammar.
+    """The reference text of Python's `help()`: 350,000 characters of prose and grammar.
 
-    Its topics repeat each other: two fifths of it stand in several. So each paragraph is kept once,
-    where it comes first in the alphabet of topics, and whole topics go to a split.
+    Two fifths of it occur in several topics. Therefore each paragraph is included once, in its
+    first topic in alphabetical order, and whole topics are assigned to a split.
     """
     from pydoc_data.topics import topics
 
-    _refuse(path, "pydoc")
-    seen, kept = set(), []
+    _check_no_path(path, "pydoc")
+    seen, unique = set(), []
     for name in sorted(topics):
         paragraphs = [p.rstrip() for p in topics[name].split("\n\n") if p.strip()]
-        new = [p for p in paragraphs if _normal(p) not in seen]
-        # A long line may come again in a paragraph that is otherwise another.
+        new = [p for p in paragraphs if _normalised(p) not in seen]
+        # A long line may be repeated in an otherwise different paragraph.
         new = [p for p in new if not any(line in seen for line in _long_lines(p))]
-        seen.update(_normal(p) for p in new)
+        seen.update(_normalised(p) for p in new)
         seen.update(line for p in new for line in _long_lines(p))
-        kept.append("\n\n".join(new) + "\n\n")
-    order = np.random.default_rng(_TOPICS_SEED).permutation(len(kept))
-    return _by_pieces([kept[number] for number in order])
+        unique.append("\n\n".join(new) + "\n\n")
+    order = np.random.default_rng(_TOPICS_SEED).permutation(len(unique))
+    return _split_by_pieces([unique[index] for index in order])
 
 
 def ptb(path: str | Path | None) -> Corpus:
-    """Penn Treebank, a folder with ptb.train.txt, ptb.valid.txt and ptb.test.txt.
+    """Penn Treebank: a folder with ptb.train.txt, ptb.valid.txt and ptb.test.txt.
 
-    Source: Mikolov et al. 2010, "Recurrent neural network based language model": words in small
-    letters between blanks, a sentence a line, 10,000 different words.
+    Source: Mikolov et al. 2010, "Recurrent neural network based language model". The words are
+    lowercased and separated by spaces, with one sentence per line and 10,000 distinct words.
 
     Raises:
-        MissingDataError: if there is no such folder or a file in it is missing.
-        ValueError: for a file that cannot be read as text.
+        MissingDataError: if the folder or one of the files is missing.
+        ValueError: if a file is not a text file.
     """
     folder = _required(path, "ptb_word", "a folder with ptb.train.txt, ptb.valid.txt, ptb.test.txt")
     files = [folder / f"ptb.{part}.txt" for part in ("train", "valid", "test")]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise MissingDataError(
-            f"task.path: expected ptb.train.txt, ptb.valid.txt and ptb.test.txt in {folder}, where "
-            f"{', '.join(missing)} is not. The text is licensed and is not downloaded here; the "
-            "task pydoc_word needs none, and text_word takes any text."
+            f"task.path: expected ptb.train.txt, ptb.valid.txt and ptb.test.txt in {folder}, "
+            f"missing: {', '.join(missing)}. The text is licensed and cannot be downloaded. "
+            "Alternatives: pydoc_word needs no file, and text_word reads any text."
         )
     return Corpus(*(read_text(file, _OPTION) for file in files))
 
 
 def text(path: str | Path | None) -> Corpus:
-    """A text file, or all files of a folder in the order of their names.
+    """A text file, or all files of a folder in alphabetical order.
 
-    The first nine tenths are to train on, then come validation and test, cut at ends of lines, or
-    at a blank where a line is too long. In a folder of 20 files and more, whole files go to a
-    split, unless the last ones are so large that less than four fifths were left to train on.
+    The first 90% are for training, followed by validation and test, split at line ends, or at a
+    space if a line is too long. In a folder of at least 20 files, whole files are assigned to a
+    split, unless this leaves less than 80% for training.
 
     Raises:
-        MissingDataError: if there is no such file, or none in the folder.
-        ValueError: for a file that is empty or cannot be read as text.
+        MissingDataError: if the file does not exist, or the folder contains no files.
+        ValueError: if a file is empty or not a text file.
     """
     path = _required(path, "text_char or text_word", "a text file, or a folder of text files")
     if path.is_file():
-        return _by_lines(read_text(path, _OPTION))
+        return _split_at_lines(read_text(path, _OPTION))
     files = sorted(
         file
         for file in path.rglob("*")
@@ -119,69 +120,73 @@ def text(path: str | Path | None) -> Corpus:
         raise MissingDataError(f"task.path: expected text files in the folder {path}, found none.")
     texts = [read_text(file, _OPTION) for file in files]
     texts = [each if each.endswith("\n") else each + "\n" for each in texts]
-    whole = "".join(texts)
-    if len(files) >= 1 / _EVALUATED:
-        corpus = _by_pieces(texts)
-        if len(corpus.training) >= _LEAST_TRAINING * len(whole):
+    joined = "".join(texts)
+    if len(files) >= 1 / _SPLIT_FRACTION:
+        corpus = _split_by_pieces(texts)
+        if len(corpus.training) >= _MIN_TRAINING * len(joined):
             return corpus
-    return _by_lines(whole)
+    return _split_at_lines(joined)
 
 
 CORPORA: dict[str, Callable[[str | None], Corpus]] = {
     each.__name__: each for each in (shakespeare, pydoc, ptb, text)
 }
-"""By name; each is called with a path, or None for those that need none."""
+"""Corpora by name, called with a path, or None if they need none."""
 
 
-def _required(path, task, what) -> Path:
-    if path is None:
+def _required(path: str | Path | None, task: str, what: str) -> Path:
+    if path is None or not str(path):  # Path("") would be the working directory.
         raise MissingDataError(
-            f"task.path: the task {task} needs {what}, and none was named. Name it: "
-            "task.path=<path>. The tasks pydoc_char and pydoc_word need none."
+            f"task.path: the task {task} needs {what}, but got none. Set task.path=<path>, or use "
+            "the tasks pydoc_char and pydoc_word, which need no file."
         )
-    path = Path(str(path)).expanduser()  # Hydra makes a number of a folder called 2024.
+    path = Path(str(path)).expanduser()  # Hydra parses a folder name such as 2024 as a number.
     if not path.exists():
-        raise MissingDataError(f"task.path: expected {what}, and there is no {path.absolute()}.")
+        raise MissingDataError(
+            f"task.path: expected {what}, but {path.absolute()} does not exist. Check the path."
+        )
     return path
 
 
-def _refuse(path, corpus):
+def _check_no_path(path: None, corpus: str) -> None:
     if path is not None:
         raise ValueError(
-            f"task.path: the corpus {corpus} needs none, got {path}. A text of your own is "
+            f"task.path: the corpus {corpus} takes no path, got {path}. For your own text use "
             "task=text_char or task=text_word."
         )
 
 
-def _normal(paragraph):
+def _normalised(paragraph: str) -> str:
     return " ".join(paragraph.split())
 
 
-def _long_lines(paragraph):
-    return [line for line in paragraph.split("\n") if len(line) >= _TELLING]
+def _long_lines(paragraph: str) -> list[str]:
+    return [line for line in paragraph.split("\n") if len(line) >= _LONG_LINE]
 
 
-def _by_lines(whole: str) -> Corpus:
-    """Parts of one text, in its order, cut after a line."""
-    first, second = (_cut(whole, share) for share in (1 - 2 * _EVALUATED, 1 - _EVALUATED))
-    return Corpus(whole[:first], whole[first:second], whole[second:])
+def _split_at_lines(joined: str) -> Corpus:
+    """Splits one text in order, at line ends."""
+    first, second = (
+        _boundary(joined, fraction) for fraction in (1 - 2 * _SPLIT_FRACTION, 1 - _SPLIT_FRACTION)
+    )
+    return Corpus(joined[:first], joined[first:second], joined[second:])
 
 
-def _cut(whole: str, share: float) -> int:
-    """Where a line ends soon after that share of a text; else where a word does."""
-    place = int(share * len(whole))
-    last = place + int(_MOST_CUT * _EVALUATED * len(whole))
-    ends = (whole.find(sign, place, last) + 1 for sign in "\n ")
-    return next(filter(None, ends), place)
+def _boundary(joined: str, fraction: float) -> int:
+    """Returns the first line end soon after a fraction of the text, else the first word end."""
+    position = int(fraction * len(joined))
+    last = position + int(_MAX_SHIFT * _SPLIT_FRACTION * len(joined))
+    ends = (joined.find(separator, position, last) + 1 for separator in "\n ")
+    return next(filter(None, ends), position)
 
 
-def _by_pieces(pieces: list[str]) -> Corpus:
-    """Whole pieces; the last ones to validation and test until these have their share."""
-    wanted = _EVALUATED * sum(map(len, pieces))
-    left, parts = list(pieces), []
+def _split_by_pieces(pieces: list[str]) -> Corpus:
+    """Assigns whole pieces: the last ones to test and validation until these are large enough."""
+    target_size = _SPLIT_FRACTION * sum(map(len, pieces))
+    training, splits = list(pieces), []
     for _ in ("test", "validation"):
-        part = []
-        while left and sum(map(len, part)) < wanted:
-            part.append(left.pop())
-        parts.append("".join(part))
-    return Corpus("".join(left), parts[1], parts[0])
+        pieces_of_split = []
+        while training and sum(map(len, pieces_of_split)) < target_size:
+            pieces_of_split.append(training.pop())
+        splits.append("".join(pieces_of_split))
+    return Corpus("".join(training), splits[1], splits[0])

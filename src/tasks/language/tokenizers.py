@@ -1,9 +1,9 @@
-"""Texts as numbers and back: by characters, or by words with `<UNK>` and `<EOS>`."""
+"""Tokenizers: characters, or words with `<UNK>` and `<EOS>`."""
 
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import ClassVar
 
@@ -13,26 +13,26 @@ from unrolled.tasks.base.examples import PADDING
 from unrolled.tasks.data.vocabulary import UNKNOWN, Vocabulary
 
 LINE_END, SENTENCE_END = "\n", "<EOS>"
-_NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|\n\s*\n")
-_NO_BLANK_BEFORE = re.compile(r" (?=[.,;:!?)\]}%’”])|(?<=[(\[{“‘]) ")
+_EXTRA_SPACE = re.compile(r" (?=[.,;:!?)\]}%’”])|(?<=[(\[{“‘]) ")
 
 
 class Tokenizer:
-    """Base of both kinds.
+    """Base class of the tokenizers.
 
     Attributes:
-        kind: by which it is known in files.
-        vocabulary: the tokens by their number; 0 is `<PAD>`, which no text has, and 1 `<UNK>`.
-        start: the number that stands before a text, as its y<0>.
-        end: the number that ends a sentence, or None.
+        kind: identifies the class in files.
+        vocabulary: the tokens by id; 0 is `<PAD>`, which does not occur in texts, and 1 is `<UNK>`.
+        start: token id that precedes a text, its y<0>.
+        end: token id that ends a sentence, or None.
     """
 
     kind: ClassVar[str]
     start: int
     end: int | None
 
-    def __init__(self, vocabulary: Sequence[str]):
+    def __init__(self, vocabulary: Sequence[str]) -> None:
         self._vocabulary = Vocabulary(vocabulary)
 
     @property
@@ -40,34 +40,34 @@ class Tokenizer:
         return self._vocabulary.words
 
     def tokens(self, text: str) -> list[str]:
-        """The text cut up."""
+        """Splits a text into tokens."""
         raise NotImplementedError
 
     def encode(self, text: str) -> np.ndarray:
-        """The number of each token, int32 `(tokens,)`; those not known are `<UNK>`.
+        """Returns the token ids of a text, int32 `(tokens,)`; unknown tokens become `<UNK>`.
 
-        A text of words ends with `<EOS>`, whether its last sentence has its full stop or not; to a
-        text of characters nothing is added.
+        A text of words always ends with `<EOS>`, even if its last sentence has no full stop.
+        Nothing is added to a text of characters.
         """
-        numbers = self._vocabulary.encode(self.tokens(text))
-        numbers[numbers == PADDING] = UNKNOWN  # A text may have the word "<PAD>".
-        return numbers
+        ids = self._vocabulary.encode(self.tokens(text))
+        ids[ids == PADDING] = UNKNOWN  # A text may contain the word "<PAD>".
+        return ids
 
     def encode_prompt(self, text: str) -> np.ndarray:
-        """As `encode`, of a text that goes on: a sentence that it leaves open has no `<EOS>`."""
+        """Returns the token ids of a prompt, without `<EOS>` after an incomplete sentence."""
         return self.encode(text)
 
-    def decode(self, numbers: Sequence[int]) -> str:
-        """A text of these tokens, to be read."""
+    def decode(self, ids: Sequence[int]) -> str:
+        """Returns the tokens as readable text."""
         raise NotImplementedError
 
     def to_json(self) -> dict:
-        """What `tokenizer_from_json` makes the same tokenizer of."""
+        """Returns a configuration for `tokenizer_from_json`."""
         return {"kind": self.kind, "vocabulary": self.vocabulary}
 
 
 class CharacterTokenizer(Tokenizer):
-    r"""Every character is a token. A text begins as a line does: after a line's end.
+    r"""Every character is a token. A text starts as a line does: after a line feed.
 
     >>> tokenizer = CharacterTokenizer.of("a cat\na hat\n")
     >>> tokenizer.decode(tokenizer.encode("a chat"))
@@ -83,26 +83,26 @@ class CharacterTokenizer(Tokenizer):
 
     @classmethod
     def of(cls, text: str) -> "CharacterTokenizer":
-        """With all characters of a text, and the line's end."""
+        """Creates a tokenizer with all characters of a text, and the line feed."""
         distinct = len(set(text))
         return cls(Vocabulary.of_most_frequent([text], distinct + 4, [LINE_END]).words)
 
     def tokens(self, text: str) -> list[str]:
         return list(text)
 
-    def decode(self, numbers: Sequence[int]) -> str:
-        signs = {PADDING: "", UNKNOWN: _NO_CHARACTER}
-        return "".join(signs.get(number, self.vocabulary[number]) for number in map(int, numbers))
+    def decode(self, ids: Sequence[int]) -> str:
+        special = {PADDING: "", UNKNOWN: _REPLACEMENT}
+        return "".join(special.get(token, self.vocabulary[token]) for token in map(int, ids))
 
 
 class WordTokenizer(Tokenizer):
-    """Every word is a token, every punctuation mark one, and `<EOS>` ends each sentence.
+    """Every word and every punctuation mark is a token, and `<EOS>` ends each sentence.
 
-    A word is a run of letters and digits with their marks (accents, the vowel signs of Devanagari),
-    in which single apostrophes, hyphens and full stops may stand; scripts that put no blanks
-    between words are to be read as characters. A sentence ends with its full stop, question or
-    exclamation mark where a blank follows, at an empty line, and where the text ends. `<EOS>`
-    stands before a text, too, as if another sentence had gone before.
+    A word is a run of letters and digits with their combining marks (accents, the vowel signs of
+    Devanagari). It may contain single apostrophes, hyphens and full stops. Scripts without spaces
+    between words should use characters. A sentence ends with a full stop, question mark or
+    exclamation mark before whitespace, at an empty line, and at the end of the text. `<EOS>` also
+    precedes a text, as if another sentence came before it.
 
     >>> tokenizer = WordTokenizer.of("The apple fell. Did the pear?", size=9)
     >>> tokenizer.tokens("The apple didn't fall.")
@@ -111,10 +111,10 @@ class WordTokenizer(Tokenizer):
     'did the pear <UNK>?'
 
     Args:
-        vocabulary: with `<EOS>`.
-        lower: whether letters are made small.
-        tokenised: whether texts come cut up already: words between blanks, a sentence a line, and
-            `<unk>` for words that are not known.
+        vocabulary: the tokens, including `<EOS>`.
+        lower: whether texts are lowercased.
+        tokenised: whether texts are already tokenised: words separated by spaces, one sentence per
+            line, and `<unk>` for unknown words.
     """
 
     kind: ClassVar[str] = "words"
@@ -128,25 +128,25 @@ class WordTokenizer(Tokenizer):
     def of(
         cls, text: str, size: int, lower: bool = True, tokenised: bool = False
     ) -> "WordTokenizer":
-        """With the most frequent words of a text.
+        """Creates a tokenizer with the most frequent words of a text.
 
         Args:
-            text: to train on.
-            size: at most this many numbers, with `<UNK>` and `<EOS>`, and without `<PAD>`.
+            text: the training text.
+            size: maximum vocabulary size, including `<UNK>` and `<EOS>`, but without `<PAD>`.
             lower, tokenised: as in the class.
 
         Raises:
-            ValueError: for a size that leaves no room for a word.
+            ValueError: if `size` leaves no room for a word.
         """
-        blank = cls(Vocabulary.of_most_frequent([["a"]], 4, [SENTENCE_END]).words, lower, tokenised)
-        known = (word for word in blank.tokens(text) if word != "<unk>")
+        empty = cls(Vocabulary.of_most_frequent([["a"]], 4, [SENTENCE_END]).words, lower, tokenised)
+        known = (word for word in empty.tokens(text) if word != "<unk>")
         words = Vocabulary.of_most_frequent([known], size + 1, [SENTENCE_END]).words
         return cls(words, lower, tokenised)
 
     def tokens(self, text: str) -> list[str]:
         if self.lower:
             text = text.lower()
-        text = unicodedata.normalize("NFC", text)  # "é" may be one sign or two.
+        text = unicodedata.normalize("NFC", text)  # "é" may be one code point or two.
         if self.tokenised:
             sentences = (line.split() for line in text.splitlines())
         else:
@@ -154,13 +154,13 @@ class WordTokenizer(Tokenizer):
         return [token for words in sentences if words for token in (*words, SENTENCE_END)]
 
     def encode_prompt(self, text: str) -> np.ndarray:
-        return self.encode(f"{text} a")[:-2]  # Without that word, and the `<EOS>` after it.
+        return self.encode(f"{text} a")[:-2]  # Without the added word, and its `<EOS>`.
 
-    def decode(self, numbers: Sequence[int]) -> str:
-        words = [self.vocabulary[number] for number in numbers if number != PADDING]
+    def decode(self, ids: Sequence[int]) -> str:
+        words = [self.vocabulary[token] for token in ids if token != PADDING]
         lines = " ".join(words).split(SENTENCE_END)
         text = "\n".join(line.strip() for line in lines).rstrip("\n")
-        return text if self.tokenised else _NO_BLANK_BEFORE.sub("", text)
+        return text if self.tokenised else _EXTRA_SPACE.sub("", text)
 
     def to_json(self) -> dict:
         return {**super().to_json(), "lower": self.lower, "tokenised": self.tokenised}
@@ -168,19 +168,21 @@ class WordTokenizer(Tokenizer):
 
 @cache
 def _token() -> re.Pattern:
-    """Finds words and punctuation marks.
+    """Returns a pattern for words and punctuation marks.
 
-    To `re` a mark, such as a vowel sign, is no part of a word, and would cut most of Hindi apart;
-    nor are the two joiners that Persian and Hindi have within words.
+    In `re`, combining marks such as vowel signs are not word characters, which would split most
+    words of Hindi. The same holds for the two joiners within words of Persian and Hindi.
     """
-    signs = map(chr, range(sys.maxunicode + 1))
-    marks = "".join(sign for sign in signs if unicodedata.category(sign).startswith("M"))
+    characters = map(chr, range(sys.maxunicode + 1))
+    marks = "".join(
+        character for character in characters if unicodedata.category(character).startswith("M")
+    )
     letters = rf"\w+(?:[{marks}\u200c\u200d]\w*)*"
     return re.compile(rf"{letters}(?:['’.-]{letters})*|[^\w\s]")
 
 
-def _sentences(text):
-    """Parts of a text; closing quotation marks and brackets stay with the sentence they close."""
+def _sentences(text: str) -> Iterator[str]:
+    """Yields the sentences of a text, including closing quotation marks and brackets."""
     begin = 0
     for found in _SENTENCE.finditer(text):
         yield text[begin : found.end()]
@@ -188,14 +190,14 @@ def _sentences(text):
     yield text[begin:]
 
 
-def tokenizer_from_json(kept: dict) -> Tokenizer:
-    """What `Tokenizer.to_json` was made of.
+def tokenizer_from_json(config: dict) -> Tokenizer:
+    """Creates a tokenizer from the result of `Tokenizer.to_json`.
 
     Raises:
         ValueError: for an unknown kind.
     """
     kinds = {each.kind: each for each in (CharacterTokenizer, WordTokenizer)}
-    options = dict(kept)
+    options = dict(config)
     kind = options.pop("kind", None)
     if kind not in kinds:
         raise ValueError(f"Expected a tokenizer of kind {' or '.join(kinds)}, got {kind!r}.")

@@ -1,1 +1,1 @@
-"""One answer for a whole text: film reviews."""
+"""Classification of a whole text: film reviews."""

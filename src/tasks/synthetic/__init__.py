@@ -1,1 +1,1 @@
-"""Tasks whose clue lies many steps back: adding, copying, temporal order."""
+"""Synthetic tasks with long time lags: adding, copying, temporal order."""

@@ -1,1 +1,1 @@
-"""A tag for every word: named entities."""
+"""Named entity recognition: a tag for every word."""

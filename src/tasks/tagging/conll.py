@@ -1,6 +1,6 @@
-"""CoNLL-2003, and folders of files in the columns that it made common.
+"""CoNLL-2003, and folders of files in the same column format.
 
-`unrolled.tasks.tagging.columns` says what a file looks like.
+`unrolled.tasks.tagging.columns` describes the format.
 """
 
 import os
@@ -15,9 +15,9 @@ from unrolled.tasks.tagging.entities import OUTSIDE, to_bio
 
 DATASET = "conll2003/conll2003"
 VERSION = "1.0.0"
-NEEDS_NO_DOWNLOAD = "names"  # The task to name to whoever cannot download.
+NEEDS_NO_DOWNLOAD = "names"  # The alternative that messages suggest.
 
-_NAMES = {
+_FILE_NAMES = {
     "training": re.compile(r"train"),
     "validation": re.compile(r"dev|valid|testa"),
     "test": re.compile(r"test(?!a)"),
@@ -35,74 +35,75 @@ class Splits:
 
 
 def read_folder(path: str | os.PathLike, columns: Sequence[str] | None = None) -> Splits:
-    """The three files of a folder: their names say train; dev, valid or testa; test or testb.
+    """Reads the files of a folder whose names contain train; dev, valid or testa; test or testb.
 
     Args:
         path: the folder.
         columns: as in `read_columns`.
 
     Raises:
-        ValueError: if there is not one file of each, or one has no entity; and as `read_columns`
-            does.
-        FileNotFoundError: if there is no such folder.
+        ValueError: unless there is exactly one file for each split; if a split has no entities; and
+            as `read_columns`.
+        FileNotFoundError: if the folder does not exist.
     """
-    path = Path(str(path)).expanduser()  # Hydra makes a number of a folder called 2003.
-    if not path.is_dir():
+    named, path = str(path), Path(str(path)).expanduser()  # Hydra parses a name such as 2003.
+    if not named or not path.is_dir():  # Path("") would be the working directory.
         raise FileNotFoundError(
             f"task.path: expected a folder with a training, a development and a test file in CoNLL "
-            f"columns, got {path}, which is no folder."
+            f"columns, got {named!r}, which is not a folder."
         )
     names = sorted(file.name for file in path.iterdir() if file.is_file())
     names = [name for name in names if not _OTHER_FILES.search(name)]
     found = {}
-    for split, pattern in _NAMES.items():
-        fitting = [name for name in names if pattern.search(name.lower())]
-        if len(fitting) != 1:
+    for split, pattern in _FILE_NAMES.items():
+        matching = [name for name in names if pattern.search(name.lower())]
+        if len(matching) != 1:
             raise ValueError(
-                f"task.path: expected in {path} one file each whose name has train; dev, valid or "
-                f"testa; test or testb. For {split} there are {fitting or 'none'}, of "
-                f"{', '.join(names) or 'no files'}."
+                f"task.path: expected one file for each split in {path}, whose name contains "
+                f"train; dev, valid or testa; test or testb. For {split} found "
+                f"{matching or 'none'} among {', '.join(names) or 'no files'}."
             )
-        if fitting[0] in found.values():
+        if matching[0] in found.values():
             raise ValueError(
-                f"task.path: expected a file of its own for {split} in {path}, got {fitting[0]}, "
-                "whose name says another split, too."
+                f"task.path: expected a separate file for {split} in {path}, got {matching[0]}, "
+                "whose name also matches another split. Rename it."
             )
-        found[split] = fitting[0]
+        found[split] = matching[0]
     splits = {split: read_columns(path / name, columns) for split, name in found.items()}
     for split, sentences in splits.items():
         if not any(tag != OUTSIDE for sentence in sentences for tag in sentence.tags):
             raise ValueError(
                 f"task.path: expected entities in {path / found[split]}, got the tag O in every "
-                "line. If another column holds the tags, name it: 'task.columns=[word,_,tag]'."
+                "line. If the tags are in another column, name the columns: "
+                "'task.columns=[word,_,tag]'."
             )
     return Splits(**splits)
 
 
 class PreparedConll(PreparedSet):
-    """The set of 2003 as tensorflow-datasets prepared it."""
+    """CoNLL-2003 as prepared by tensorflow-datasets."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(DATASET, VERSION, "conll2003", NEEDS_NO_DOWNLOAD)
 
     def read(self) -> Splits:
-        """The official splits.
+        """Returns the official splits.
 
         Raises:
-            MissingDataError: if the prepared files are damaged or not all there.
+            MissingDataError: if the prepared files are damaged or incomplete.
         """
         names = self.class_names("ner")
         return Splits(*(self._split(split, names) for split in ("train", "dev", "test")))
 
-    def _split(self, split, names):
+    def _split(self, split: str, names: list[str]) -> list[Sentence]:
         sentences = []
         for batch in self.batches(split, ragged=True):
             sentences += [
                 Sentence(
-                    tuple(word.decode() for word in of_words),
-                    tuple(to_bio([names[tag] for tag in of_tags])),
+                    tuple(word.decode() for word in words),
+                    tuple(to_bio([names[tag] for tag in tags])),
                 )
-                for of_words, of_tags in zip(batch["tokens"], batch["ner"], strict=True)
-                if len(of_words)  # Each split has one sentence without words, of an empty line.
+                for words, tags in zip(batch["tokens"], batch["ner"], strict=True)
+                if len(words)  # Each split contains one empty sentence.
             ]
         return sentences

@@ -1,9 +1,9 @@
-"""Entities in sequences of tags, counted as conlleval does.
+"""Entities in tag sequences, evaluated as conlleval does.
 
-A tag is "O", or "B-" or "I-" before a type. In BIO an entity always begins with a B; in IOB1 a B
-only parts it from one of its type right before it. conlleval, the script of the CoNLL shared tasks,
-takes any sequence: an I that stands first, after O or after another type begins an entity, too. An
-entity is right where its first word, its last and its type are.
+A tag is "O", or "B-" or "I-" followed by a type. In BIO every entity starts with a B. In IOB1 a B
+is used only to separate adjacent entities of the same type. conlleval, the script of the CoNLL
+shared tasks, accepts any sequence: an I at the beginning, after O or after another type also starts
+an entity. An entity is correct if its first word, its last word and its type are correct.
 
 Source: Tjong Kim Sang & Buchholz 2000, "Introduction to the CoNLL-2000 Shared Task: Chunking"; the
 schemes are those of Ramshaw & Marcus 1995 and Ratnaparkhi 1998.
@@ -12,6 +12,7 @@ schemes are those of Ramshaw & Marcus 1995 and Ratnaparkhi 1998.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,108 +20,111 @@ import tensorflow as tf
 
 OUTSIDE = "O"
 GOLD, PREDICTED, CORRECT = range(3)
-"""Columns of counts."""
+"""Columns of the counts."""
 
 
 class MixedSchemesError(ValueError):
-    """Tags that are neither BIO nor IOB1.
+    """Raised for tags that are neither BIO nor IOB1.
 
     Attributes:
-        without_b: number of a sentence and of the step in it where an entity begins without a B.
-        with_b: the same of a B that parts nothing.
+        without_b: sentence and step, as indices, where an entity starts without a B.
+        with_b: the same for a B that separates nothing.
     """
 
-    def __init__(self, without_b: tuple[int, int], with_b: tuple[int, int]):
+    def __init__(self, without_b: tuple[int, int], with_b: tuple[int, int]) -> None:
         super().__init__(
-            "expected the tags to be BIO, each entity beginning with a B, or IOB1, with a B only "
-            "right after an entity of the same type; got some of each"
+            "expected BIO tags, where every entity starts with B, or IOB1 tags, where B occurs "
+            "only directly after an entity of the same type; got a mixture"
         )
         self.without_b, self.with_b = without_b, with_b
 
 
 def to_bio(tags: Sequence[str]) -> list[str]:
-    """The tags of a sentence, of BIO or IOB1, in BIO.
+    """Converts the tags of a sentence from BIO or IOB1 to BIO.
 
     >>> to_bio(["I-PER", "I-PER", "B-PER", "O"])
     ['B-PER', 'I-PER', 'B-PER', 'O']
     """
     return [
-        f"B-{tag[2:]}" if tag.startswith("I-") and before[2:] != tag[2:] else tag
-        for before, tag in pairwise([OUTSIDE, *tags])
+        f"B-{tag[2:]}" if tag.startswith("I-") and previous[2:] != tag[2:] else tag
+        for previous, tag in pairwise([OUTSIDE, *tags])
     ]
 
 
 def scheme_of(sentences: Sequence[Sequence[str]]) -> str:
-    """ "BIO" or "IOB1", what the tags of some sentences are; "BIO" where they may be both.
+    """Returns the tagging scheme of some sentences, "BIO" or "IOB1"; "BIO" if both are possible.
 
     Raises:
-        MixedSchemesError: if one sentence has an entity without a B, which BIO forbids, and one a B
-            that parts nothing, which IOB1 forbids: where entities begin is open then.
+        MixedSchemesError: if an entity starts without a B, which BIO forbids, and another B
+            separates nothing, which IOB1 forbids, so that entity boundaries are ambiguous.
     """
-    places = {"I": None, "B": None}  # The first entity that begins so, with no other to part.
-    for number, tags in enumerate(sentences):
-        for step, (before, tag) in enumerate(pairwise([OUTSIDE, *tags])):
-            if tag != OUTSIDE and before[2:] != tag[2:]:
-                places[tag[0]] = places[tag[0]] or (number, step)
-    if places["I"] and places["B"]:
-        raise MixedSchemesError(places["I"], places["B"])
-    return "IOB1" if places["I"] else "BIO"
+    first = {"I": None, "B": None}  # The first entity that starts so, not adjacent to another.
+    for index, tags in enumerate(sentences):
+        for step, (previous, tag) in enumerate(pairwise([OUTSIDE, *tags])):
+            if tag != OUTSIDE and previous[2:] != tag[2:]:
+                first[tag[0]] = first[tag[0]] or (index, step)
+    if first["I"] and first["B"]:
+        raise MixedSchemesError(first["I"], first["B"])
+    return "IOB1" if first["I"] else "BIO"
 
 
 class Tags:
-    """The tags of some types of entities, by number: O is 0, then each type has its B and its I.
+    """The tags of some entity types, by id: O is 0, followed by B and I of each type.
 
     >>> Tags(["LOC", "PER"]).names
     ['O', 'B-LOC', 'I-LOC', 'B-PER', 'I-PER']
 
     Attributes:
         types: the types, in order.
-        names: of the tags, by number.
+        names: names of the tags, by id.
     """
 
-    def __init__(self, types: Sequence[str]):
+    def __init__(self, types: Sequence[str]) -> None:
         self.types = list(types)
         self.names = [OUTSIDE, *(f"{part}-{each}" for each in self.types for part in "BI")]
-        self._numbers = {name: number for number, name in enumerate(self.names)}
+        self._ids = {name: number for number, name in enumerate(self.names)}
 
     def encode(self, tags: Sequence[str]) -> np.ndarray:
-        """The number of each tag, int32 `(words,)`.
+        """Returns the id of each tag, int32 `(words,)`.
 
         Raises:
-            ValueError: for a tag that is none of `names`.
+            ValueError: for an unknown tag.
         """
         for tag in tags:
-            if tag not in self._numbers:
+            if tag not in self._ids:
                 raise ValueError(f"Expected one of the tags {', '.join(self.names)}, got {tag!r}.")
-        return np.array([self._numbers[tag] for tag in tags], np.int32)
+        return np.array([self._ids[tag] for tag in tags], np.int32)
 
-    def decode(self, numbers: Sequence[int]) -> list[str]:
-        """The names of tags."""
-        return [self.names[number] for number in numbers]
+    def decode(self, ids: Sequence[int]) -> list[str]:
+        """Returns the names of tags."""
+        return [self.names[tag] for tag in ids]
 
     def legal_starts(self) -> np.ndarray:
-        """Which tags BIO has at the beginning of a sentence, bool `(tags,)`: no I."""
+        """Returns which tags may start a sentence in BIO, bool `(tags,)`: all but I."""
         return ~_is_inside(np.arange(len(self.names)))
 
     def legal_transitions(self) -> np.ndarray:
-        """Which tags BIO has after which, bool `(tags, tags)`: an I after its own B or I alone."""
-        before, after = np.indices((len(self.names),) * 2)
-        same_type = (before > 0) & (_type_of(before) == _type_of(after))
-        return ~_is_inside(after) | same_type
+        """Returns the legal transitions [previous, next] in BIO, bool `(tags, tags)`.
+
+        An I may follow only the B or I of its own type.
+        """
+        previous, following = np.indices((len(self.names),) * 2)
+        same_type = (previous > 0) & (_type_of(previous) == _type_of(following))
+        return ~_is_inside(following) | same_type
 
 
-def _is_inside(numbers):
-    return (numbers > 0) & (numbers % 2 == 0)
+def _is_inside(tags: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
+    return (tags > 0) & (tags % 2 == 0)
 
 
-def _type_of(numbers):
-    """1, 2, ... for the types; 0 for O."""
-    return (numbers + 1) // 2
+def _type_of(tags: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
+    """Returns 1, 2, ... for the types; 0 for O."""
+    return (tags + 1) // 2
 
 
 @dataclass(frozen=True)
 class Entity:
-    """The words from `start` up to, but without, `stop` are an entity of a type."""
+    """An entity of a type, from word `start` to word `stop`, exclusive."""
 
     start: int
     stop: int
@@ -128,38 +132,38 @@ class Entity:
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
-    """The entities of a sentence, as conlleval finds them.
+    """Returns the entities of a sentence, as conlleval finds them.
 
     >>> entities(["B-PER", "I-PER", "O", "I-LOC"])
     [Entity(start=0, stop=2, type='PER'), Entity(start=3, stop=4, type='LOC')]
     """
     found, start = [], None
-    for step, (before, tag) in enumerate(zip([OUTSIDE, *tags], [*tags, OUTSIDE], strict=True)):
-        goes_on = tag.startswith("I-") and tag[2:] == before[2:]
-        if start is not None and not goes_on:
-            found.append(Entity(start, step, before[2:]))
+    for step, (previous, tag) in enumerate(zip([OUTSIDE, *tags], [*tags, OUTSIDE], strict=True)):
+        continues = tag.startswith("I-") and tag[2:] == previous[2:]
+        if start is not None and not continues:
+            found.append(Entity(start, step, previous[2:]))
             start = None
         if tag != OUTSIDE and start is None:
             start = step
     return found
 
 
-def count_entities(gold, predicted, asked, tags: Tags):
-    """How many entities there are of every type, in TensorFlow.
+def count_entities(gold: tf.Tensor, predicted: tf.Tensor, mask: tf.Tensor, tags: Tags) -> tf.Tensor:
+    """Counts the entities of every type, in TensorFlow.
 
     Args:
-        gold, predicted: numbers of tags, int `(sentences, steps)`.
-        asked: `(sentences, steps)`, bool or numbers, not 0 at words; padding is on the right.
-        tags: theirs.
+        gold, predicted: tag ids, int `(sentences, steps)`.
+        mask: bool or numbers `(sentences, steps)`, 0 at padding, which is on the right.
+        tags: the tags.
 
     Returns:
-        Whole numbers, int32 `(types, 3)`: `GOLD`, `PREDICTED`, and `CORRECT` of both.
+        Int32 `(types, 3)`: `GOLD`, `PREDICTED`, and `CORRECT`.
     """
-    asked = tf.cast(asked, tf.bool)
-    gold, predicted = (tf.where(asked, tf.cast(each, tf.int32), 0) for each in (gold, predicted))
+    mask = tf.cast(mask, tf.bool)
+    gold, predicted = (tf.where(mask, tf.cast(each, tf.int32), 0) for each in (gold, predicted))
     starts, ends = zip(*map(_starts_and_ends, (gold, predicted)), strict=True)
     types = [_type_of(each) for each in (gold, predicted)]
-    # Two entities are one where they start alike, and differ in no start or end up to the last.
+    # Two entities are equal if they start together, and no start or end differs inside.
     differs = (starts[0] != starts[1]) | (ends[0] != ends[1])
     entity = tf.cumsum(tf.cast(tf.reshape(starts[0], (-1,)), tf.int32))
     inside = tf.reshape((gold > 0) & differs, (-1,))
@@ -179,55 +183,54 @@ def count_entities(gold, predicted, asked, tags: Tags):
     return tf.stack(columns, axis=1)
 
 
-def _starts_and_ends(tags):
-    """At which steps an entity begins, and at which it ends, bool `(sentences, steps)`."""
-    before = tf.pad(tags[:, :-1], [(0, 0), (1, 0)])
-    goes_on = _is_inside(tags) & (_type_of(tags) == _type_of(before))
-    next_goes_on = tf.pad(goes_on[:, 1:], [(0, 0), (0, 1)])
-    return (tags > 0) & ~goes_on, (tags > 0) & ~next_goes_on
+def _starts_and_ends(tags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the first and the last steps of entities, bool `(sentences, steps)`."""
+    previous = tf.pad(tags[:, :-1], [(0, 0), (1, 0)])
+    continues = _is_inside(tags) & (_type_of(tags) == _type_of(previous))
+    next_continues = tf.pad(continues[:, 1:], [(0, 0), (0, 1)])
+    return (tags > 0) & ~continues, (tags > 0) & ~next_continues
 
 
 @keras.saving.register_keras_serializable("unrolled")
 class EntityF1(keras.metrics.Metric):
-    """F1 over the entities of all types, from 0 to 1, by tags that were predicted already.
+    """F1 over the entities of all types, from 0 to 1, for predicted tags.
 
     Args:
         tags: a `Tags`, or its types.
-        name: of the metric.
+        name: name of the metric.
 
     Attributes:
-        counts: `count_entities` so far.
+        counts: sum of `count_entities` so far.
     """
 
-    def __init__(self, tags, name="f1", **options):
+    def __init__(self, tags: Tags | Sequence[str], name: str = "f1", **options: Any) -> None:
         super().__init__(name=name, **options)
         self.tags = tags if isinstance(tags, Tags) else Tags(tags)
         self.counts = self.add_weight(
             shape=(len(self.tags.types), 3), initializer="zeros", dtype="int64", name="counts"
         )
 
-    def update_state(self, gold, predicted, sample_weight=None):
-        """Count some sentences; a weight of 0, `(sentences, steps)`, marks padding."""
-        asked = tf.ones_like(gold) if sample_weight is None else sample_weight
-        more = count_entities(gold, predicted, asked, self.tags)
-        self.counts.assign_add(tf.cast(more, tf.int64))
+    def update_state(
+        self, gold: tf.Tensor, predicted: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
+        """Adds the counts of some sentences; a weight of 0, `(sentences, steps)`, marks padding."""
+        mask = tf.ones_like(gold) if sample_weight is None else sample_weight
+        counts = count_entities(gold, predicted, mask, self.tags)
+        self.counts.assign_add(tf.cast(counts, tf.int64))
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         gold, predicted, correct = tf.unstack(
             tf.cast(tf.reduce_sum(self.counts, 0), tf.float32), axis=0
         )
         return tf.math.divide_no_nan(2 * correct, gold + predicted)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tags": self.tags.types}
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well the entities of a type, or all of them, were found; shares from 0 to 1.
-
-    A share of nothing is 0, as conlleval has it.
-    """
+    """Precision, recall and F1 of the entities of a type, or of all; 0 for 0/0, as in conlleval."""
 
     type: str
     gold: int
@@ -236,36 +239,36 @@ class Score:
 
     @property
     def precision(self) -> float:
-        """How many of those predicted are right."""
+        """The fraction of predicted entities that are correct."""
         return self.correct / max(self.predicted, 1)
 
     @property
     def recall(self) -> float:
-        """How many of the right ones were found."""
+        """The fraction of gold entities that are found."""
         return self.correct / max(self.gold, 1)
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of both."""
+        """The harmonic mean of precision and recall."""
         return 2 * self.correct / max(self.gold + self.predicted, 1)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How well entities were found, overall and by type."""
+    """Scores of the entities, overall and by type."""
 
     overall: Score
     by_type: list[Score]
 
     @classmethod
     def of(cls, counts: np.ndarray, tags: Tags) -> "Scores":
-        """From what `count_entities` gives."""
+        """Creates the scores from the result of `count_entities`."""
         counts = np.array(counts)
         each = [Score(one, *map(int, row)) for one, row in zip(tags.types, counts, strict=True)]
         return cls(Score("all", *map(int, counts.sum(axis=0))), each)
 
     def table(self) -> dict[str, list]:
-        """Columns by their headings, a row for each type and one for all."""
+        """Returns columns by heading, with a row for each type and one for all."""
         rows = [*self.by_type, self.overall]
         columns = ("type", "gold", "predicted", "correct", "precision", "recall", "f1")
         return {name: [getattr(row, name) for row in rows] for name in columns}

@@ -1,7 +1,7 @@
-"""The words of the sentences in `unrolled.tasks.tagging.name_sentences`.
+"""The vocabulary of the sentences in `unrolled.tasks.tagging.name_sentences`.
 
-An ambiguous word is a name of one type, or begins one, and a word for a thing as well. What comes
-after tells: no word of `AFTER_NAMES` is one of `AFTER_THINGS`.
+An ambiguous word is a name of one type, or the beginning of one, and also denotes a thing. The
+following words disambiguate it: `AFTER_NAMES` and `AFTER_THINGS` are disjoint.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ def _words(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Ambiguous:
-    """A word that is a name or not.
+    """A word that may be a name.
 
     Attributes:
-        word: as it stands at the beginning of a sentence.
-        type: of its name: "PER", "ORG" or "LOC".
-        thing: what it is otherwise, a key of `AFTER_THINGS`.
+        word: the word, capitalised as at the beginning of a sentence.
+        type: type of the name: "PER", "ORG" or "LOC".
+        thing: category of the thing, a key of `AFTER_THINGS`.
     """
 
     word: str
@@ -26,7 +26,7 @@ class Ambiguous:
     thing: str
 
 
-def _of_type(entity: str, **words_of_things: str) -> list[Ambiguous]:
+def _ambiguous_words(entity: str, **words_of_things: str) -> list[Ambiguous]:
     return [
         Ambiguous(word, entity, thing)
         for thing, words in words_of_things.items()
@@ -35,21 +35,21 @@ def _of_type(entity: str, **words_of_things: str) -> list[Ambiguous]:
 
 
 AMBIGUOUS = (
-    *_of_type(
+    *_ambiguous_words(
         "PER",
         plant="Rose Lily Daisy Violet Ivy Heather Holly Iris Jasmine Hazel Willow Poppy Forrest",
         food="Ginger Olive Pepper Rosemary Basil Candy Cherry Honey Sage Clementine Herb Graham",
         idea="Hope Grace Faith Joy Mercy Patience Prudence Charity Dawn Summer Will Art Trinity",
         object="Teddy Bill Jack Penny Pearl Ruby Robin Drew Rusty Sandy Crystal Opal Cliff",
     ),
-    *_of_type(
+    *_ambiguous_words(
         "ORG",
         food="Apple Orange Raisin Kernel",
         plant="Lotus Oak Cactus Reed",
         object="Shell Target Gap Oracle Subway Dove Puma Jaguar Mars Corona Visa Slack Square",
         idea="Sprint Stripe Progress Vanguard",
     ),
-    *_of_type(
+    *_ambiguous_words(
         "LOC",
         food="Turkey Sandwich Hamburger Rice Champagne",
         plant="Orchard Bush Moss Sedge",
@@ -57,7 +57,7 @@ AMBIGUOUS = (
         idea="Reading Nice Concord Providence",
     ),
 )
-"""Every word once."""
+"""All ambiguous words, without duplicates."""
 
 AFTER_NAMES = {
     "PER": _words("""
@@ -73,7 +73,7 @@ AFTER_NAMES = {
         flooded
     """),
 }
-"""Verbs that tell of a name, by its type."""
+"""Verbs that indicate a name, by its type."""
 
 SURNAMES = {
     "PER": _words("""
@@ -83,7 +83,7 @@ SURNAMES = {
     "ORG": _words("Corporation Industries Limited Holdings Incorporated Partners Laboratories"),
     "LOC": _words("City County Province Island Valley Harbour"),
 }
-"""What may follow a name at once and be part of it, by its type."""
+"""Words that may directly follow a name as a part of it, by its type."""
 
 AFTER_THINGS = {
     "plant": _words("wilted bloomed withered sprouted grows smells climbs germinated"),
@@ -91,7 +91,7 @@ AFTER_THINGS = {
     "idea": _words("fades matters returned comforts vanished inspires endures prevails"),
     "object": _words("broke glittered cracked costs weighs shattered tipped rattled"),
 }
-"""Verbs that tell of a thing, by its kind."""
+"""Verbs that indicate a thing, by its category."""
 
 COMPOUNDS = {
     "plant": _words("petals leaves roots seedlings hedges stems"),
@@ -99,7 +99,7 @@ COMPOUNDS = {
     "idea": _words("itself alone ideals poems songs metaphors"),
     "object": _words("bears collectors repairs dealers replicas shops"),
 }
-"""What may follow a thing at once, by its kind."""
+"""Words that may directly follow a thing, by its category."""
 
 FIRST_NAMES = _words("Mary Susan Peter Ahmed Yuki Elena Carlos Ingrid Pavel Fatima Kenji Louise")
 PLACES = _words("Paris Berlin Nairobi Lima Oslo Chicago Kyoto Madrid Warsaw Boston Cairo Sydney")

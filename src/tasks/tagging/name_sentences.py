@@ -1,14 +1,14 @@
-"""Sentences in which a word is a name or not, and only what comes later tells.
+"""Sentences with an ambiguous word that only a later word identifies as a name.
 
     Ingrid wrote : " Teddy Roosevelt apologised again . "      Teddy is a name
-    Ingrid wrote : " Teddy bears broke at once . "             and here is none
-    Apple , as everybody near the old mill knows , hired ...   with its verb further ahead
+    Ingrid wrote : " Teddy bears broke at once . "             Teddy is no name
+    Apple , as everybody near the old mill knows , hired ...   a longer distance
     Apple , as everybody near the old mill knows , ripened ...
 
-Sentences come in pairs that are the same up to the word that decides, so a reader who goes forward
-can only guess at the ambiguous word, and is right half of the time.
+Sentences are generated in pairs that are identical up to the deciding word, so a forward model can
+only guess at the ambiguous word, and is right half of the time.
 
-Source: the lecture's reason for bidirectional RNNs: "He said, 'Teddy Roosevelt was a great
+Source: the lecture's motivation for bidirectional RNNs: "He said, 'Teddy Roosevelt was a great
 President!'" and "He said, 'Teddy bears are on sale!'" (Ng, "Sequence Models", week 1).
 """
 
@@ -17,27 +17,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from unrolled.tasks.base.distance import Distance
-from unrolled.tasks.base.options import made, require_memory, require_share, require_whole
+from unrolled.tasks.base.options import (
+    as_dataclass,
+    require_fraction,
+    require_integer,
+    require_memory,
+)
 from unrolled.tasks.tagging import name_lexicon as lexicon
 from unrolled.tasks.tagging.entities import OUTSIDE
 from unrolled.tasks.tagging.name_lexicon import AMBIGUOUS, Ambiguous
 
 _TRIES = 1000
-_BYTES_PER_WORD = 8  # A reference, in a tuple of words.
-_MOST_HELD_OUT = 0.5
+_BYTES_PER_WORD = 8  # A reference in a tuple of words.
+_MAX_HELD_OUT = 0.5
 
 
 @dataclass(frozen=True)
 class NameSentence:
-    """A sentence with its tags in BIO.
+    """A sentence with its BIO tags.
 
     Attributes:
-        words, tags: of one length.
-        ambiguous: where the ambiguous word stands.
-        decider: where the first word stands that tells what it is.
-        is_name: whether it is a name.
-        type: what its name is, or would be.
-        held_out: whether training and validation do not have the ambiguous word.
+        words, tags: of equal length.
+        ambiguous: position of the ambiguous word.
+        decider: position of the first word that disambiguates it.
+        is_name: whether the ambiguous word is a name.
+        type: type of the name, whether or not it is one here.
+        held_out: whether training and validation lack the ambiguous word.
     """
 
     words: tuple[str, ...]
@@ -50,13 +55,13 @@ class NameSentence:
 
     @property
     def distance(self) -> int:
-        """How many words after the ambiguous one the deciding one stands."""
+        """The distance from the ambiguous word to the deciding word."""
         return self.decider - self.ambiguous
 
     def forward_best(self) -> tuple[str, ...]:
-        """The best that tags from left to right can be: a guess where it is open, right elsewhere.
+        """Returns the best possible tags from left to right: a guess at the ambiguous word.
 
-        Of both guesses the name has the better F1.
+        Guessing that it is a name gives the better F1.
         """
         guess = f"B-{self.type}"
         return (*self.tags[: self.ambiguous], guess, *self.tags[self.ambiguous + 1 :])
@@ -64,19 +69,20 @@ class NameSentence:
 
 @dataclass(frozen=True)
 class Options:
-    """What sentences to draw; checked when it is made.
+    """The options of the task, validated on creation.
 
     Attributes:
-        distance: a `Distance`, or a mapping of its attributes: how many words after the ambiguous
-            one the deciding one stands.
-        held_out: share of the ambiguous words of each type that training and validation do not
-            contain, while every second pair of test sentences has one.
-        train_examples, validation_examples, test_examples: sentences in each split, even numbers.
-        data_seed: decides the data, together with the options above. More training sentences come
-            after those that fewer would be, and change nothing in validation and test.
+        distance: a `Distance`, or a mapping of its attributes: the distance from the ambiguous word
+            to the deciding word.
+        held_out: fraction of the ambiguous words of each type that are absent from training and
+            validation. Every second pair of test sentences contains one of them.
+        train_examples, validation_examples, test_examples: number of sentences in each split, an
+            even number.
+        data_seed: determines the data, together with the options above. Increasing the number of
+            training sentences appends to them, and does not change validation and test.
 
     Raises:
-        ValueError: for options beyond their limits.
+        ValueError: for options out of range.
     """
 
     distance: Distance | Mapping = field(default_factory=lambda: Distance(max=20))
@@ -87,14 +93,14 @@ class Options:
     data_seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "distance", made("distance", Distance, self.distance))
-        require_share("held_out", self.held_out, _MOST_HELD_OUT)
+        object.__setattr__(self, "distance", as_dataclass("distance", Distance, self.distance))
+        require_fraction("held_out", self.held_out, _MAX_HELD_OUT)
         for name in ("train_examples", "validation_examples", "test_examples"):
-            require_whole(name, getattr(self, name), 2)
+            require_integer(name, getattr(self, name), 2)
             if getattr(self, name) % 2:
                 raise ValueError(
-                    f"`{name}`: expected an even number, as sentences come in pairs, got "
-                    f"{getattr(self, name)}."
+                    f"`{name}`: expected an even number, because sentences are generated in pairs, "
+                    f"got {getattr(self, name)}."
                 )
             words = getattr(self, name) * self.distance.max
             require_memory(
@@ -102,12 +108,12 @@ class Options:
                 f"{getattr(self, name)} with distance.max={self.distance.max}",
                 words * _BYTES_PER_WORD,
             )
-        require_whole("data_seed", self.data_seed, 0)
+        require_integer("data_seed", self.data_seed, 0)
 
 
 @dataclass(frozen=True)
 class NameSplits:
-    """The sentences of each split, no two of them the same."""
+    """The sentences of each split, all distinct."""
 
     training: list[NameSentence]
     validation: list[NameSentence]
@@ -115,30 +121,30 @@ class NameSplits:
 
 
 def draw_splits(options: Options) -> NameSplits:
-    """All sentences for the options, the same in every process.
+    """Generates all sentences for the options, deterministically.
 
     Raises:
-        ValueError: if there are too few different sentences for the options.
+        ValueError: if there are too few distinct sentences for the options.
     """
     known, held_out = _hold_out(options)
-    taken = set()
+    seen = set()
 
     def split(name: str, count: int, *parts: list[Ambiguous]) -> list[NameSentence]:
         rng = random.Random(f"{options.data_seed} {name}")
         sentences = []
         for pair in range(count // 2):
             words = parts[pair % len(parts)]
-            sentences += _new_pair(words, words is held_out, options, rng, taken)
+            sentences += _new_pair(words, words is held_out, options, rng, seen)
         return sentences
 
-    # Training comes last, so that its size does not change the others.
+    # Training comes last, so that its size does not affect the other splits.
     test = split("test", options.test_examples, known, *([held_out] if held_out else []))
     validation = split("validation", options.validation_examples, known)
     return NameSplits(split("training", options.train_examples, known), validation, test)
 
 
 def _hold_out(options: Options) -> tuple[list[Ambiguous], list[Ambiguous]]:
-    """The ambiguous words that all splits have, and those of the test alone."""
+    """Returns the ambiguous words of all splits, and those of the test split only."""
     rng, known, held_out = random.Random(f"{options.data_seed} held out"), [], []
     for entity in lexicon.SURNAMES:
         words = [each for each in AMBIGUOUS if each.type == entity]
@@ -149,43 +155,51 @@ def _hold_out(options: Options) -> tuple[list[Ambiguous], list[Ambiguous]]:
     return known, held_out
 
 
-def _new_pair(words, held_out, options, rng, taken) -> list[NameSentence]:
+def _new_pair(
+    words: list[Ambiguous],
+    held_out: bool,
+    options: Options,
+    rng: random.Random,
+    seen: set[tuple[str, ...]],
+) -> list[NameSentence]:
     distance = options.distance.draw(rng)
     for _ in range(_TRIES):
         pair = _pair(rng.choice(words), distance, held_out, rng)
-        if taken.isdisjoint(each.words for each in pair):
-            taken.update(each.words for each in pair)
+        if seen.isdisjoint(each.words for each in pair):
+            seen.update(each.words for each in pair)
             return pair
     raise ValueError(
         f"`train_examples`, `validation_examples`, `test_examples`: expected fewer, got "
         f"{options.train_examples}, {options.validation_examples}, {options.test_examples}: after "
-        f"{len(taken)} sentences, {_TRIES} more of distance {distance} were all among them. Ask "
-        "for fewer, or raise distance.max."
+        f"{len(seen)} sentences, {_TRIES} more of distance {distance} were all duplicates. Reduce "
+        "the numbers of examples, or increase distance.max."
     )
 
 
 class _Text:
-    """Words and their tags, in the making."""
+    """A sentence under construction."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.words, self.tags = [], []
 
     def add(self, words: str, entity: str | None = None) -> "_Text":
-        """Words of one entity, or of none."""
-        for number, word in enumerate(words.split()):
+        """Appends the words of one entity, or words outside entities."""
+        for index, word in enumerate(words.split()):
             self.words.append(word)
-            self.tags.append(f"{'I' if number else 'B'}-{entity}" if entity else OUTSIDE)
+            self.tags.append(f"{'I' if index else 'B'}-{entity}" if entity else OUTSIDE)
         return self
 
     def copy(self) -> "_Text":
-        """The same so far, to go on in another way."""
+        """Returns an independent copy."""
         text = _Text()
         text.words, text.tags = [*self.words], [*self.tags]
         return text
 
 
-def _pair(ambiguous: Ambiguous, distance: int, held_out: bool, rng) -> list[NameSentence]:
-    """The word as a name and as a thing, in sentences that are the same until that is decided."""
+def _pair(
+    ambiguous: Ambiguous, distance: int, held_out: bool, rng: random.Random
+) -> list[NameSentence]:
+    """Returns two sentences that are equal up to the deciding word: a name and a thing."""
     start = _Text()
     is_quoted = rng.random() < 0.5
     if is_quoted:
@@ -222,8 +236,8 @@ def _pair(ambiguous: Ambiguous, distance: int, held_out: bool, rng) -> list[Name
     return sentences
 
 
-def _report(text: _Text, rng) -> None:
-    """Who said so, up to the opening quotation mark."""
+def _report(text: _Text, rng: random.Random) -> None:
+    """Appends the speaker, up to the opening quotation mark."""
     entity, words = rng.choice(
         [("PER", lexicon.FIRST_NAMES), ("ORG", lexicon.COMPANIES), (None, ("They", "We", "You"))]
     )
@@ -233,7 +247,8 @@ def _report(text: _Text, rng) -> None:
     text.add(name, entity).add(f'{rng.choice(lexicon.REPORTS)} : "')
 
 
-def _end(text: _Text, rng) -> None:
+def _end(text: _Text, rng: random.Random) -> None:
+    """Appends the end of a sentence, sometimes with another name."""
     kind = rng.randrange(4)
     if kind == 0:
         text.add("in").add(rng.choice(lexicon.PLACES), "LOC")
@@ -244,8 +259,8 @@ def _end(text: _Text, rng) -> None:
     text.add(rng.choice(lexicon.ENDS))
 
 
-def _in_between(count: int, rng) -> str:
-    """So many words that may stand behind a name and a thing alike."""
+def _in_between(count: int, rng: random.Random) -> str:
+    """Returns `count` words that may follow both a name and a thing."""
     if count < 3:
         return " ".join(rng.sample(lexicon.ADVERBS, count))
     if count == 3:
@@ -255,7 +270,7 @@ def _in_between(count: int, rng) -> str:
     places = []
     while (left := count - 5 - sum(len(place.split()) for place in places)) >= 3:
         place = f"{rng.choice(lexicon.PREPOSITIONS)} the"
-        # Three words left over by four would be one too many for adverbs to fill.
+        # Adverbs can fill at most two words.
         if left >= 4 and rng.random() < 0.5:
             place += f" {rng.choice(lexicon.ADJECTIVES)}"
         places.append(f"{place} {rng.choice(lexicon.PLACES_TO_STAND)}")

@@ -1,4 +1,4 @@
-"""Is this word a name? Told by a word further ahead, so that who reads forward can only guess."""
+"""The task `names`: recognise ambiguous names from a later word, which needs both directions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,35 +8,37 @@ import numpy as np
 
 from unrolled.tasks.base.distance import Distance
 from unrolled.tasks.base.examples import PADDING
-from unrolled.tasks.base.grouped_metrics import middles, points
+from unrolled.tasks.base.grouped_metrics import bin_centers, points
 from unrolled.tasks.base.metric import Metric, accuracy
-from unrolled.tasks.base.task import Report
+from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.tagging.entities import Scores, count_entities
 from unrolled.tasks.tagging.name_sentences import NameSplits, Options, draw_splits
 from unrolled.tasks.tagging.task import Tagging
 
-BY_DISTANCE = "accuracy at ambiguous words by distance of the deciding word in words"
-BY_DISTANCE_UNSEEN = "accuracy at unseen ambiguous words by distance of the deciding word in words"
+BY_DISTANCE = Breakdown("accuracy at ambiguous words", "distance of the deciding word in words")
+BY_DISTANCE_UNSEEN = Breakdown(
+    "accuracy at unseen ambiguous words", "distance of the deciding word in words"
+)
 _NAME_OR_NONE = accuracy(2, learnt=0.95)
 
 
 @dataclass(eq=False)
 class Names(Tagging):
-    """Names of persons, organisations and places, of which some may be no names.
+    """Names of persons, organisations and places, and words that only look like names.
 
         Teddy Roosevelt apologised again .      Teddy bears broke again .
         B-PER I-PER     O          O     O      O     O     O     O     O
 
-    The sentences are generated (`unrolled.tasks.tagging.name_sentences`); they need no download.
+    The sentences are generated (`unrolled.tasks.tagging.name_sentences`), without a download.
 
     Attributes:
-        distance, held_out, data_seed: as of `name_sentences.Options`, which raises ValueError for
-            what cannot be.
-        train_examples, evaluation_examples: sentences of training, and of validation and test each.
+        distance, held_out, data_seed: as in `name_sentences.Options`, which validates them.
+        train_examples, evaluation_examples: number of sentences for training, and for validation
+            and test each.
     """
 
     name: ClassVar[str] = "names"
-    metric: ClassVar[Metric] = Metric("F1", 0.0, 0.95, higher_is_better=True, share=True)
+    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, 0.95, higher_is_better=True, share=True)
 
     train_examples: int = 4000
     evaluation_examples: int = 2000
@@ -58,33 +60,34 @@ class Names(Tagging):
     def read(self) -> NameSplits:
         return draw_splits(self.options)
 
-    def _more(self, found: np.ndarray) -> Report:
-        """How many ambiguous words have the right tag, overall and by distance.
+    def _task_report(self, predicted: np.ndarray) -> Report:
+        """Reports the accuracy at ambiguous words, overall and by distance.
 
-        Those that training does not have, "unseen", are counted apart from the others.
-        "baseline_forward_f1" is the F1 of the best tags that can be given from left to right.
+        Words that are absent from training, "unseen", are reported separately.
+        "baseline_forward_f1" is the F1 of the best possible tags from left to right.
         """
         sentences = self.test_sentences
-        at = np.array([each.ambiguous for each in sentences])
+        positions = np.array([each.ambiguous for each in sentences])
         rows = np.arange(len(sentences))
-        right = found[rows, at] == self.test.targets[rows, at]
+        correct = predicted[rows, positions] == self.test.targets[rows, positions]
         held_out = np.array([each.held_out for each in sentences])
         limits = self.options.distance
         distances = np.array([each.distance for each in sentences])
-        distances = middles(distances, limits.min, limits.max)
+        distances = bin_centers(distances, limits.min, limits.max)
         metrics, breakdowns = {"baseline_forward_f1": self._forward_best()}, {}
-        for name, those in (("", ~held_out), ("_unseen", held_out)):
-            if those.any():
-                metrics[f"accuracy_ambiguous{name}"] = float(right[those].mean())
+        for name, selected in (("", ~held_out), ("_unseen", held_out)):
+            if selected.any():
+                metrics[f"accuracy_ambiguous{name}"] = float(correct[selected].mean())
                 by_distance = BY_DISTANCE_UNSEEN if name else BY_DISTANCE
-                breakdowns[by_distance] = points(distances[those], right[those])
+                breakdowns[by_distance] = points(distances[selected], correct[selected])
         return Report(metrics, breakdowns, judged=dict.fromkeys(breakdowns, _NAME_OR_NONE))
 
     def _forward_best(self) -> float:
+        """Returns the F1 of the best possible tags from left to right."""
         best = np.zeros_like(self.test.targets)
         for row, sentence in enumerate(self.test_sentences):
             best[row, : len(sentence.words)] = self.tags.encode(sentence.forward_best())
-        asked = self.test.inputs != PADDING
+        mask = self.test.inputs != PADDING
         return Scores.of(
-            count_entities(self.test.targets, best, asked, self.tags), self.tags
+            count_entities(self.test.targets, best, mask, self.tags), self.tags
         ).overall.f1

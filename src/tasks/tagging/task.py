@@ -1,4 +1,4 @@
-"""Which words are names, and of what? Entities in sentences, a tag at every word."""
+"""The base class of the tagging tasks, and the tasks on CoNLL files."""
 
 import abc
 import json
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,36 +14,38 @@ import numpy as np
 from unrolled.tasks.base.examples import PADDING, Examples, batches_by_length, pad
 from unrolled.tasks.base.grouped_metrics import points
 from unrolled.tasks.base.metric import Metric
-from unrolled.tasks.base.options import require_whole
-from unrolled.tasks.base.task import Confusion, Report, Task
+from unrolled.tasks.base.options import require_integer
+from unrolled.tasks.base.task import Breakdown, Confusion, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.pretrained_embeddings import read_vectors
 from unrolled.tasks.data.vocabulary import UNKNOWN
 from unrolled.tasks.tagging.columns import Sentence, check_columns
 from unrolled.tasks.tagging.conll import PreparedConll, Splits, read_folder
 from unrolled.tasks.tagging.entities import EntityF1, Scores, Tags, count_entities, entities
-from unrolled.tasks.tagging.word_features import SHAPES, Speller, normal
+from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder, normal
 
-LOSS_BY_STEP = "loss by step"
+LOSS_BY_STEP = Breakdown("loss", "step")
 _WORST = 20
+_LONGEST_WORD = 1000  # Every word takes the memory of so many characters.
 _BATCH = 256
-_STEPS_SHOWN = 40  # Of the loss by step; few sentences are longer.
+_STEPS_SHOWN = 40  # For the loss by step; few sentences are longer.
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaggedSentences(Examples):
-    """A split: `inputs` are word numbers, `targets` tags, both `(sentences, steps)`.
+    """A split: `inputs` are word ids and `targets` tag ids, both `(sentences, steps)`.
 
     Attributes:
-        capitals: kinds, `(sentences, steps)`; see `unrolled.tasks.tagging.word_features`.
-        characters: `(sentences, steps, longest word)`.
+        capitals: capitalisation classes, `(sentences, steps)`; see
+            `unrolled.tasks.tagging.word_features`.
+        characters: character ids, `(sentences, steps, longest word)`.
     """
 
     capitals: np.ndarray
     characters: np.ndarray
 
     def batch(self, rows: np.ndarray) -> tuple:
-        """What a `models.Tagger` takes in `fit`: its inputs and the tags, cut to the longest."""
+        """Returns inputs and tags for a `models.Tagger`, truncated to the longest sentence."""
         steps = slice(int(self.lengths[rows].max()))
         inputs = {
             "words": self.inputs[rows, steps],
@@ -54,52 +56,54 @@ class TaggedSentences(Examples):
 
     @property
     def words(self) -> int:
-        """How many there are in all."""
+        """The total number of words."""
         return int(self.lengths.sum())
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it, by name."""
+        """Returns all arrays, by name."""
         parts = ("inputs", "targets", "capitals", "characters")
         return {name: getattr(self, name) for name in parts}
 
 
-def spelled(
-    sentences: Sequence[Sequence[str]], speller: Speller, tags: Sequence[np.ndarray] | None = None
+def encode_sentences(
+    sentences: Sequence[Sequence[str]],
+    encoder: WordEncoder,
+    tags: Sequence[np.ndarray] | None = None,
 ) -> TaggedSentences:
-    """Sentences as numbers.
+    """Converts sentences to arrays of ids.
 
     Args:
-        sentences: of words, each with one at least.
-        speller: makes the numbers.
-        tags: the tags of each sentence, int `(steps,)`; None where they are not known.
+        sentences: non-empty sequences of words.
+        encoder: converts words to ids.
+        tags: tag ids of each sentence, int `(steps,)`; None if they are unknown.
     """
-    each = [speller.spell(words) for words in sentences]
-    words = pad([one.words for one in each])
-    shape = (*words.shape, speller.longest_word)
+    encoded = [encoder.encode(words) for words in sentences]
+    words = pad([sentence.words for sentence in encoded])
+    shape = (*words.shape, encoder.longest_word)
     capitals, characters = np.zeros(words.shape, np.uint8), np.zeros(shape, np.uint16)
-    for row, one in enumerate(each):
-        capitals[row, : len(one.words)] = one.capitals
-        characters[row, : len(one.words)] = one.characters
+    for row, sentence in enumerate(encoded):
+        capitals[row, : len(sentence.words)] = sentence.capitals
+        characters[row, : len(sentence.words)] = sentence.characters
     targets = np.zeros_like(words) if tags is None else pad(list(tags))
     return TaggedSentences(words, targets, capitals=capitals, characters=characters)
 
 
 @dataclass(eq=False)
 class Tagging(Task):
-    """A tag for every word of a sentence: many-to-many.
+    """Predict a tag for every word of a sentence: many-to-many.
 
-    Words and characters that the model knows are those of the training sentences.
+    The vocabulary of words and characters is that of the training sentences.
 
     Attributes:
-        longest_word: characters that are read of a word.
-        vectors: a text file of word vectors to begin with, such as GloVe's, whose words are known
-            too where any split has them; None for none.
-        train_examples: at most this many sentences are trained on, the first ones; None for all.
-        evaluation_examples: the same of validation and test.
+        longest_word: maximum number of characters read per word.
+        vectors: a text file of pretrained word embeddings, such as GloVe's, or None. Its words are
+            added to the vocabulary if they occur in any split.
+        train_examples: maximum number of training sentences, from the beginning; None for all.
+        evaluation_examples: the same for validation and test.
         tags: after `load`, the `unrolled.tasks.tagging.entities.Tags`.
-        speller: after `load`, makes numbers of words.
+        encoder: after `load`, converts words to ids.
         test_sentences: after `load`, the `Sentence`s of the test split.
-        unknown_share: after `load`, by split the share of its words that the model does not know.
+        unknown_share: after `load`, by split, the fraction of words that are not in the vocabulary.
     """
 
     per_step: ClassVar[bool] = True
@@ -112,56 +116,58 @@ class Tagging(Task):
     evaluation_examples: int | None = None
 
     tags: ClassVar[Tags]
-    speller: ClassVar[Speller]
+    encoder: ClassVar[WordEncoder]
     test_sentences: ClassVar[list[Sentence]]
     unknown_share: ClassVar[dict[str, float]]
 
     def __post_init__(self):
-        require_whole("longest_word", self.longest_word, 1)
+        require_integer("longest_word", self.longest_word, 1, _LONGEST_WORD)
         for name in ("train_examples", "evaluation_examples"):
             if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), 1)
+                require_integer(name, getattr(self, name), 1)
 
     @abc.abstractmethod
     def read(self) -> Splits:
-        """All sentences of each split."""
+        """Returns all sentences of each split."""
 
     def load(self) -> None:
         splits = self.read()
-        kept = {
+        sentences_by_split = {
             "training": splits.training[: self.train_examples],
             "validation": splits.validation[: self.evaluation_examples],
             "test": splits.test[: self.evaluation_examples],
         }
-        self.test_sentences = kept["test"]
-        # A type of which no sentence is trained on can be asked for all the same, and missed.
+        self.test_sentences = sentences_by_split["test"]
+        # Includes types that occur only in validation or test: these count as missed.
         self.tags = Tags(sorted(_types([*splits.training, *splits.validation, *splits.test])))
-        self._vectors = self._read_vectors(kept)
-        self.speller = Speller.of(
-            [sentence.words for sentence in kept["training"]], self.longest_word, self._vectors
+        self._vectors = self._read_vectors(sentences_by_split)
+        self.encoder = WordEncoder.of(
+            [sentence.words for sentence in sentences_by_split["training"]],
+            self.longest_word,
+            self._vectors,
         )
-        self.vocabulary = self.speller.vocabulary.words
+        self.vocabulary = self.encoder.vocabulary.words
         self.classes = len(self.tags.names)
         self.unknown_share = {}
-        for split, sentences in kept.items():
-            found = self._spelled(sentences)
-            setattr(self, split, found)
-            self.unknown_share[split] = float((found.inputs == UNKNOWN).sum() / found.words)
+        for split, sentences in sentences_by_split.items():
+            examples = self._encode(sentences)
+            setattr(self, split, examples)
+            self.unknown_share[split] = float((examples.inputs == UNKNOWN).sum() / examples.words)
         self.fingerprint = self._fingerprint()
 
-    def _read_vectors(self, splits):
+    def _read_vectors(self, splits: dict[str, list[Sentence]]) -> dict[str, np.ndarray]:
         if self.vectors is None:
             return {}
         words = {normal(word) for each in splits.values() for one in each for word in one.words}
         return read_vectors(Path(str(self.vectors)).expanduser(), words)
 
-    def _spelled(self, sentences: list[Sentence]) -> TaggedSentences:
+    def _encode(self, sentences: list[Sentence]) -> TaggedSentences:
         tags = [self.tags.encode(sentence.tags) for sentence in sentences]
-        return spelled([sentence.words for sentence in sentences], self.speller, tags)
+        return encode_sentences([sentence.words for sentence in sentences], self.encoder, tags)
 
     def _fingerprint(self) -> str:
-        kept = json.dumps(self.keepsakes(), sort_keys=True).encode()
-        arrays = {"speller": np.frombuffer(kept, np.uint8)}
+        files = json.dumps(self.model_files(), sort_keys=True).encode()
+        arrays = {"speller": np.frombuffer(files, np.uint8)}
         if self._vectors:
             arrays["vectors"] = np.stack(list(self._vectors.values()))
         for split in ("training", "validation", "test"):
@@ -169,133 +175,133 @@ class Tagging(Task):
                 arrays[f"{split} {name}"] = array
         return fingerprint(arrays)
 
-    def answers(self) -> dict:
+    def model_arguments(self) -> dict[str, Any]:
         return {
             "vocabulary_size": len(self.vocabulary),
-            "characters": self.speller.character_numbers,
+            "characters": self.encoder.character_count,
             "longest_word": self.longest_word,
             "shapes": len(SHAPES),
             "tags": self.classes,
             "legal_starts": self.tags.legal_starts().tolist(),
             "legal_transitions": self.tags.legal_transitions().tolist(),
-            "vectors": self._vectors_by_number(),
+            "vectors": self._vectors_by_id(),
         }
 
-    def _vectors_by_number(self):
+    def _vectors_by_id(self) -> tuple[np.ndarray, np.ndarray] | None:
         if not self._vectors:
             return None
         words = list(self._vectors)
-        return self.speller.vocabulary.encode(words), np.stack([self._vectors[w] for w in words])
+        return self.encoder.vocabulary.encode(words), np.stack([self._vectors[w] for w in words])
 
-    def keepsakes(self) -> dict[str, dict]:
-        return {"speller.json": {**self.speller.to_json(), "types": self.tags.types}}
+    def model_files(self) -> dict[str, dict]:
+        return {"speller.json": {**self.encoder.to_json(), "types": self.tags.types}}
 
     def loss(self) -> None:
         return None
 
-    def metrics_in_keras(self) -> list[keras.metrics.Metric]:
+    def keras_metrics(self) -> list[keras.metrics.Metric]:
         return [EntityF1(self.tags)]
 
-    def evaluate(self, model) -> Report:
-        """Entities of the test split as conlleval counts them, overall and by type.
+    def evaluate(self, model: keras.Model) -> Report:
+        """Reports the entities of the test split as conlleval counts them, overall and by type.
 
-        Beside them the share of words whose tag is right; the mean loss L<t> at every step t, whose
-        sum over a sentence is its loss; how often words of each type were taken for another; and
-        the sentences with the most entities missed or made up, of several the least probable.
+        Also reports the tag accuracy per word; the mean loss L<t> at every step t, whose sum over a
+        sentence is its loss; the confusion matrix of entity types per word; and the sentences with
+        the most entity errors, where ties are broken by the higher loss.
 
         Args:
             model: a `models.Tagger`.
         """
-        found, losses = self._judged(model)
-        asked = self.test.inputs != PADDING
-        scores = Scores.of(count_entities(self.test.targets, found, asked, self.tags), self.tags)
-        right = found == self.test.targets
+        predicted, losses = self._predict(model)
+        mask = self.test.inputs != PADDING
+        scores = Scores.of(count_entities(self.test.targets, predicted, mask, self.tags), self.tags)
+        correct = predicted == self.test.targets
         metrics = {
             "f1": scores.overall.f1,
             "precision": scores.overall.precision,
             "recall": scores.overall.recall,
-            "token_accuracy": float(right[asked].mean()),
+            "token_accuracy": float(correct[mask].mean()),
             "loss_a_sentence": float(losses.sum() / len(losses)),
             "unknown_share": self.unknown_share["test"],
         }
-        steps = np.broadcast_to(np.arange(1, asked.shape[1] + 1), asked.shape)
-        shown = asked & (steps <= _STEPS_SHOWN)
-        more = self._more(found)
+        steps = np.broadcast_to(np.arange(1, mask.shape[1] + 1), mask.shape)
+        shown = mask & (steps <= _STEPS_SHOWN)
+        task_report = self._task_report(predicted)
         return Report(
-            metrics | {f"f1_{each.type}": each.f1 for each in scores.by_type} | more.metrics,
-            {LOSS_BY_STEP: points(steps[shown], losses[shown]), **more.breakdowns},
-            {"entities_by_type": scores.table(), "worst_sentences": self._worst(found, losses)},
-            {"types_of_words": self._confusion(found[asked], self.test.targets[asked])},
-            more.judged,
+            metrics | {f"f1_{each.type}": each.f1 for each in scores.by_type} | task_report.metrics,
+            {LOSS_BY_STEP: points(steps[shown], losses[shown]), **task_report.breakdowns},
+            {"entities_by_type": scores.table(), "worst_sentences": self._worst(predicted, losses)},
+            {"types_of_words": self._confusion(predicted[mask], self.test.targets[mask])},
+            task_report.judged,
         )
 
-    def _judged(self, model):
-        """Predicted tags and losses of the test split, `(sentences, steps)`."""
-        found = np.zeros_like(self.test.targets)
-        losses = np.zeros(found.shape)
+    def _predict(self, model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the predicted tags and the losses of the test split, `(sentences, steps)`."""
+        predicted = np.zeros_like(self.test.targets)
+        losses = np.zeros(predicted.shape)
         for rows in batches_by_length(self.test.lengths, _BATCH):
-            tags, of_steps = model.tag_and_judge(*self.test.batch(rows))
+            tags, losses_by_step = model.tag_with_losses(*self.test.batch(rows))
             steps = tags.shape[1]
-            found[rows, :steps], losses[rows, :steps] = tags, of_steps
-        return found, losses
+            predicted[rows, :steps], losses[rows, :steps] = tags, losses_by_step
+        return predicted, losses
 
-    def _more(self, found: np.ndarray) -> Report:  # noqa: ARG002
-        """What else a task has to say of the tags found, `(sentences, steps)`."""
+    def _task_report(self, predicted: np.ndarray) -> Report:  # noqa: ARG002
+        """Returns task-specific results for the predicted tags, `(sentences, steps)`."""
         return Report({})
 
-    def _confusion(self, found, right):
+    def _confusion(self, predicted: np.ndarray, targets: np.ndarray) -> Confusion:
         classes = ["O", *self.tags.types]
         counts = np.zeros((len(classes), len(classes)), int)
-        np.add.at(counts, ((right + 1) // 2, (found + 1) // 2), 1)
+        np.add.at(counts, ((targets + 1) // 2, (predicted + 1) // 2), 1)
         return Confusion(classes, counts)
 
-    def _worst(self, found, losses):
+    def _worst(self, predicted: np.ndarray, losses: np.ndarray) -> dict[str, list]:
         rows = []
         for row, sentence in enumerate(self.test_sentences):
-            tags = self.tags.decode(found[row, : len(sentence.words)])
-            right, answered = entities(sentence.tags), entities(tags)
-            wrong = len(set(right) ^ set(answered))
-            rows.append((wrong, losses[row].sum(), sentence.words, right, answered))
+            tags = self.tags.decode(predicted[row, : len(sentence.words)])
+            gold, answer = entities(sentence.tags), entities(tags)
+            wrong = len(set(gold) ^ set(answer))
+            rows.append((wrong, losses[row].sum(), sentence.words, gold, answer))
         rows.sort(key=lambda each: each[:2], reverse=True)
         rows = [each for each in rows if each[0]][:_WORST]
         return {
             "entities wrong": [wrong for wrong, *_ in rows],
             "loss": [round(float(loss), 2) for _, loss, *_ in rows],
-            "right": [marked(words, right) for *_, words, right, _ in rows],
-            "found": [marked(words, answered) for *_, words, _, answered in rows],
+            "right": [bracketed(words, gold) for *_, words, gold, _ in rows],
+            "found": [bracketed(words, answer) for *_, words, _, answer in rows],
         }
 
 
-def marked(words: Sequence[str], found: Sequence) -> str:
-    """A sentence with its entities in brackets.
+def bracketed(words: Sequence[str], found: Sequence) -> str:
+    """Returns a sentence with its entities in brackets.
 
     >>> from unrolled.tasks.tagging.entities import entities
-    >>> marked(["Teddy", "Roosevelt", "was"], entities(["B-PER", "I-PER", "O"]))
+    >>> bracketed(["Teddy", "Roosevelt", "was"], entities(["B-PER", "I-PER", "O"]))
     '[PER Teddy Roosevelt] was'
     """
     starts = {each.start: each for each in found}
     stops = {each.stop for each in found}
     text = []
     for step, word in enumerate(words):
-        before = f"[{starts[step].type} " if step in starts else ""
-        text.append(f"{before}{word}{']' if step + 1 in stops else ''}")
+        opening = f"[{starts[step].type} " if step in starts else ""
+        text.append(f"{opening}{word}{']' if step + 1 in stops else ''}")
     return " ".join(text)
 
 
-def _types(sentences):
+def _types(sentences: list[Sentence]) -> set[str]:
     return {tag.partition("-")[2] for sentence in sentences for tag in sentence.tags if tag != "O"}
 
 
 @dataclass(eq=False)
 class Conll2003(Tagging):
-    """The news of CoNLL-2003: persons, organisations, places and others (MISC).
+    """The CoNLL-2003 news corpus: persons, organisations, locations and others (MISC).
 
     Source: Tjong Kim Sang & De Meulder 2003, "Introduction to the CoNLL-2003 Shared Task:
     Language-Independent Named Entity Recognition".
     """
 
     name: ClassVar[str] = "conll2003"
-    metric: ClassVar[Metric] = Metric("F1", 0.0, 0.8, higher_is_better=True, share=True)
+    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, 0.8, higher_is_better=True, share=True)
 
     def read(self) -> Splits:
         prepared = PreparedConll()
@@ -308,13 +314,13 @@ class ConllFiles(Tagging):
     """Files in CoNLL columns: a word with its tag on each line, an empty line between sentences.
 
     Attributes:
-        path: the folder of the three files; see `unrolled.tasks.tagging.conll.read_folder`.
-        columns: a name for each of their columns, of which `word`, `tag` and `id` are read; None
-            for the word first and the tag last. See `unrolled.tasks.tagging.columns`.
+        path: folder of the three files; see `unrolled.tasks.tagging.conll.read_folder`.
+        columns: a name for each column, of which `word`, `tag` and `id` are read; None for the word
+            in the first and the tag in the last column. See `unrolled.tasks.tagging.columns`.
     """
 
     name: ClassVar[str] = "conll"
-    metric: ClassVar[Metric] = Metric("F1", 0.0, None, higher_is_better=True, share=True)
+    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, None, higher_is_better=True, share=True)
 
     path: str | os.PathLike = ""
     columns: Sequence[str] | None = None

@@ -1,4 +1,4 @@
-"""What a tagger reads of a word: its number, its kind of capitals, its characters."""
+"""The features of a word for a tagger: its id, its capitalisation and its characters."""
 
 import re
 import unicodedata
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrolled.tasks.base.examples import PADDING
-from unrolled.tasks.base.options import require_whole
+from unrolled.tasks.base.options import require_integer
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
 
 SHAPES = ("padding", "small", "Capital", "CAPITALS", "mIXed", "number", "d1g1ts", "no letter")
-"""The kinds of a word's capitals, by number."""
+"""The capitalisation classes, by id."""
 _DIGIT = re.compile(r"\d")
-# Marks change the letter or sign they stand by, and are no letters to `re`.
+# Combining marks belong to the preceding character, but do not match \w.
 _MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c).startswith("M"))
 _LETTERS = rf"\w[\w{_MARKS}\u200c\u200d]*"
-_SIGN = rf"[^\s\x00-\x1f\x7f-\x9f][{_MARKS}\U0001f3fb-\U0001f3ff]*"  # Not what steers terminals.
+_SYMBOL = rf"[^\s\x00-\x1f\x7f-\x9f][{_MARKS}\U0001f3fb-\U0001f3ff]*"  # No control characters.
 _WORD = re.compile(
     r"(?:[^\W\d_]\.){2,}"  # U.S.
     rf"|{_LETTERS}(?:[-.,/&]{_LETTERS}|['’](?!s\b){_LETTERS})*"  # Boeing-747, 1,000.5, O'Neill
-    rf"|['’]s\b|{_SIGN}(?:\u200d{_SIGN})*"  # Some emoji are several signs, joined.
+    rf"|['’]s\b|{_SYMBOL}(?:\u200d{_SYMBOL})*"  # Some emoji are joined code points.
 )
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as CoNLL's files have them: signs and 's are words of their own.
+    """Tokenises a text as in CoNLL's files: punctuation marks and 's are separate words.
 
     >>> words_of("Teddy's bears (in the U.S.) cost 1,000.50 dollars!")
     ['Teddy', "'s", 'bears', '(', 'in', 'the', 'U.S.', ')', 'cost', '1,000.50', 'dollars', '!']
@@ -36,7 +36,7 @@ def words_of(text: str) -> list[str]:
 
 
 def normal(word: str) -> str:
-    """What words are told apart by: in small letters, every digit 0.
+    """Normalises a word for the vocabulary: lower case, and 0 for every digit.
 
     >>> normal("Boeing-747")
     'boeing-000'
@@ -45,7 +45,7 @@ def normal(word: str) -> str:
 
 
 def shape_of(word: str) -> int:
-    """The number in `SHAPES` of a word's capitals.
+    """Returns the id in `SHAPES` of a word's capitalisation.
 
     >>> [SHAPES[shape_of(word)] for word in ["Teddy", "bears", "U.S.", "iPod", "22-11", "B2", "!"]]
     ['Capital', 'small', 'CAPITALS', 'mIXed', 'number', 'd1g1ts', 'no letter']
@@ -65,12 +65,12 @@ def shape_of(word: str) -> int:
 
 
 @dataclass(frozen=True)
-class Spelled:
-    """Words as numbers, of one sentence.
+class EncodedSentence:
+    """The words of one sentence as ids.
 
     Attributes:
         words: int32 `(steps,)`.
-        capitals: numbers in `SHAPES`, uint8 `(steps,)`.
+        capitals: ids in `SHAPES`, uint8 `(steps,)`.
         characters: int32 `(steps, longest word)`, padded with `PADDING` on the right.
     """
 
@@ -79,31 +79,34 @@ class Spelled:
     characters: np.ndarray
 
 
-class Speller:
-    """Makes numbers of words.
+class WordEncoder:
+    """Converts words to ids.
 
-    Of a word longer than `longest_word` the first and the last characters are read, as its ending
-    says more than its middle. Characters that training does not have are one, number 1.
+    A word longer than `longest_word` is represented by its first and last characters, because the
+    ending is more informative than the middle. All characters that do not occur in training share
+    id 1.
 
     Args:
-        vocabulary: what words are told apart by, see `normal`.
-        characters: the known ones, in order.
-        longest_word: characters that are read of a word.
+        vocabulary: the normalised words, see `normal`.
+        characters: the known characters, in order.
+        longest_word: maximum number of characters read per word.
     """
 
-    def __init__(self, vocabulary: Vocabulary, characters: Sequence[str], longest_word: int):
+    def __init__(
+        self, vocabulary: Vocabulary, characters: Sequence[str], longest_word: int
+    ) -> None:
         self.vocabulary = vocabulary
         self.characters = list(characters)
         self.longest_word = longest_word
         first = len(SPECIAL_WORDS)
-        self._numbers = {each: number for number, each in enumerate(self.characters, first)}
-        self._known = {}
+        self._character_ids = {each: index for index, each in enumerate(self.characters, first)}
+        self._cache = {}
 
     @classmethod
     def of(
         cls, sentences: Iterable[Sequence[str]], longest_word: int, more: Iterable[str] = ()
-    ) -> "Speller":
-        """That knows all words and characters of some sentences, and `more` words as well."""
+    ) -> "WordEncoder":
+        """Creates an encoder for the words and characters of some sentences, and `more` words."""
         words = Counter(word for sentence in sentences for word in sentence)
         size = len(SPECIAL_WORDS) + len(words) + 1
         known = Vocabulary.of_most_frequent([map(normal, words.elements())], size)
@@ -115,34 +118,35 @@ class Speller:
         )
 
     @property
-    def character_numbers(self) -> int:
-        """How many numbers of characters there are, padding and the unknown one among them."""
+    def character_count(self) -> int:
+        """The number of character ids, including padding and unknown."""
         return len(SPECIAL_WORDS) + len(self.characters)
 
-    def spell(self, words: Sequence[str]) -> Spelled:
-        """One sentence."""
-        each = [self._of_word(word) for word in words]
-        return Spelled(
+    def encode(self, words: Sequence[str]) -> EncodedSentence:
+        """Converts one sentence."""
+        features = [self._features(word) for word in words]
+        characters = np.array([row for _, row in features], np.int32)
+        return EncodedSentence(
             self.vocabulary.encode([normal(word) for word in words]),
-            np.array([shape for shape, _ in each], np.uint8),
-            np.array([row for _, row in each], np.int32).reshape(-1, self.longest_word),
+            np.array([shape for shape, _ in features], np.uint8),
+            characters.reshape(-1, self.longest_word),
         )
 
-    def _of_word(self, word):
-        if word not in self._known:
-            self._known[word] = shape_of(word), self._row(word)
-        return self._known[word]
+    def _features(self, word: str) -> tuple[int, np.ndarray]:
+        if word not in self._cache:
+            self._cache[word] = shape_of(word), self._characters(word)
+        return self._cache[word]
 
-    def _row(self, word):
+    def _characters(self, word: str) -> np.ndarray:
         if len(word) > self.longest_word:
             end = self.longest_word // 2
             word = word[: self.longest_word - end] + word[len(word) - end :]
-        row = np.full(self.longest_word, PADDING, np.int32)
-        row[: len(word)] = [self._numbers.get(each, UNKNOWN) for each in word]
-        return row
+        ids = np.full(self.longest_word, PADDING, np.int32)
+        ids[: len(word)] = [self._character_ids.get(each, UNKNOWN) for each in word]
+        return ids
 
     def to_json(self) -> dict:
-        """What `from_json` makes it of again."""
+        """Returns a configuration for `from_json`."""
         return {
             "words": self.vocabulary.words,
             "characters": self.characters,
@@ -150,15 +154,17 @@ class Speller:
         }
 
     @classmethod
-    def from_json(cls, kept: dict) -> "Speller":
-        """The speller that `to_json` was asked of.
+    def from_json(cls, config: dict) -> "WordEncoder":
+        """Creates an encoder from the result of `to_json`.
 
         Raises:
-            ValueError: for anything else.
+            ValueError: if the configuration is invalid.
         """
-        if not isinstance(kept, dict) or not {"words", "characters", "longest_word"} <= set(kept):
-            raise ValueError("Expected words, characters and longest_word of a speller.")
-        require_whole("longest_word", kept["longest_word"], 1)
-        if not all(isinstance(each, str) and len(each) == 1 for each in kept["characters"]):
-            raise ValueError("Expected a speller's characters to be single characters.")
-        return cls(Vocabulary(kept["words"]), kept["characters"], kept["longest_word"])
+        if not isinstance(config, dict) or not {"words", "characters", "longest_word"} <= set(
+            config
+        ):
+            raise ValueError("Expected a dict with words, characters and longest_word.")
+        require_integer("longest_word", config["longest_word"], 1)
+        if not all(isinstance(each, str) and len(each) == 1 for each in config["characters"]):
+            raise ValueError("Expected every element of characters to be a single character.")
+        return cls(Vocabulary(config["words"]), config["characters"], config["longest_word"])

@@ -1,28 +1,28 @@
 """Long sequences, in compiled chunks: the same function and gradients as step by step."""
 
-import threading
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from unrolled import layers
-from unrolled.layers.scan import chunks
+from unrolled.layers.scan import chunk_loops, chunks
 
 UNITS, BATCH, FEATURES = 4, 3, 5
 LENGTHS = {
     "short": chunks.FEWEST_STEPS_TO_COMPILE - 1,
-    "one chunk": chunks.STEPS_A_CHUNK,
-    "part of a chunk": chunks.STEPS_A_CHUNK - 5,
-    "several": 2 * chunks.STEPS_A_CHUNK + 6,
+    "one chunk": chunks.STEPS_PER_CHUNK,
+    "part of a chunk": chunks.STEPS_PER_CHUNK - 5,
+    "several": 2 * chunks.STEPS_PER_CHUNK + 6,
 }
 UNITS_OF_ALL_KINDS = {
     "lstm": lambda **options: layers.LSTM(UNITS, **options),
     "peephole": lambda **options: layers.PeepholeLSTM(UNITS, **options),
-    "gate recurrence": lambda **options: layers.LSTM(UNITS, gate_recurrence=True, **options),
+    "gate recurrence": lambda **options: layers.variants.LSTM(
+        UNITS, gate_recurrence=True, **options
+    ),
     "gru": lambda **options: layers.GRU(UNITS, **options),
-    "reset after": lambda **options: layers.GRU(UNITS, reset_after=True, **options),
+    "reset after": lambda **options: layers.variants.GRU(UNITS, reset_after=True, **options),
     "simple": lambda **options: layers.SimpleRNN(UNITS, **options),
 }
 
@@ -131,7 +131,7 @@ def test_dropout_draws_the_same_masks_for_all_chunks():
 
 
 def test_half_precision_sums_over_chunks_in_float32():
-    steps = 40 * chunks.STEPS_A_CHUNK
+    steps = 40 * chunks.STEPS_PER_CHUNK
     # At 8192 the next number of bfloat16 is 64 away: what a chunk adds to it would be lost.
     x = tf.concat([tf.ones((1, steps - 1, 1)), tf.fill((1, 1, 1), 8192.0)], axis=1)
     layer = layers.SimpleRNN(
@@ -149,7 +149,7 @@ def test_half_precision_sums_over_chunks_in_float32():
     assert float(gradient()[0, 0]) == pytest.approx(8192 + steps - 1, rel=0.01)
 
 
-def test_a_tape_that_persists_gives_the_same_gradients():
+def test_a_persistent_tape_gives_the_same_gradients():
     layer = layers.LSTM(UNITS, dtype="float64")
     layer.build((None, None, FEATURES))
     x, *_ = draw(layer, LENGTHS["several"])
@@ -169,7 +169,7 @@ def test_a_tape_that_persists_gives_the_same_gradients():
 @pytest.mark.parametrize("known", [[1], [2], [BATCH], []], ids=str)
 @pytest.mark.parametrize("sequences", [True, False])
 def test_halves_of_a_batch_give_what_the_whole_gives(known, sequences, monkeypatch):
-    monkeypatch.setattr(chunks, "LEAST_STATE_TO_HALVE", UNITS)
+    monkeypatch.setattr(chunk_loops, "LEAST_STATE_TO_HALVE", UNITS)
     options = {"return_sequences": sequences, "return_state": True, "dtype": "float64"}
     layer = layers.PeepholeLSTM(UNITS, **options)
     layer.build((None, None, FEATURES))
@@ -189,7 +189,7 @@ def test_halves_of_a_batch_give_what_the_whole_gives(known, sequences, monkeypat
 def test_only_inference_on_a_large_batch_runs_in_halves():
     layer = layers.GRU(UNITS)
     layer.build((None, None, FEATURES))
-    large = -(-chunks.LEAST_STATE_TO_HALVE // UNITS)
+    large = -(-chunk_loops.LEAST_STATE_TO_HALVE // UNITS)
 
     def loops(batch, training):
         call = tf.function(lambda x: layer(x, training=training), autograph=False)
@@ -200,7 +200,7 @@ def test_only_inference_on_a_large_batch_runs_in_halves():
     assert loops(large - 1, training=False) == loops(large, training=True) == 1
 
 
-def test_inference_keeps_the_outputs_alone():
+def test_inference_stores_the_outputs_alone():
     layer = layers.LSTM(UNITS, return_sequences=True)
     layer.build((None, None, FEATURES))
 
@@ -218,7 +218,7 @@ def test_keras_does_not_compile_the_whole_step_by_itself():
 
 
 @pytest.mark.parametrize("kind", ["lstm", "simple"])
-def test_a_way_back_may_be_traced_though_the_way_forward_was_not(kind):
+def test_the_backward_pass_may_be_traced_after_an_eager_forward_pass(kind):
     layer = UNITS_OF_ALL_KINDS[kind](return_sequences=True, dtype="float64")
     x = tf.constant(np.random.default_rng(1).normal(size=(2, LENGTHS["several"], FEATURES)))
     layer.build(x.shape)
@@ -234,19 +234,21 @@ def test_a_way_back_may_be_traced_though_the_way_forward_was_not(kind):
     assert_close([tf.reduce_sum(row, axis=0) for row in rows], eager, 1e-12)
 
 
-def test_uncompiled_holds_for_the_thread_that_asks_for_it(monkeypatch):
-    compiled, made = [], tf.function
-    monkeypatch.setattr(
-        chunks.tf,
-        "function",
-        lambda *a, **k: compiled.append(k.get("jit_compile")) or made(*a, **k),
-    )
-    layer, x = layers.SimpleRNN(UNITS), tf.zeros((1, LENGTHS["one chunk"], FEATURES))
-    layer.build(x.shape)
-    elsewhere = threading.Thread(target=lambda: made(layer)(x))
-    with chunks.uncompiled():
-        made(lambda: layer(x))()
-        assert True not in compiled
-        elsewhere.start()
-        elsewhere.join()
-    assert compiled.count(True) == 1
+@pytest.mark.parametrize("wrap", [lambda layer: layer, keras.layers.Bidirectional])
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_jit_compile_false_compiles_nothing(wrap, jit_compile, tmp_path):
+    path = tmp_path / "model.keras"
+    shape = (None, LENGTHS["one chunk"], FEATURES)
+    layer = wrap(layers.SimpleRNN(UNITS, jit_compile=jit_compile))
+    keras.Sequential([keras.Input(shape[1:]), layer]).save(path)
+    (again,) = keras.saving.load_model(path).layers
+    for each in (layer, again):
+        call = tf.function(lambda x, each=each: each(x, training=True))
+        graph = call.get_concrete_function(tf.TensorSpec(shape)).graph
+        functions = graph.as_graph_def().library.function
+        assert any(f.attr["_XlaMustCompile"].b for f in functions) == jit_compile
+
+
+def test_jit_compile_must_be_true_or_false():
+    with pytest.raises(ValueError, match="`jit_compile`: expected True or False, got 'auto'"):
+        layers.GRU(UNITS, jit_compile="auto")

@@ -1,4 +1,4 @@
-"""Time in parallel against one step after the other."""
+"""The parallel scan against one step after another."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def outputs_and_gradients(layer, x, state, mask):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("options", [{}, {"return_sequences": True, "go_backwards": True}], ids=str)
 @pytest.mark.usefixtures("always_in_pieces")
-def test_in_parallel_equals_one_by_one(unit, steps, masked, options):
+def test_in_parallel_equals_step_by_step(unit, steps, masked, options):
     layer = unit(UNITS, **options)
     reference = keras.layers.RNN(layer.cell, **options)
     x = 3 * tf.random.stateless_normal((3, steps, 5), (1, steps))
@@ -48,7 +48,7 @@ def test_in_parallel_equals_one_by_one(unit, steps, masked, options):
     ("steps", "batch", "units", "pieces"),
     [(1, 1, 1, 1), (40, 2, 3, 1), (100, 2, 3, 10), (30, 40, 80, 1), (65, 64, 64, 8), (9, 0, 3, 1)],
 )
-def test_there_are_pieces_where_they_pay(steps, batch, units, pieces):
+def test_time_is_cut_into_pieces_where_it_pays(steps, batch, units, pieces):
     keep = tf.random.stateless_uniform((steps, batch, units), (1, 2))
     new = tf.random.stateless_normal((steps, batch, units), (3, 4))
     found, length = module._cut(new)
@@ -61,7 +61,7 @@ def test_there_are_pieces_where_they_pay(steps, batch, units, pieces):
 
 
 @pytest.mark.usefixtures("always_in_pieces")
-def test_a_step_that_keeps_nothing_or_everything_is_exact():
+def test_coefficients_of_zero_and_one_are_exact():
     keep = tf.constant([1.0, 0, 1, 1, 0, 0, 1, 1, 1, 1])[:, None, None]
     new = tf.constant([5.0, 2, 0, 0, -1, 3, 0, 1, 0, 0])[:, None, None]
     c = parallel_scan(keep, new, tf.ones((1, 1)))[:, 0, 0]

@@ -1,4 +1,4 @@
-"""How many programs there are: for how many sizes a layer compiles, and which layers share them."""
+"""For how many sizes a layer compiles, and which layers share programs."""
 
 import gc
 import re
@@ -13,13 +13,13 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from unrolled import layers
 from unrolled.layers.gru import SimplifiedGRUCell
 from unrolled.layers.recurrent import Recurrent
-from unrolled.layers.scan import programs
+from unrolled.layers.scan import programs, size_limits
 from unrolled.sweeps.memory import graphs_released
 
 GRU = layers.SimplifiedGRU
 INPUTS = 3
 STEPS = 16
-"""Just enough to compile for."""
+"""The fewest steps that are compiled."""
 
 
 def built(layer):
@@ -65,7 +65,7 @@ def assert_learns_as_eagerly(function, layer, batch):
 
 @pytest.fixture
 def two_sizes(monkeypatch):
-    monkeypatch.setattr(programs, "MOST_SIZES", 2)
+    monkeypatch.setattr(size_limits, "MOST_SIZES", 2)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def compiled_for(monkeypatch):
 @pytest.mark.parametrize(
     ("wrap", "steps"), [(lambda layer: layer, None), (keras.layers.Bidirectional, STEPS)]
 )
-def test_of_many_batch_sizes_a_layer_compiles_for_the_first(wrap, steps, compiled_for):
+def test_a_layer_compiles_for_the_first_batch_sizes(wrap, steps, compiled_for):
     layer = wrap(GRU(2))
     layer.build((None, None, INPUTS))
     function = traced(layer, steps=steps)
@@ -101,7 +101,7 @@ def test_of_many_batch_sizes_a_layer_compiles_for_the_first(wrap, steps, compile
 
 
 @pytest.mark.usefixtures("two_sizes")
-def test_it_is_logged_once_that_other_sizes_run_uncompiled(compiled_for, capfd, caplog):
+def test_a_size_that_is_not_compiled_is_logged_once(compiled_for, capfd, caplog):
     function = predicting(built(GRU(2, name="counted")))
     for batch in (1, 2, 3, 4):
         function(sequences(batch))
@@ -122,8 +122,8 @@ def test_prediction_compiles_for_the_first_batch_sizes_too(compiled_for):
     assert compiled_for == [5, 3, 5]
 
 
-def test_compiled_or_not_a_layer_learns_the_same(monkeypatch):
-    monkeypatch.setattr(programs, "MOST_SIZES", 1)
+def test_a_layer_learns_the_same_compiled_or_not(monkeypatch):
+    monkeypatch.setattr(size_limits, "MOST_SIZES", 1)
     layer = built(layers.GRU(2))
     function = traced(layer)
     for batch in (3, 2, 3):
@@ -131,7 +131,7 @@ def test_compiled_or_not_a_layer_learns_the_same(monkeypatch):
 
 
 @pytest.mark.usefixtures("two_sizes")
-def test_of_batch_sizes_known_when_traced_those_of_a_layer_count():
+def test_batch_sizes_known_while_tracing_are_counted_for_each_layer():
     layer = built(GRU(2))
     other = built(GRU(2))
     compiled = [bool(compiled_in(predicting(layer, batch))) for batch in (1, 2, 3, 2, 4)]
@@ -162,7 +162,7 @@ def test_a_model_with_any_batch_size_is_exported_and_compiled_from_outside(tmp_p
         np.testing.assert_allclose(call(x), layer(x), atol=1e-6)
 
 
-def test_a_model_runs_frozen_and_spoils_no_other_that_shares_its_programs(tmp_path):
+def test_freezing_a_model_does_not_change_another_that_shares_its_programs(tmp_path):
     layer, other = built(GRU(2)), built(GRU(2))
     x = sequences(2)
     (frozen,) = convert_variables_to_constants_v2(predicting(layer))(x)
@@ -226,7 +226,7 @@ def test_layers_that_compute_the_same_share_their_programs():
     assert_learns_as_eagerly(function, other, 2)
 
 
-def test_programs_outlive_a_layer_but_do_not_keep_it():
+def test_programs_outlive_a_layer_and_do_not_reference_it():
     layer = built(GRU(2))
     with graphs_released():
         function = traced(layer)
@@ -257,7 +257,7 @@ def test_a_known_program_is_not_traced_to_be_compiled_again(monkeypatch):
     assert compiled
 
 
-def test_so_many_programs_are_remembered(monkeypatch):
+def test_the_number_of_stored_programs_is_limited(monkeypatch):
     monkeypatch.setattr(programs, "MOST_PROGRAMS", 1)
     first, again, other = built(GRU(2)), built(GRU(2)), built(GRU(3))
     shared = compiled_in(predicting(first))

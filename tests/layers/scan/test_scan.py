@@ -110,12 +110,12 @@ def test_gradients_equal_those_of_an_unrolled_loop(variant, mask, return_sequenc
 
 
 @ALL
-def test_dropout_keeps_the_same_elements_at_every_step_and_others_for_every_gate(variant):
+def test_dropout_masks_are_the_same_at_every_step_and_differ_between_gates(variant):
     rng = np.random.default_rng(2)
     shared = {"return_sequences": True, "return_state": True, "dtype": "float64", "seed": 3}
     unit, _ = VARIANTS[variant]
     drop = {"dropout": 0.3, "recurrent_dropout": 0.3}
-    drop = {name: share for name, share in drop.items() if name not in unit.cell_class.refused}
+    drop = {name: share for name, share in drop.items() if name not in unit.cell_class.unsupported}
     layer = with_new_weights(make(variant, UNITS, **shared, **drop), rng)
     again = unit.from_config(layer.get_config())
     again.build(SHAPE)
@@ -124,7 +124,7 @@ def test_dropout_keeps_the_same_elements_at_every_step_and_others_for_every_gate
     ours = results_and_gradients(layer, x, states, None, training=True)
     expected = results_and_gradients(Unrolled(again), x, states, None, training=True)
     assert_same(ours, expected, atol=1e-10)
-    kept = again.cell.state_masks(states[0], training=True)
+    kept = again.cell.state_dropout_masks(states[0], training=True)
     assert len({m.numpy().tobytes() for m in kept.values()}) == len(again.cell.recurrent_sites)
     without = layer(x, initial_state=states, training=False)
     assert np.abs(without[0] - ours[0]).max() > 1e-3
@@ -209,7 +209,7 @@ def test_one_trace_serves_all_batch_sizes_and_lengths(variant):
     assert len(traces) == 1
 
 
-def test_second_derivatives_are_refused_not_wrong():
+def test_second_derivatives_are_rejected():
     layer = layers.GRU(UNITS)
     x = tf.random.normal(SHAPE)
     for wrap in (lambda f: f, tf.function):
@@ -229,7 +229,7 @@ def test_second_derivatives_are_refused_not_wrong():
 
 @pytest.mark.parametrize("of_weight", [True, False], ids=["weight", "input"])
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "function"])
-def test_forward_mode_is_refused_with_the_way_out(wrap, of_weight):
+def test_forward_mode_is_rejected_with_an_alternative(wrap, of_weight):
     layer = layers.PeepholeLSTM(UNITS)
     x = tf.random.normal(SHAPE)
     layer.build(x.shape)
@@ -244,7 +244,7 @@ def test_forward_mode_is_refused_with_the_way_out(wrap, of_weight):
         wrap(forward)(watched)
 
 
-def test_forward_mode_elsewhere_leaves_a_layer_alone():
+def test_forward_mode_for_other_tensors_is_allowed():
     x = tf.random.normal(SHAPE)
     with tf.autodiff.ForwardAccumulator(tf.ones(()), tf.ones(())) as accumulator:
         outputs = layers.LSTM(UNITS)(x)
@@ -293,7 +293,7 @@ class Bare(Detached):
         (Bare, r"Bare.equations: expected a tuple of 1 states"),
     ],
 )
-def test_equations_that_do_not_keep_to_the_rules_are_refused(cell, message):
+def test_equations_that_break_the_rules_are_rejected(cell, message):
     class Mistaken(layers.Recurrent):
         cell_class = cell
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from unrolled.project import PROJECT
 from unrolled.tasks.agreement import lexicon
 from unrolled.tasks.agreement.sentences import Options
-from unrolled.tasks.agreement.task import BY_ATTRACTORS, BY_DISTANCE, Agreement
+from unrolled.tasks.agreement.task import BY_ATTRACTORS, BY_DEPTH, BY_DISTANCE, Agreement
 from unrolled.tasks.base.examples import PADDING
 
 FEW = {"train_examples": 400, "validation_examples": 200, "test_examples": 600}
@@ -28,7 +28,7 @@ VARIANTS = {
 
 @pytest.fixture(scope="module")
 def loaded():
-    """Loads the task with options, once for the same."""
+    """Loads the task with the given options; cached."""
     tasks = {}
 
     def load(**options):
@@ -55,7 +55,7 @@ def words_of(task, inputs):
 
 
 def parse(words):
-    """(step, distance, depth, attractors, answer) of each asked verb, from the words alone.
+    """Returns (step, distance, depth, attractors, target) of each target verb, from its words.
 
     A noun is a subject if its "the" begins the sentence, ends its opening or follows "that".
     """
@@ -81,29 +81,31 @@ class TestExamples:
     def test_targets_are_those_of_an_independent_parser(self, task):
         for split in splits(task):
             assert split.inputs.dtype == split.targets.dtype == np.int32
-            assert split.asked.dtype == np.float32
-            assert split.inputs.shape == split.targets.shape == split.asked.shape
+            assert split.target_mask.dtype == np.float32
+            assert split.inputs.shape == split.targets.shape == split.target_mask.shape
             for row, inputs in enumerate(split.inputs):
                 parsed = parse(words_of(task, inputs))
-                assert np.flatnonzero(split.asked[row]).tolist() == [step for step, *_ in parsed]
+                assert np.flatnonzero(split.target_mask[row]).tolist() == [
+                    step for step, *_ in parsed
+                ]
                 assert np.flatnonzero(split.targets[row]).tolist() == [
                     step for step, *_, answer in parsed if answer
                 ]
-                assert set(split.asked[row]) == {0, 1}
+                assert set(split.target_mask[row]) == {0, 1}
 
-    def test_questions_are_those_of_an_independent_parser(self, task):
-        questions = task.test_questions
+    def test_target_verbs_are_those_of_an_independent_parser(self, task):
+        questions = task.test_verbs
         parsed = [
             (row, *question)
             for row, inputs in enumerate(task.test.inputs)
             for question in parse(words_of(task, inputs))
         ]
-        names = ("sentence", "step", "distance", "depth", "attractors", "answer")
+        names = ("sentence", "step", "distance", "depth", "attractors", "target")
         found = zip(*(getattr(questions, name) for name in names), strict=True)
         assert list(found) == parsed
 
-    def test_distances_depths_and_attractors_are_as_asked(self, task):
-        options, questions = task.options, task.test_questions
+    def test_distances_depths_and_attractors_match_the_options(self, task):
+        options, questions = task.options, task.test_verbs
         outermost = questions.distance[questions.depth == 1]
         assert len(outermost) == len(task.test)
         assert outermost.min() >= options.distance.min
@@ -112,10 +114,10 @@ class TestExamples:
         if options.attractors is not None:
             assert (questions.attractors == options.attractors).all()
 
-    def test_inner_subjects_are_answered_first(self, loaded):
+    def test_verbs_of_inner_subjects_come_first(self, loaded):
         task = loaded(**NESTED)
         for row in range(len(task.test)):
-            depths = task.test_questions.depth[task.test_questions.sentence == row]
+            depths = task.test_verbs.depth[task.test_verbs.sentence == row]
             assert depths.tolist() == list(range(len(depths), 0, -1))
 
     def test_splits_have_their_sizes_and_share_no_sentence(self, task):
@@ -123,41 +125,41 @@ class TestExamples:
         texts = [" ".join(words_of(task, row)) for split in splits(task) for row in split.inputs]
         assert len(set(texts)) == 1200
 
-    def test_held_out_words_are_in_test_alone(self, task):
+    def test_held_out_words_occur_only_in_the_test_split(self, task):
         numbers = Agreement.encode(sorted(task.held_out_words))
         assert len(numbers) > 0
         for split in (task.training, task.validation):
             assert not np.isin(split.inputs, numbers).any()
         held_out = np.isin(task.test.inputs, numbers).any(axis=1)
-        questions = task.test_questions
+        questions = task.test_verbs
         np.testing.assert_array_equal(questions.held_out, held_out[questions.sentence])
         assert 0.4 < held_out.mean() <= 0.5
 
 
 @pytest.fixture(scope="module", params=["default", "nested", "attractors"])
 def many(request, loaded):
-    """The task with enough sentences to see slight differences."""
+    """The task with enough sentences to detect small differences."""
     return loaded(**VARIANTS[request.param], test_examples=8000, train_examples=1)
 
 
-class TestNothingGivesTheAnswerAway:
-    """Over many sentences, for the outermost verb and for the innermost."""
+class TestNothingRevealsTheTarget:
+    """Over many sentences, for the outermost and the innermost verb."""
 
     @pytest.fixture(params=["outermost", "innermost"])
     def questions(self, request, many):
-        """Rows, steps and answers of one verb a sentence, and the sentences without its subject."""
-        found = many.test_questions
+        """Rows, steps and targets of one verb per sentence, and sentences without its subject."""
+        found = many.test_verbs
         first = np.r_[True, found.sentence[1:] != found.sentence[:-1]]
         chosen = np.flatnonzero(first if request.param == "innermost" else found.depth == 1)
         inputs = many.test.inputs.copy()
         inputs[found.sentence[chosen], (found.step - found.distance)[chosen]] = PADDING
-        return inputs, found.answer[chosen], many
+        return inputs, found.target[chosen], many
 
-    def test_answers_are_balanced(self, questions):
+    def test_targets_are_balanced(self, questions):
         _, answers, _ = questions
         assert abs(answers.mean() - 0.5) < 4 * 0.5 / math.sqrt(len(answers))
 
-    def test_every_word_is_as_frequent_with_either_answer(self, questions):
+    def test_every_word_is_equally_frequent_with_either_target(self, questions):
         inputs, answers, task = questions
         has = bag_of_words(inputs, len(task.vocabulary)) > 0
         count, share = has.sum(axis=0), answers.mean()
@@ -172,12 +174,12 @@ class TestNothingGivesTheAnswerAway:
         assert abs(accuracy_of_regression(inputs, answers, len(task.vocabulary)) - 0.5) < 0.03
 
     def test_the_same_bag_with_the_subject_is_not(self, many):
-        outermost = many.test_questions.depth == 1
-        answers = many.test_questions.answer[outermost]
+        outermost = many.test_verbs.depth == 1
+        answers = many.test_verbs.target[outermost]
         accuracy = accuracy_of_regression(many.test.inputs, answers, len(many.vocabulary))
         assert accuracy > 0.6
 
-    def test_length_is_the_same_with_either_answer(self, questions):
+    def test_length_is_independent_of_the_target(self, questions):
         inputs, answers, _ = questions
         lengths = np.count_nonzero(inputs, axis=1)
         difference = lengths[answers == 0].mean() - lengths[answers == 1].mean()
@@ -191,7 +193,7 @@ def bag_of_words(inputs, size):
 
 
 def accuracy_of_regression(inputs, answers, size):
-    """On the second half of the sentences, of ridge regression fitted to the first half."""
+    """The accuracy of ridge regression, fitted to the first half, on the second half."""
     bags = np.c_[bag_of_words(inputs, size), np.ones(len(inputs))].astype(float)
     half = len(bags) // 2
     known, signs = bags[:half], 2 * answers[:half] - 1
@@ -224,7 +226,7 @@ class TestReproducibility:
 
 
 class Scores:
-    """A model that answers every step by a rule: words -> answer at each."""
+    """A model that predicts every step by a rule: words -> number at each step."""
 
     def __init__(self, task, rule):
         self._task, self._rule = task, rule
@@ -257,7 +259,7 @@ def last_noun(words):
 
 
 def wrong_far_away(words):
-    """Right up to a distance of 8."""
+    """Correct up to a distance of 8."""
     answers = truth(words)
     for step, distance, *_, answer in parse(words):
         answers[step] = answer if distance <= 8 else 1 - answer
@@ -265,13 +267,13 @@ def wrong_far_away(words):
 
 
 class TestReport:
-    def test_truth_is_right_everywhere(self, task):
+    def test_the_true_targets_have_accuracy_1(self, task):
         report = task.evaluate(Scores(task, truth))
         for name in ("accuracy", "accuracy_seen_words", "accuracy_held_out_words"):
             assert report.metrics[name] == 1
         for name, points in report.breakdowns.items():
-            everywhere = name == "accuracy by depth"
-            counted = task.test.asked.sum() if everywhere else len(task.test)
+            everywhere = name == BY_DEPTH
+            counted = task.test.target_mask.sum() if everywhere else len(task.test)
             assert {point.value for point in points} == {1}
             assert sum(point.count for point in points) == counted
             assert points == sorted(points, key=lambda point: point.at)
@@ -292,7 +294,7 @@ class TestReport:
         metrics = task.evaluate(Scores(task, truth)).metrics
         assert metrics["baseline_majority"] == pytest.approx(np.mean(right))
 
-    def test_blind_rules_do_not_solve_the_task(self, loaded):
+    def test_baselines_do_not_solve_the_task(self, loaded):
         far = loaded(**VARIANTS["far"]).evaluate(Scores(loaded(), last_noun)).metrics
         assert 0.4 < far["baseline_last_noun"] < 0.6
         assert 0.5 < far["baseline_majority"] < 0.7
@@ -308,7 +310,7 @@ class TestReport:
         points = report.breakdowns[BY_DISTANCE]
         assert [point.at for point in points] == [2.5 + 4 * number for number in range(10)]
         assert [point.value for point in points] == [1, 1] + [0] * 8
-        distances = task.test_questions.distance
+        distances = task.test_verbs.distance
         assert points[1].count == np.sum((distances > 4) & (distances <= 8))
 
     @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ class TestReport:
             ({"min": 5, "max": 15}, [5.5, 7.5, 9.5, 11.5, 13.5, 15]),
         ],
     )
-    def test_ranges_of_distance(self, loaded, distance, middles):
+    def test_bins_of_distance(self, loaded, distance, middles):
         task = loaded(distance=distance)
         points = task.evaluate(Scores(task, truth)).breakdowns[BY_DISTANCE]
         assert [point.at for point in points] == list(middles)
@@ -334,13 +336,13 @@ class TestReport:
 
     def test_accuracy_by_attractors_and_by_depth(self, loaded):
         task = loaded(**NESTED)
-        questions = task.test_questions
+        questions = task.test_verbs
         report = task.evaluate(Scores(task, last_noun))
-        correct = questions.last_noun == questions.answer
+        correct = questions.last_noun == questions.target
         outermost, everywhere = questions.depth == 1, questions.depth >= 1
         for name, values, among in (
             (BY_ATTRACTORS, np.minimum(questions.attractors, 5), outermost),
-            ("accuracy by depth", questions.depth, everywhere),
+            (BY_DEPTH, questions.depth, everywhere),
         ):
             points = report.breakdowns[name]
             assert [point.at for point in points] == sorted(set(values[among]))
@@ -350,7 +352,7 @@ class TestReport:
                 assert point.value == pytest.approx(correct[these].mean())
         assert report.breakdowns[BY_ATTRACTORS][-1].at == 5
 
-    def test_accuracies_by_words(self, loaded):
+    def test_accuracies_of_seen_and_held_out_words(self, loaded):
         task = loaded()
 
         def wrong_on_held_out(words):
@@ -360,9 +362,9 @@ class TestReport:
         metrics = task.evaluate(Scores(task, wrong_on_held_out)).metrics
         assert metrics["accuracy_seen_words"] == 1
         assert metrics["accuracy_held_out_words"] == 0
-        assert metrics["accuracy"] == pytest.approx(1 - task.test_questions.held_out.mean())
+        assert metrics["accuracy"] == pytest.approx(1 - task.test_verbs.held_out.mean())
 
-    def test_no_accuracies_by_words_with_none_held_out(self, loaded):
+    def test_without_held_out_words_their_accuracies_are_absent(self, loaded):
         task = loaded(held_out=0)
         metrics = task.evaluate(Scores(task, truth)).metrics
         assert [name for name in metrics if "words" in name] == []
@@ -375,7 +377,7 @@ class TestText:
         assert numbers.dtype == np.int32
         assert words_of(loaded(), numbers) == words
 
-    def test_encode_nothing(self):
+    def test_encode_an_empty_sequence(self):
         assert Agreement.encode([]).shape == (0,)
 
     def test_encode_names_unknown_words(self):
@@ -409,7 +411,7 @@ def test_touches_no_data_before_load():
     assert not hasattr(Agreement(), "training")
 
 
-def test_refuses_options_at_once():
+def test_invalid_options_raise_at_once():
     with pytest.raises(ValueError, match=r"`distance.min`: expected at least 5 with depth.max=2"):
         Agreement(depth={"max": 2})
 

@@ -21,14 +21,14 @@ def make_grammar(seed=1, noun_filler=0.5, kind=Grammar):
 
 
 def printed_by(program, **environment):
-    """What a Python program prints in a process of its own."""
+    """Returns what a Python program prints in a new process."""
     environment = {**os.environ, **environment}
     command = [sys.executable, "-c", program]
     return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
 
 
 def nouns_between(sentence):
-    """Numbers of the nouns between the outermost subject and its verb."""
+    """The grammatical numbers of nouns between the outermost subject and its verb."""
     subject, verb = sentence.agreements[-1]
     words = sentence.words[subject + 1 : verb]
     return [lexicon.NUMBERS[word] for word in words if word in lexicon.NUMBERS]
@@ -63,7 +63,7 @@ class TestLexicon:
         assert [word for word in lexicon.WORDS if word.lower().split() != [word]] == []
 
     @pytest.mark.parametrize("share", [0.01, 0.2, 0.5])
-    def test_holds_out_a_share_of_every_class(self, share):
+    def test_holds_out_a_fraction_of_every_class(self, share):
         kept, held_out = FILLER.hold_out(share, seed=3)
         assert not set(kept.forms()) & set(held_out.forms())
         for name, words in vars(FILLER).items():
@@ -101,7 +101,7 @@ class TestSentence:
             sentence = source.sentence(1, distance, attractors)
             assert Counter(nouns_between(sentence)) == Counter([SINGULAR, PLURAL] * attractors)
 
-    def test_attractors_stand_in_random_order(self):
+    def test_attractors_are_in_random_order(self):
         source = make_grammar()
         orders = Counter(tuple(nouns_between(source.sentence(1, 14, 2))) for _ in range(1200))
         assert len(orders) == 6
@@ -129,7 +129,7 @@ class TestSentence:
             assert ("who" if animal else "which") not in sentence.words
 
     @pytest.mark.parametrize("noun_filler", [0, 1])
-    def test_noun_filler_rules_the_nouns(self, noun_filler):
+    def test_noun_filler_controls_the_number_of_nouns(self, noun_filler):
         source = make_grammar(noun_filler=noun_filler)
         found = sum(len(nouns_between(source.sentence(1, 31))) for _ in range(100))
         assert found == 0 if noun_filler == 0 else found > 600
@@ -199,10 +199,10 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"distance": {"min": 0}}, "`distance.min`: expected a whole number of at least 1"),
+            ({"distance": {"min": 0}}, "`distance.min`: expected an integer of at least 1"),
             ({"distance": {"min": 5, "max": 4}}, "`distance.max`: .* of at least 5, got 4"),
-            ({"distance": {"max": 7.5}}, "`distance.max`: expected a whole number .* got 7.5"),
-            ({"distance": {"min": True}}, "`distance.min`: expected a whole number .* got True"),
+            ({"distance": {"max": 7.5}}, "`distance.max`: expected an integer .* got 7.5"),
+            ({"distance": {"min": True}}, "`distance.min`: expected an integer .* got True"),
             ({"distance": {"distribution": "normal"}}, "one of uniform, geometric, got 'normal'"),
             (
                 {"distance": {"min": 9, "distribution": "geometric", "mean": 9}},
@@ -214,25 +214,25 @@ class TestOptions:
             ),
             ({"distance": {"least": 4}}, "mapping of min, max, distribution, mean, got .*least"),
             ({"distance": 4}, "`distance`: expected a mapping of .* got 4"),
-            ({"depth": {"min": 0}}, "`depth.min`: expected a whole number of at least 1, got 0"),
+            ({"depth": {"min": 0}}, "`depth.min`: expected an integer of at least 1, got 0"),
             ({"depth": {"min": 3, "max": 2}}, "`depth.max`: .* at least 3, got 2"),
             (
                 {"depth": {"max": 3}},
-                "`distance.min`: expected at least 9 with depth.max=3, got 1: .*lower depth.max",
+                "`distance.min`: expected at least 9 with depth.max=3, got 1, .*decrease depth.max",
             ),
             (
                 {"attractors": 2, "distance": {"min": 12}},
-                "`distance.min`: expected at least 13 with attractors=2, got 12: .*attractors",
+                "`distance.min`: expected at least 13 with attractors=2, got 12, .*attractors",
             ),
-            ({"attractors": -1}, "`attractors`: expected a whole number of at least 0, got -1"),
+            ({"attractors": -1}, "`attractors`: expected an integer of at least 0, got -1"),
             ({"attractors": 1.5}, "`attractors`: .* got 1.5"),
             (
                 {"attractors": 0, "depth": {"max": 2}, "distance": {"min": 30}},
                 "`attractors`: expected null with depth.max=2, got 0",
             ),
-            ({"noun_filler": 1.1}, "`noun_filler`: expected a share from 0 to 1, got 1.1"),
+            ({"noun_filler": 1.1}, "`noun_filler`: expected a fraction from 0 to 1, got 1.1"),
             ({"noun_filler": "many"}, "`noun_filler`: .* got 'many'"),
-            ({"held_out": 0.6}, "`held_out`: expected a share from 0 to 0.5, got 0.6"),
+            ({"held_out": 0.6}, "`held_out`: expected a fraction from 0 to 0.5, got 0.6"),
             ({"held_out": float("nan")}, "`held_out`: .* got nan"),
             ({"train_examples": None}, "`train_examples`: .* at least 1, got None"),
             ({"validation_examples": 0}, "`validation_examples`: .* at least 1, got 0"),
@@ -240,7 +240,7 @@ class TestOptions:
             ({"data_seed": -1}, "`data_seed`: .* at least 0, got -1"),
         ],
     )
-    def test_refuses_what_cannot_be(self, options, message):
+    def test_invalid_options_raise(self, options, message):
         with pytest.raises(ValueError, match=message):
             Options(**options)
 
@@ -251,7 +251,7 @@ class TestOptions:
             {"attractors": 2, "distance": {"min": 13, "max": 13}},
         ],
     )
-    def test_shortest_possible_distances_can_be(self, options):
+    def test_the_shortest_possible_distances_are_allowed(self, options):
         assert len(draw_splits(Options(**options, **FEW)).training) == 300
 
     def test_takes_mappings_and_objects_alike(self):
@@ -260,13 +260,13 @@ class TestOptions:
 
 
 class TestSplits:
-    def test_no_sentence_comes_twice(self):
+    def test_sentences_are_distinct(self):
         options = Options(distance={"max": 2}, noun_filler=0, **FEW | {"train_examples": 30_000})
         splits = draw_splits(options)
         words = [s.words for s in chain(splits.training, splits.validation, splits.test)]
         assert len(words) == len(set(words)) == 30_400
 
-    def test_depths_and_distances_are_as_asked(self):
+    def test_depths_and_distances_match_the_options(self):
         options = Options(distance={"min": 9, "max": 12}, depth={"max": 3}, **FEW)
         drawn = Counter(
             (len(sentence.agreements), sentence.agreements[-1][1] - sentence.agreements[-1][0])
@@ -297,7 +297,7 @@ class TestSplits:
         assert splits.held_out == frozenset()
         assert set(chain(*(s.words for s in splits.test))) & set(FILLER.forms())
 
-    def test_seed_decides(self):
+    def test_the_seed_determines_the_sentences(self):
         first, again, other = (draw_splits(Options(data_seed=s, **FEW)) for s in (1, 1, 2))
         assert first == again
         assert first.held_out != other.held_out

@@ -1,4 +1,4 @@
-"""Batches of unequal length, and what Keras measures on them."""
+"""Batches of variable length, and Keras's metrics on them."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from unrolled.tasks.base.examples import (
 
 
 def questions(count=200, seed=0):
-    """Word numbers 1 or 2, and at about a third of the steps the question which it is."""
+    """Token ids 1 or 2; the target at a third of the steps is the id."""
     rng = np.random.default_rng(seed)
     inputs = pad([rng.integers(1, 3, size=rng.integers(1, 40)) for _ in range(count)])
     asked = ((rng.random(inputs.shape) < 0.3) & (inputs > 0)).astype(np.float32)
@@ -24,7 +24,7 @@ def questions(count=200, seed=0):
 
 
 class Position(keras.layers.Layer):
-    """Scores that are right at even steps and wrong at odd ones."""
+    """Logits that are correct at even steps and wrong at odd steps."""
 
     def call(self, words):
         truth = keras.ops.cast(words == 2, "int32")
@@ -44,18 +44,19 @@ def model():
     return made
 
 
-def test_keras_counts_every_question_once_whatever_the_length_of_its_batch():
+def test_keras_weights_every_target_equally():
     examples = questions()
     found = model().evaluate(evaluation_batches(examples, 16), return_dict=True, verbose=0)
     right = predict(model(), examples) == examples.targets
-    truth = np.sum(right * examples.asked) / examples.asked.sum()
+    truth = np.sum(right * examples.target_mask) / examples.target_mask.sum()
     assert found["accuracy"] == pytest.approx(truth, abs=1e-6)
     assert not np.isclose(
-        truth, (right * examples.asked).sum(1) @ (1 / examples.asked.sum(1)) / len(right)
+        truth,
+        (right * examples.target_mask).sum(1) @ (1 / examples.target_mask.sum(1)) / len(right),
     )
 
 
-def test_every_example_is_in_one_batch_and_none_has_a_step_too_many():
+def test_every_example_is_in_one_batch_truncated_to_its_longest_example():
     examples = questions()
     for rows in (
         batches_by_length(examples.lengths, 16),
@@ -67,7 +68,7 @@ def test_every_example_is_in_one_batch_and_none_has_a_step_too_many():
             assert inputs.shape == (len(batch), examples.lengths[batch].max())
 
 
-def test_epochs_differ_and_the_seed_decides_them():
+def test_epochs_differ_and_are_determined_by_the_seed():
     examples = questions()
 
     def two_epochs(seed):
@@ -81,14 +82,14 @@ def test_epochs_differ_and_the_seed_decides_them():
     assert not np.array_equal(first, two_epochs(2)[0])
 
 
-def test_like_lengths_share_a_batch():
+def test_batches_have_similar_lengths():
     examples = questions(2000)
     batches = batches_by_length(examples.lengths, 32, np.random.default_rng(0))
     computed = sum(examples.batch(rows)[0].size for rows in batches)
     assert computed < 1.15 * examples.lengths.sum()
 
 
-def test_a_cut_keeps_what_belongs_together():
+def test_first_truncates_all_arrays():
     examples = questions().first(7)
-    assert len(examples) == len(examples.targets) == len(examples.asked) == 7
+    assert len(examples) == len(examples.targets) == len(examples.target_mask) == 7
     assert len(questions().first(None)) == 200

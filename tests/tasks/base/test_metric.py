@@ -1,4 +1,4 @@
-"""Which value is better, from when on a task is learnt, and how values are written."""
+"""Metrics: which value is better, which solves a task, and how values are formatted."""
 
 import keras
 import numpy as np
@@ -20,23 +20,23 @@ def test_better_is_higher_for_an_accuracy_and_lower_for_an_error():
     assert [MSE.is_learnt(value) for value in (0.011, 0.01, 0.009)] == [False, True, True]
 
 
-def test_guessing_an_accuracy_is_one_of_the_classes():
+def test_the_chance_level_of_an_accuracy_is_one_over_the_classes():
     assert ACCURACY.guessing == 0.25
 
 
-def test_values_are_written_to_be_told_apart():
+def test_values_are_formatted_with_enough_digits():
     assert [ACCURACY.text(value) for value in (0.5, 0.98765)] == ["0.500", "0.988"]
     assert [MSE.text(value) for value in (1 / 6, 0.0027, 0.00012345)] == [
         *("0.167", "0.00270", "0.000123")
     ]
-    perplexity = Metric("perplexity", 600.0, None, higher_is_better=False)
+    perplexity = Metric("perplexity", "perplexity", 600.0, None, higher_is_better=False)
     assert [perplexity.text(value) for value in (102.63, 99.96, 8.12345, 1234.5, 2e8)] == [
         *("102.6", "100", "8.12", "1234.5", "2.00e+08")
     ]
     assert (ACCURACY.learnt_text, MSE.learnt_text) == ("90%", "0.01")
 
 
-def test_names_for_people_and_for_programs():
+def test_keys_and_labels():
     metric = cross_entropy(guessing=1.0, learnt=0.1)
     assert (metric.name, metric.key) == ("cross-entropy", "cross_entropy")
     assert metric.label == "cross-entropy (nats a step)"
@@ -44,7 +44,7 @@ def test_names_for_people_and_for_programs():
 
 
 class Asked(Task):
-    """A task of which nothing but the question matters."""
+    """A task without data."""
 
     name = "asked"
     per_step = False
@@ -74,13 +74,13 @@ def test_loss_and_metric_are_those_of_the_answers(task, expected, metric):
     else:
         targets, answers = np.array([0, 1]), np.array([[1.0, 0.0], [2.0, 0.0]])
     assert float(task.loss()(targets, answers)) == pytest.approx(expected, rel=1e-5)
-    [followed] = task.metrics_in_keras()
+    [followed] = task.keras_metrics()
     followed.update_state(targets, answers)
     assert followed.name == task.metric.key
     assert float(followed.result()) == pytest.approx(metric, rel=1e-5)
 
 
-def test_agreement_is_judged_as_ever():
+def test_the_metric_of_agreement():
     task = Agreement()
-    assert isinstance(task.metrics_in_keras()[0], keras.metrics.SparseCategoricalAccuracy)
+    assert isinstance(task.keras_metrics()[0], keras.metrics.SparseCategoricalAccuracy)
     assert (task.metric.key, task.metric.guessing, task.metric.learnt) == ("accuracy", 0.5, 0.9)

@@ -21,7 +21,7 @@ ARRAYS = {
 
 
 class Maker:
-    """Makes `ARRAYS` and counts how often."""
+    """Creates `ARRAYS`, and counts the calls."""
 
     calls = 0
 
@@ -74,20 +74,20 @@ def test_another_key_is_another_file(make, tmp_path, key):
     assert make.calls == len(list(tmp_path.iterdir())) == 2
 
 
-def test_nothing_but_the_file_stays_behind(make, tmp_path):
+def test_no_temporary_files_remain(make, tmp_path):
     cached(make, "x", {}, tmp_path)
     assert only_file(tmp_path).name.startswith("x-")
     assert only_file(tmp_path).suffix == ".arrays"
 
 
-def test_a_file_of_another_key_is_not_taken_for_this_one(make, tmp_path, caplog):
+def test_a_file_of_another_key_is_not_used(make, tmp_path, caplog):
     cached(lambda: {"numbers": np.zeros(3)}, "x", {"a": 2}, tmp_path)
     foreign = only_file(tmp_path).read_bytes()
     only_file(tmp_path).unlink()
     cached(make, "x", {"a": 1}, tmp_path)
     only_file(tmp_path).write_bytes(foreign)
     assert_same(cached(make, "x", {"a": 1}, tmp_path))
-    assert "or is of other data" in caplog.text
+    assert "or belongs to other data" in caplog.text
 
 
 def test_the_code_of_modules_changes_with_their_files(tmp_path, monkeypatch):
@@ -145,9 +145,9 @@ cached(lambda: {"zeros": np.zeros(100_000_000, np.uint8)}, "x", {}, sys.argv[1])
 """
 
 
-def test_kill_while_writing_leaves_nothing_that_is_read(tmp_path):
+def test_a_kill_while_writing_leaves_no_readable_file(tmp_path):
     written = []
-    for attempt in range(5):  # A writer may finish before the signal comes.
+    for attempt in range(5):  # A writer may finish before the signal arrives.
         folder = tmp_path / str(attempt)
         process = in_subprocess(WRITES_A_LOT, folder)
         while process.poll() is None and not list(folder.glob("*.partial")):
@@ -176,12 +176,12 @@ assert arrays["ones"].sum() == 1_000_000
 """
 
 
-def test_file_too_large_is_reported_and_work_goes_on(tmp_path):
+def test_a_too_large_file_is_reported_and_the_program_continues(tmp_path):
     process = in_subprocess(WRITES_INTO_LITTLE_ROOM, tmp_path)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert f"cannot be kept in {tmp_path} (File too large)" in errors
-    assert "has 1 MB free" in errors
+    assert f"cannot be cached in {tmp_path} (File too large)" in errors
+    assert "1 MB of free space" in errors
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,15 +197,17 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_full_disk_is_reported_and_work_goes_on(small_disk, caplog):
+def test_a_full_disk_is_reported_and_the_program_continues(small_disk, caplog):
     ones = np.ones(1_000_000, np.uint8)
     arrays = cached(lambda: {"ones": ones}, "x", {}, small_disk)
     np.testing.assert_array_equal(arrays["ones"], ones)
-    assert f"cannot be kept in {small_disk} (No space left on device)" in caplog.text
+    assert f"cannot be cached in {small_disk} (No space left on device)" in caplog.text
     assert list(small_disk.iterdir()) == []
 
 
-def test_folder_that_cannot_be_made_is_reported_and_work_goes_on(make, tmp_path, caplog):
+def test_a_folder_that_cannot_be_created_is_reported_and_the_program_continues(
+    make, tmp_path, caplog
+):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "folder"
     assert_same(cached(make, "x", {}, folder))
@@ -215,7 +217,7 @@ def test_folder_that_cannot_be_made_is_reported_and_work_goes_on(make, tmp_path,
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_folder_is_reported_and_work_goes_on(make, tmp_path, caplog):
+def test_a_read_only_folder_is_reported_and_the_program_continues(make, tmp_path, caplog):
     tmp_path.chmod(0o500)
     assert_same(cached(make, "x", {}, tmp_path))
     assert "Permission denied" in caplog.text
@@ -235,7 +237,7 @@ def test_default_folder_without_a_usable_variable(monkeypatch, tmp_path, value):
     assert default_folder() == tmp_path / ".cache" / "unrolled"
 
 
-def test_folder_may_begin_with_a_tilde(make, monkeypatch, tmp_path):
+def test_the_folder_may_start_with_a_tilde(make, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     cached(make, "x", {}, "~/here")
     assert (tmp_path / "here").is_dir()

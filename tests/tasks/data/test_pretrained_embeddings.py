@@ -1,4 +1,4 @@
-"""Files of word vectors."""
+"""Files of pretrained word embeddings."""
 
 import numpy as np
 import pytest
@@ -26,14 +26,14 @@ def test_wanted_words_are_read(written):
     assert found["new york"].dtype == np.float32
 
 
-def test_a_line_that_counts_words_is_passed_over(written):
+def test_a_header_line_is_skipped(written):
     assert list(read_vectors(written("2 3\nteddy 1 2 3\nbear 4 5 6\n"), WANTED)) == [
         "teddy",
         "bear",
     ]
 
 
-def test_tabs_and_empty_lines_may_stand_between(written):
+def test_tabs_and_empty_lines_are_allowed(written):
     found = read_vectors(written("\ufeffteddy\t1\t2\r\n\nbear\t3\t4 \n\n"), WANTED)
     assert {word: vector.tolist() for word, vector in found.items()} == {
         "teddy": [1, 2],
@@ -41,6 +41,6 @@ def test_tabs_and_empty_lines_may_stand_between(written):
     }
 
 
-def test_no_file_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no file"):
+def test_a_missing_file_raises(tmp_path):
+    with pytest.raises(FileNotFoundError, match="not a file"):
         read_vectors(tmp_path / "absent.txt", WANTED)

@@ -14,12 +14,12 @@ def test_docstring_examples_hold():
     assert doctest.testmod(vocabulary) == doctest.TestResults(failed=0, attempted=3)
 
 
-def test_special_words_have_the_numbers_the_models_rely_on():
+def test_special_words_have_the_ids_that_models_rely_on():
     assert SPECIAL_WORDS[PADDING] == "<PAD>"
     assert SPECIAL_WORDS[UNKNOWN] == "<UNK>"
 
 
-def test_words_go_by_frequency_then_alphabet():
+def test_words_are_sorted_by_frequency_then_alphabetically():
     assert Vocabulary.of_most_frequent(TEXTS, 100).words == ["<PAD>", "<UNK>", "c", "a", "b", "d"]
 
 
@@ -40,27 +40,27 @@ def test_unknown_words_become_unk():
     assert encoded.dtype == np.int32
 
 
-def test_no_words_encode_to_no_numbers():
+def test_an_empty_sequence_is_encoded_as_empty():
     assert Vocabulary.of_most_frequent(TEXTS, 4).encode([]).shape == (0,)
 
 
-def test_survives_the_way_through_its_list_of_words():
+def test_can_be_recreated_from_its_words():
     made = Vocabulary.of_most_frequent(TEXTS, 5)
     again = Vocabulary(made.words)
     assert again.words == made.words
     np.testing.assert_array_equal(again.encode(TEXTS[1]), made.encode(TEXTS[1]))
 
 
-def test_refuses_a_size_without_room_for_a_word():
-    with pytest.raises(ValueError, match=r"at least 3, got 2: <PAD> and <UNK> take"):
+def test_a_size_without_room_for_a_word_raises():
+    with pytest.raises(ValueError, match=r"at least 3, got 2: <PAD> and <UNK> use"):
         Vocabulary.of_most_frequent(TEXTS, 2)
 
 
-def test_refuses_words_without_the_special_ones():
-    with pytest.raises(ValueError, match=r"begin with \['<PAD>', '<UNK>'\], got \['a', 'b'\]"):
+def test_words_without_the_special_words_raise():
+    with pytest.raises(ValueError, match=r"start with \['<PAD>', '<UNK>'\], got \['a', 'b'\]"):
         Vocabulary(["a", "b"])
 
 
-def test_refuses_repeated_words():
-    with pytest.raises(ValueError, match=r"more often: \['a'\]"):
+def test_repeated_words_raise():
+    with pytest.raises(ValueError, match=r"more than once: \['a'\]"):
         Vocabulary([*SPECIAL_WORDS, "a", "b", "a"])

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from unrolled.tasks.language.bptt_batches import Stream
-from unrolled.tasks.language.context import BY_IN_ORDER, BY_KEPT, KEPT, use_of_context
+from unrolled.tasks.language.bptt_batches import TokenSequence
+from unrolled.tasks.language.context import BY_LENGTH, BY_ORDERED, LENGTHS, use_of_context
 
-TEXT = Stream(np.random.default_rng(0).integers(1, 9, 3000).astype(np.int32), 1)
+TEXT = TokenSequence(np.random.default_rng(0).integers(1, 9, 3000).astype(np.int32), 1)
 
 
-class _LooksBack:
-    """Its loss is 1 if it sees the token `steps` back, which it knows by its place, else 2."""
+class _NeedsToken:
+    """Its loss is 1 if it sees the token `steps` positions back, otherwise 2."""
 
     def __init__(self, steps, text=TEXT.tokens):
         self.steps = steps
@@ -21,8 +21,8 @@ class _LooksBack:
         return np.ones(len(words))
 
 
-class _CountsInOrder:
-    """Its loss falls with each token that stands where it stood in the text."""
+class _CountsUnmoved:
+    """Its loss decreases with each token that is at its original position."""
 
     def next_negative_log_likelihoods(self, words, following):  # noqa: ARG002
         windows = np.lib.stride_tricks.sliding_window_view(TEXT.tokens, words.shape[1])
@@ -35,15 +35,15 @@ class _CountsInOrder:
 
 
 @pytest.mark.parametrize("steps", [1, 5, 50, 200])
-def test_enough_context_is_the_least_with_which_the_loss_is_as_low(steps):
-    found = use_of_context(_LooksBack(steps), TEXT, positions=40, seed=0)
+def test_context_is_the_smallest_sufficient_length(steps):
+    found = use_of_context(_NeedsToken(steps), TEXT, positions=40, seed=0)
     assert found.metrics["context"] == steps
-    values = {point.at: point.value for point in found.breakdowns[BY_KEPT]}
-    assert values == {count: 2.0 if count < steps else 1.0 for count in KEPT}
+    values = {point.at: point.value for point in found.breakdowns[BY_LENGTH]}
+    assert values == {count: 2.0 if count < steps else 1.0 for count in LENGTHS}
 
 
-def test_no_place_is_there_twice():
-    text = Stream(np.arange(500, dtype=np.int32), 1)
+def test_positions_are_distinct():
+    text = TokenSequence(np.arange(500, dtype=np.int32), 1)
     seen = []
 
     class Sees:
@@ -52,19 +52,19 @@ def test_no_place_is_there_twice():
             return np.ones(len(words))
 
     found = use_of_context(Sees(), text, positions=10_000, seed=0)
-    assert found.breakdowns[BY_KEPT][0].count == 300
+    assert found.breakdowns[BY_LENGTH][0].count == 300
     assert set(seen) == set(range(200, 500))
 
 
-def test_what_is_near_stays_in_order():
-    found = use_of_context(_CountsInOrder(), TEXT, positions=5, seed=0)
-    for point in found.breakdowns[BY_IN_ORDER]:
-        assert 300 - point.value >= point.at  # A shuffled one may stand where it stood.
+def test_the_nearest_tokens_remain_in_order():
+    found = use_of_context(_CountsUnmoved(), TEXT, positions=5, seed=0)
+    for point in found.breakdowns[BY_ORDERED]:
+        assert 300 - point.value >= point.at  # A shuffled token may keep its position.
         if point.at <= 50:
             assert 300 - point.value < point.at + 10
 
 
-def test_the_same_places_for_the_same_seed():
+def test_the_seed_determines_the_positions():
     seen = []
 
     class Sees:

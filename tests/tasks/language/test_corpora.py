@@ -1,4 +1,4 @@
-"""Texts from files of every kind, and splits of which none knows another."""
+"""Corpora from different files, and their disjoint splits."""
 
 import urllib.request
 
@@ -18,7 +18,7 @@ def file(tmp_path):
     return path
 
 
-def test_a_file_is_cut_at_ends_of_lines(file):
+def test_a_file_is_split_at_line_ends(file):
     corpus = text(file)
     parts = [corpus.training, corpus.validation, corpus.test]
     assert "".join(parts) == file.read_text()
@@ -27,7 +27,7 @@ def test_a_file_is_cut_at_ends_of_lines(file):
     assert corpus.repeated_share("test") == 0
 
 
-def test_whole_files_of_a_large_folder_go_to_a_split(tmp_path):
+def test_files_of_a_large_folder_are_assigned_as_a_whole(tmp_path):
     for number in range(25):
         (tmp_path / f"{number:02}.txt").write_text(f"file {number}\n" * 50)
     (tmp_path / ".hidden").write_bytes(b"\xff")
@@ -47,7 +47,7 @@ def test_few_files_are_one_text(tmp_path):
     assert corpus.training + corpus.validation + corpus.test == "".join(LINES)
 
 
-def test_files_without_a_last_line_end_stay_apart(tmp_path):
+def test_files_without_a_final_line_end_are_separated(tmp_path):
     for number in range(25):
         (tmp_path / f"{number:02}.txt").write_text(f"from{number} " + "word " * 50 + f"to{number}")
     corpus = text(tmp_path)
@@ -66,7 +66,7 @@ def test_a_large_last_file_leaves_enough_to_train_on(tmp_path):
 
 @pytest.mark.parametrize("sign", [" ", ""])
 @pytest.mark.parametrize("before", ["", "".join(LINES[:40])])
-def test_a_line_too_long_is_cut_at_a_blank_or_anywhere(tmp_path, before, sign):
+def test_a_long_line_is_split_at_a_space_or_anywhere(tmp_path, before, sign):
     path = tmp_path / "one line.txt"
     path.write_text(before + f"words{sign}" * 4000)
     corpus = text(path)
@@ -77,7 +77,7 @@ def test_a_line_too_long_is_cut_at_a_blank_or_anywhere(tmp_path, before, sign):
     assert all(part.endswith("words ") for part in parts) == bool(sign)
 
 
-def test_a_folder_may_have_a_number_for_a_name(tmp_path, monkeypatch):
+def test_the_name_of_a_folder_may_be_a_number(tmp_path, monkeypatch):
     (tmp_path / "2024").write_text("".join(LINES))
     monkeypatch.chdir(tmp_path)
     assert text(2024) == text("2024")
@@ -89,27 +89,27 @@ def test_repeated_lines_are_counted(tmp_path):
     assert text(path).repeated_share("test") == 1
 
 
-def test_byte_order_marks_and_other_line_ends_are_no_text(tmp_path):
+def test_byte_order_marks_and_line_ends_are_normalised(tmp_path):
     path = tmp_path / "windows.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
     assert read_text(path, "task.path") == "one\ntwo\nthree\n"
 
 
-def test_missing_texts_are_named(tmp_path):
+def test_missing_texts_raise(tmp_path):
     with pytest.raises(MissingDataError, match=r"task.path=<path>"):
         text(None)
-    with pytest.raises(MissingDataError, match="there is no"):
+    with pytest.raises(MissingDataError, match="does not exist"):
         text(tmp_path / "nowhere")
     with pytest.raises(MissingDataError, match="found none"):
         text(tmp_path)
 
 
-def test_missing_shakespeare_is_said_with_the_task_that_needs_no_download(tmp_path, monkeypatch):
+def test_missing_data_are_reported_with_an_alternative_task(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     for proxy in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # Nothing listens there.
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # Not in use.
     monkeypatch.setenv("no_proxy", "")
-    # urllib keeps the proxies of its first call for good: neither older ones here, nor these later.
+    # urllib caches the proxies of its first call, so reset them before and after.
     monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(MissingDataError) as caught:
         shakespeare()

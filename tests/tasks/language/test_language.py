@@ -25,8 +25,8 @@ PTB = PREPARED.parent / "text" / "ptb"
 needs_ptb = pytest.mark.skipif(not PTB.is_dir(), reason=f"there is no Penn Treebank in {PTB}")
 
 
-class _AllAlike:
-    """A model to which every token is as probable as any other of 50."""
+class _Uniform:
+    """A model that predicts a uniform distribution over 50 tokens."""
 
     def negative_log_likelihoods(self, tokens, start):  # noqa: ARG002
         return np.full(len(tokens), math.log(50))
@@ -46,17 +46,17 @@ def words():
     return task
 
 
-def test_the_vocabulary_is_that_of_training_alone(characters, words):
+def test_the_vocabulary_is_built_from_training_only(characters, words):
     assert characters.unknown_share["training"] == 0
     assert max(characters.training.tokens) == characters.classes - 1
     assert words.classes == 501  # with <PAD>
     assert words.unknown_share["test"] > words.unknown_share["training"] > 0.1
 
 
-def test_a_vocabulary_with_room_for_all_words_brings_a_warning(caplog):
+def test_a_vocabulary_of_all_training_words_is_reported(caplog):
     Words(vocabulary_size=10_000).load()
     [warning] = (record.getMessage() for record in caplog.records)
-    assert warning.startswith("pydoc_word: task.vocabulary_size=10000 has room for all words")
+    assert warning.startswith("pydoc_word: task.vocabulary_size=10000 includes all training words")
 
 
 def test_the_vocabulary_of_pydoc_leaves_unknown_words_to_train_on(caplog):
@@ -66,7 +66,7 @@ def test_the_vocabulary_of_pydoc_leaves_unknown_words_to_train_on(caplog):
 
 
 def test_every_token_of_the_test_counts(characters):
-    found = characters.evaluate(_AllAlike())
+    found = characters.evaluate(_Uniform())
     assert found.metrics["perplexity"] == pytest.approx(50)
     assert found.metrics["bits_per_character"] == pytest.approx(math.log2(50))
     [letters] = found.breakdowns.values()
@@ -75,8 +75,8 @@ def test_every_token_of_the_test_counts(characters):
     assert letters[0].at == 1
 
 
-def test_perplexity_judges_words(words):
-    found = words.evaluate(_AllAlike())
+def test_perplexity_is_the_metric_of_words(words):
+    found = words.evaluate(_Uniform())
     assert found.metrics[words.metric.key] == pytest.approx(50)
     assert found.metrics["unknown_share"] == (words.test.tokens == UNKNOWN).mean()
     bits = len(words.test) * math.log2(50)
@@ -86,16 +86,16 @@ def test_perplexity_judges_words(words):
     assert sum(point.count for point in ranks) == len(words.test)
 
 
-def test_bits_per_character_are_of_the_tokens_that_a_cap_leaves():
+def test_bits_per_character_account_for_a_token_limit():
     task = Words(vocabulary_size=500, evaluation_tokens=2000)
     task.load()
     whole = Words(vocabulary_size=500)
     whole.load()
-    capped, all_ = (each.evaluate(_AllAlike()).metrics for each in (task, whole))
+    capped, all_ = (each.evaluate(_Uniform()).metrics for each in (task, whole))
     assert capped["bits_per_character"] == pytest.approx(all_["bits_per_character"])
 
 
-def test_perplexity_is_that_of_a_loop_over_the_whole_test_text_a_word_at_a_time():
+def test_perplexity_equals_that_of_a_loop_over_single_words():
     task = Words(vocabulary_size=40, evaluation_tokens=1500)
     task.load()
     keras.utils.set_random_seed(1)
@@ -119,27 +119,27 @@ class _Diverged:
         return np.full(len(tokens), 1000.0)
 
 
-def test_a_model_that_diverged_is_judged_all_the_same(words):
+def test_a_diverged_model_can_be_evaluated(words):
     found = words.evaluate(_Diverged())
     assert found.metrics["cross_entropy"] == 1000
     assert found.metrics["perplexity"] == math.inf
 
 
-def test_guessing_is_by_frequency_alone(words):
+def test_the_chance_level_is_that_of_a_unigram_model(words):
     counts = np.bincount(words.training.tokens, minlength=words.classes) + 1.0
     p = counts / counts.sum()
     expected = np.exp(-np.mean([np.log(p[token]) for token in words.test.tokens]))
     assert words.metric.guessing == pytest.approx(expected)
 
 
-def test_caps_take_the_first_tokens():
+def test_limits_take_the_first_tokens():
     task = Characters(train_tokens=5000, evaluation_tokens=1000)
     task.load()
     splits = (task.training, task.validation, task.test)
     assert [len(split) for split in splits] == [5000, 1000, 1000]
 
 
-def test_the_fingerprint_is_of_the_data_and_not_of_their_place(tmp_path):
+def test_the_fingerprint_depends_on_the_data_but_not_on_the_path(tmp_path):
     prints = set()
     for name, content in (("a", "same"), ("b", "same"), ("c", "other")):
         path = tmp_path / name
@@ -150,7 +150,7 @@ def test_the_fingerprint_is_of_the_data_and_not_of_their_place(tmp_path):
     assert len(prints) == 2
 
 
-def test_options_that_leave_the_data_as_they_are_leave_the_fingerprint(words):
+def test_options_that_do_not_change_the_data_do_not_change_the_fingerprint(words):
     for options in ({"context_positions": 5}, {"train_tokens": 10**9}):
         task = Words(vocabulary_size=500, **options)
         task.load()
@@ -160,7 +160,7 @@ def test_options_that_leave_the_data_as_they_are_leave_the_fingerprint(words):
     assert other.fingerprint != words.fingerprint
 
 
-def test_a_text_that_repeats_itself_brings_a_warning(tmp_path, caplog):
+def test_a_text_with_repetitions_is_reported(tmp_path, caplog):
     lines = [f"line number {number} of a text that comes twice\n" for number in range(1000)]
     path = tmp_path / "twice.txt"
     path.write_text("".join(lines * 2))
@@ -172,27 +172,27 @@ def test_a_text_that_repeats_itself_brings_a_warning(tmp_path, caplog):
     ]
 
 
-def test_a_text_that_does_not_repeat_itself_brings_none(caplog):
+def test_a_text_without_repetitions_is_not_reported(caplog):
     Characters().load()
     assert not caplog.records
 
 
-def test_a_text_too_short_says_how_long_it_should_be(tmp_path):
+def test_a_text_that_is_too_short_raises(tmp_path):
     path = tmp_path / "short.txt"
     path.write_text("too short a text\n" * 100)
-    with pytest.raises(ValueError, match="expected 1000 tokens for validation at least, got 8"):
+    with pytest.raises(ValueError, match="expected at least 1000 tokens for validation, got 8"):
         Characters("text", str(path)).load()
 
 
-def test_windows_to_look_into_are_text_that_goes_on(characters):
-    examples = characters.examples_to_look_into(4)
+def test_diagnostic_windows_are_continuous_text(characters):
+    examples = characters.diagnostic_examples(4)
     np.testing.assert_array_equal(examples.inputs[:, 1:], examples.targets[:, :-1])
     assert examples.inputs.shape == (4, 100)
-    assert len(characters.names_of_steps(examples.inputs[0])) == 100
+    assert len(characters.step_labels(examples.inputs[0])) == 100
 
 
 def test_windows_are_required(characters):
-    with pytest.raises(ValueError, match=r"training.window: expected the steps of a window"):
+    with pytest.raises(ValueError, match=r"training.window: expected the number of steps"):
         characters.training_batches(8, seed=1)
 
 
@@ -200,7 +200,7 @@ def test_windows_are_required(characters):
     ("options", "message"),
     [
         ({"corpus": "bible"}, "expected shakespeare, pydoc, ptb, text, got 'bible'"),
-        ({"train_tokens": 10}, "`train_tokens`: expected a whole number of at least 1000, got 10"),
+        ({"train_tokens": 10}, "`train_tokens`: expected an integer of at least 1000, got 10"),
         ({"evaluation_tokens": "all"}, "`evaluation_tokens`"),
     ],
 )
@@ -209,19 +209,19 @@ def test_options_are_checked(options, message):
         Characters(**options)
 
 
-def test_a_corpus_that_needs_no_path_refuses_one():
-    with pytest.raises(ValueError, match="corpus pydoc needs none"):
+def test_a_path_for_a_corpus_without_path_raises():
+    with pytest.raises(ValueError, match="corpus pydoc takes no path"):
         Characters("pydoc", path="here").load()
 
 
-def test_a_part_of_ptb_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_of_ptb_is_reported(tmp_path):
     (tmp_path / "ptb.train.txt").write_text("a b\n")
-    with pytest.raises(MissingDataError, match=r"where ptb.valid.txt, ptb.test.txt is not"):
+    with pytest.raises(MissingDataError, match=r"missing: ptb.valid.txt, ptb.test.txt"):
         Words("ptb", str(tmp_path)).load()
 
 
 @needs_shakespeare
-def test_shakespeare_is_all_there():
+def test_shakespeare_is_complete():
     task = Characters("shakespeare")
     task.load()
     assert [len(split) for split in (task.training, task.validation, task.test)] == [

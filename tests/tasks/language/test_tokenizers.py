@@ -13,7 +13,7 @@ from unrolled.tasks.language.tokenizers import (
 TEXT = "The cat, which ate, was full.\nWas it? (It was!) And the dog wasn't.\n"
 
 
-def test_characters_come_back_as_they_were():
+def test_characters_are_decoded_exactly():
     tokenizer = CharacterTokenizer.of(TEXT)
     assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
     assert UNKNOWN not in tokenizer.encode(TEXT)
@@ -21,19 +21,19 @@ def test_characters_come_back_as_they_were():
     assert tokenizer.end is None
 
 
-def test_a_text_without_line_ends_has_a_start_all_the_same():
+def test_a_text_without_line_ends_has_a_start_token():
     tokenizer = CharacterTokenizer.of("abc")
     assert tokenizer.vocabulary[tokenizer.start] == "\n"
 
 
-def test_unknown_characters_are_shown_as_such():
+def test_unknown_characters_become_replacement_characters():
     tokenizer = CharacterTokenizer.of("abc")
     numbers = tokenizer.encode("a€")
     assert numbers[1] == UNKNOWN
     assert tokenizer.decode(numbers) == "a\N{REPLACEMENT CHARACTER}"
 
 
-def test_words_marks_and_ends_of_sentences():
+def test_words_punctuation_and_sentence_ends():
     tokenizer = WordTokenizer.of(TEXT, size=100)
     assert " ".join(tokenizer.tokens(TEXT)) == (
         "the cat , which ate , was full . <EOS> was it ? <EOS> ( it was ! ) <EOS> "
@@ -42,7 +42,7 @@ def test_words_marks_and_ends_of_sentences():
     assert tokenizer.start == tokenizer.end == tokenizer.vocabulary.index("<EOS>")
 
 
-def test_an_empty_line_ends_a_sentence_and_blank_texts_have_none():
+def test_an_empty_line_ends_a_sentence_and_empty_texts_have_none():
     tokenizer = WordTokenizer.of(TEXT, size=100)
     cut = tokenizer.tokens("A title\n\nthe text")
     assert cut == ["a", "title", "<EOS>", "the", "text", "<EOS>"]
@@ -63,14 +63,14 @@ def test_an_empty_line_ends_a_sentence_and_blank_texts_have_none():
         (True, "it fell\nand ", "it fell <EOS> and"),
     ],
 )
-def test_a_prompt_ends_no_sentence_that_it_leaves_open(tokenised, prompt, expected):
+def test_an_incomplete_sentence_of_a_prompt_has_no_end(tokenised, prompt, expected):
     words = " ".join(f"{prompt} {TEXT}".lower().split())
     tokenizer = WordTokenizer.of(words, 100, tokenised=tokenised)
     numbers = tokenizer.encode_prompt(prompt)
     assert [tokenizer.vocabulary[number] for number in numbers] == expected.split()
 
 
-def test_marks_belong_to_their_word():
+def test_combining_marks_belong_to_their_word():
     tokenizer = WordTokenizer.of("a b", size=9)
     assert tokenizer.tokens("हिन्दी में।") == ["हिन्दी", "में", "।", "<EOS>"]
     assert tokenizer.tokens("cafe\N{COMBINING ACUTE ACCENT}'s Caf\u00e9") == [
@@ -88,7 +88,7 @@ def test_decoded_words_read_as_a_text():
     assert read == ("the cat, which ate, was full.\nwas it?\n(it was!)\nand the dog wasn't.")
 
 
-def test_capitals_stay_where_they_are_asked_for():
+def test_lowercasing_is_optional():
     assert "The" in WordTokenizer.of(TEXT, size=100, lower=False).vocabulary
 
 
@@ -99,7 +99,7 @@ def test_only_the_most_frequent_words_are_known():
     assert tokenizer.decode(tokenizer.encode("the cat was")) == "the <UNK> was"
 
 
-def test_tokenised_text_has_a_sentence_a_line_and_unknown_words_of_its_own():
+def test_tokenised_text_has_one_sentence_per_line_and_its_own_unknown_words():
     text = " no it was n't black <unk> \n the <unk> N\n"
     tokenizer = WordTokenizer.of(text, size=100, tokenised=True)
     assert "<unk>" not in tokenizer.vocabulary
@@ -116,19 +116,19 @@ def test_tokenised_text_has_a_sentence_a_line_and_unknown_words_of_its_own():
         WordTokenizer.of("a b\nc\n", 50, tokenised=True),
     ],
 )
-def test_a_tokenizer_comes_back_from_json(tokenizer):
+def test_a_tokenizer_can_be_recreated_from_json(tokenizer):
     again = tokenizer_from_json(json.loads(json.dumps(tokenizer.to_json())))
     assert again.to_json() == tokenizer.to_json()
     np.testing.assert_array_equal(again.encode(TEXT), tokenizer.encode(TEXT))
 
 
-def test_no_text_has_padding():
+def test_no_text_contains_padding():
     tokenizer = WordTokenizer.of("a b\n", 50, lower=False, tokenised=True)
     numbers = tokenizer.encode("a <PAD> <UNK> <EOS>")
     a, end = (tokenizer.vocabulary.index(word) for word in ("a", "<EOS>"))
     assert numbers.tolist() == [a, UNKNOWN, UNKNOWN, end, end]
 
 
-def test_an_unknown_kind_is_refused():
+def test_an_unknown_kind_raises():
     with pytest.raises(ValueError, match="characters or words, got 'bytes'"):
         tokenizer_from_json({"kind": "bytes", "vocabulary": []})

@@ -13,14 +13,21 @@ import pytest
 from unrolled.tasks.base.task import MissingDataError
 from unrolled.tasks.data.vocabulary import UNKNOWN
 from unrolled.tasks.sentiment import imdb
-from unrolled.tasks.sentiment.imdb import Imdb, PreparedReviews, Reviews, fair_order, words_only
+from unrolled.tasks.sentiment.imdb import (
+    BY_LENGTH,
+    Imdb,
+    PreparedReviews,
+    Reviews,
+    stratified_order,
+    words_only,
+)
 
 POSITIVE, NEGATIVE = 1, 0
 CLOSED_PORT = "http://127.0.0.1:9"
 
 
 class GivenReviews:
-    """Reviews that a test makes up, in place of `PreparedReviews`."""
+    """Synthetic reviews in place of `PreparedReviews`."""
 
     def __init__(self, train, test):
         self._splits = train, test
@@ -41,7 +48,7 @@ class GivenReviews:
 
 
 def made_up(count, prefix):
-    """Reviews, each with a word of its own; the first third by the alphabet is favourable."""
+    """Reviews with a unique word each; the first third in alphabetical order is positive."""
     good = [(f"{prefix}{n:03} the film is good", POSITIVE) for n in range(count // 3)]
     return good + [(f"{prefix}{n:03} the film is bad", NEGATIVE) for n in range(count // 3, count)]
 
@@ -51,7 +58,7 @@ TRAIN, TEST = made_up(90, "train"), made_up(60, "test")
 
 @pytest.fixture
 def loaded(tmp_path):
-    """Makes and loads the task on given reviews."""
+    """Creates and loads the task with the given reviews."""
 
     def load(train=TRAIN, test=TEST, source=None, **options):
         source = source or GivenReviews(train, test)
@@ -64,7 +71,7 @@ def loaded(tmp_path):
 
 
 def texts(task, examples):
-    """The examples as their words."""
+    """Returns the examples as words."""
     return [
         " ".join(task.vocabulary[number] for number in row[:length])
         for row, length in zip(examples.inputs, examples.lengths, strict=True)
@@ -113,16 +120,16 @@ class TestSplits:
         task = loaded()
         for split in splits(task):
             assert split.inputs.dtype == split.targets.dtype == np.int32
-            assert split.asked is None
+            assert split.target_mask is None
             for text, target in zip(texts(task, split), split.targets, strict=True):
                 assert text.endswith("good" if target == POSITIVE else "bad")
 
-    def test_labels_have_the_same_shares_in_every_split(self, loaded):
+    def test_labels_have_the_same_frequencies_in_every_split(self, loaded):
         for split in splits(loaded()):
             assert split.targets.mean() == pytest.approx(1 / 3)
 
     @pytest.mark.parametrize("count", [1, 3, 9, 31])
-    def test_capped_splits_are_fair_samples_of_the_whole(self, loaded, count):
+    def test_limited_splits_are_stratified_samples(self, loaded, count):
         whole = loaded()
         task = loaded(train_examples=count, test_examples=count)
         for part, split in ((task.training, whole.training), (task.test, whole.test)):
@@ -131,7 +138,7 @@ class TestSplits:
             np.testing.assert_array_equal(part.targets, split.first(count).targets)
         np.testing.assert_array_equal(task.validation.targets, whole.validation.targets)
 
-    def test_caps_beyond_all_take_all(self, loaded):
+    def test_limits_larger_than_a_split_have_no_effect(self, loaded):
         task = loaded(train_examples=1000, test_examples=1000)
         assert [len(split) for split in splits(task)] == [60, 30, 60]
 
@@ -162,20 +169,20 @@ class TestSplits:
     def test_repeated_reviews_stay_in_test(self, loaded):
         assert len(loaded(test=TEST * 2).test) == 2 * len(TEST)
 
-    def test_refuses_to_hold_out_all(self, loaded):
-        with pytest.raises(ValueError, match="validation_examples to be at most 89, got 90"):
+    def test_holding_out_everything_raises(self, loaded):
+        with pytest.raises(ValueError, match="`validation_examples`: expected at most 89, got 90"):
             loaded(validation_examples=90)
 
 
 class TestVocabulary:
-    def test_comes_from_the_training_part_alone(self, loaded):
+    def test_is_built_from_training_only(self, loaded):
         task = loaded(vocabulary_size=1000)
         words = {word for text in texts(task, task.training) for word in text.split()}
         assert set(task.vocabulary[2:]) == words
         assert len([word for word in task.vocabulary if word.startswith("train")]) == 60
         assert not [word for word in task.vocabulary if word.startswith("test")]
 
-    def test_comes_from_the_training_examples_left_by_a_cap(self, loaded):
+    def test_is_built_from_the_limited_training_examples(self, loaded):
         task = loaded(vocabulary_size=1000, train_examples=6)
         assert len([word for word in task.vocabulary if word.startswith("train")]) == 6
 
@@ -184,7 +191,7 @@ class TestVocabulary:
         assert texts(task, task.validation)[0].startswith("<UNK> the film is")
         assert (task.test.inputs[:, 0] == UNKNOWN).all()
 
-    def test_has_the_size_asked_for(self, loaded):
+    def test_has_the_requested_size(self, loaded):
         task = loaded(vocabulary_size=5)
         assert task.vocabulary == ["<PAD>", "<UNK>", "film", "is", "the"]
 
@@ -197,13 +204,13 @@ class TestLength:
     @pytest.mark.parametrize(
         ("keep", "cut"), [("first", "<UNK> the film"), ("last", "film is good")]
     )
-    def test_keeps_the_end_asked_for(self, loaded, keep, cut):
+    def test_keep_selects_the_remaining_words(self, loaded, keep, cut):
         task = loaded(max_words=3, keep=keep)
         assert task.test.inputs.shape == (60, 3)
         assert cut in texts(task, task.test)
 
     @pytest.mark.parametrize("keep", ["first", "last"])
-    def test_shorter_reviews_stay_whole(self, loaded, keep):
+    def test_shorter_reviews_are_not_truncated(self, loaded, keep):
         task = loaded(max_words=5, keep=keep)
         assert "<UNK> the film is good" in texts(task, task.test)
 
@@ -213,19 +220,19 @@ class TestOptions:
         "name", ["max_words", "validation_examples", "train_examples", "test_examples"]
     )
     @pytest.mark.parametrize("value", [0, -1, 2.5, "many"])
-    def test_refuses_what_is_no_number_of_words_or_examples(self, name, value):
-        with pytest.raises(ValueError, match=f"{name} to be a number of at least 1, got {value!r}"):
+    def test_invalid_numbers_raise(self, name, value):
+        with pytest.raises(ValueError, match=f"`{name}`: .* integer of at least 1, got {value!r}"):
             Imdb(**{name: value})
 
     @pytest.mark.parametrize("name", ["max_words", "vocabulary_size"])
-    def test_refuses_none_where_there_is_no_all(self, name):
-        with pytest.raises(ValueError, match=f"{name} to be a number of at least 1, got None"):
+    def test_none_raises_if_it_has_no_meaning(self, name):
+        with pytest.raises(ValueError, match=f"`{name}`: .* of at least 1, got None"):
             Imdb(**{name: None})
 
     def test_holds_out_5000_for_none(self):
         assert Imdb(validation_examples=None).validation_examples == 5_000
 
-    def test_refuses_an_unknown_end(self):
+    def test_an_unknown_value_of_keep_raises(self):
         with pytest.raises(ValueError, match='"first" or "last", got \'middle\''):
             Imdb(keep="middle")
 
@@ -261,7 +268,7 @@ class TestCache:
         loaded(source=source, **option)
         assert source.reads == 2
 
-    def test_code_that_has_changed_reads_again(self, loaded, monkeypatch):
+    def test_changed_code_invalidates_the_cache(self, loaded, monkeypatch):
         source = GivenReviews(TRAIN, TEST)
         loaded(source=source)
         monkeypatch.setattr("unrolled.tasks.sentiment.imdb.code_of", lambda *_: "another")
@@ -272,7 +279,7 @@ class TestCache:
         loaded()
         assert len(loaded(test=TEST[:9]).test) == 9
 
-    def test_damaged_file_is_made_anew(self, loaded, tmp_path, caplog):
+    def test_a_damaged_file_is_recreated(self, loaded, tmp_path, caplog):
         source = GivenReviews(TRAIN, TEST)
         first = loaded(source=source)
         (path,) = (tmp_path / "cache").iterdir()
@@ -283,7 +290,7 @@ class TestCache:
 
 
 class AlwaysPositive:
-    """A model that finds every review favourable."""
+    """A model that predicts that every review is positive."""
 
     def predict_on_batch(self, inputs):
         return np.tile([0.0, 1.0], (len(inputs), 1))
@@ -301,7 +308,7 @@ class TestReport:
             *[("word " * words, words == 900) for words in (301, 302, 900)],
         ]
         report = loaded(test=test).evaluate(AlwaysPositive())
-        points = report.breakdowns["accuracy by length in words"]
+        points = report.breakdowns[BY_LENGTH]
         assert [(point.at, point.value, point.count) for point in points] == [
             (50, 1.0, 3),
             (100, 0.25, 4),
@@ -312,20 +319,20 @@ class TestReport:
     def test_last_bin_ends_at_max_words(self, loaded, max_words, ends):
         test = [(f"x{words} " * words, POSITIVE) for words in (50, 60, 1000)]
         report = loaded(test=test, max_words=max_words).evaluate(AlwaysPositive())
-        assert [point.at for point in report.breakdowns["accuracy by length in words"]] == ends
+        assert [point.at for point in report.breakdowns[BY_LENGTH]] == ends
 
 
 @pytest.mark.parametrize("positive", [1, 7, 50, 93])
-def test_every_beginning_of_a_fair_order_has_the_shares_of_the_whole(positive):
+def test_every_prefix_of_a_stratified_order_has_the_overall_frequencies(positive):
     labels = np.arange(100) < positive
-    order = fair_order(labels, seed=3)
+    order = stratified_order(labels, seed=3)
     assert sorted(order) == list(range(100))
     counts = np.cumsum(labels[order])
     assert np.abs(counts - np.arange(1, 101) * positive / 100).max() < 1
 
 
 def prepare(root, train, test):
-    """Write reviews as tensorflow-datasets would have prepared them."""
+    """Writes reviews in the format of tensorflow-datasets."""
     import tensorflow as tf
 
     folder = root / "imdb_reviews" / "plain_text" / "1.0.0"
@@ -380,7 +387,7 @@ def data_dir(monkeypatch, tmp_path):
     monkeypatch.setenv("http_proxy", CLOSED_PORT)
     monkeypatch.setenv("https_proxy", CLOSED_PORT)
     monkeypatch.setenv("no_proxy", "")
-    # urllib keeps the proxies of its first call for good: neither older ones here, nor these later.
+    # urllib caches the proxies of its first call, so reset them before and after.
     monkeypatch.setattr(urllib.request, "_opener", None)
     return folder
 
@@ -408,7 +415,7 @@ class TestPreparedReviews:
             file.write(b"x")
         assert PreparedReviews().fingerprint() != before
 
-    def test_missing_data_says_where_it_looked_and_the_ways_out(self, data_dir, tmp_path):
+    def test_missing_data_are_reported_with_the_folder_and_alternatives(self, data_dir, tmp_path):
         start = time.monotonic()
         with pytest.raises(MissingDataError) as caught:
             Imdb(cache_dir=tmp_path / "cache").load()
@@ -434,13 +441,13 @@ class TestPreparedReviews:
     def test_damaged_data_are_reported(self, data_dir, damage):
         folder = prepare(data_dir, TRAIN, TEST)
         damage(folder / "imdb_reviews-train.tfrecord-00000-of-00001")
-        message = f"cannot read the data in {folder}: a file is damaged or not there.*Delete"
+        message = f"cannot read the data in {folder}: a file is damaged or missing.*Delete"
         with pytest.raises(MissingDataError, match=message):
             PreparedReviews().read()
 
-    def test_data_that_lose_whole_records_or_are_of_another_set_are_reported(self, data_dir):
+    def test_incomplete_data_and_other_data_are_reported(self, data_dir):
         folder = prepare(data_dir, TRAIN, TEST)
-        message = f"cannot read the data in {folder}: a file is damaged or not there"
+        message = f"cannot read the data in {folder}: a file is damaged or missing"
         (folder / "imdb_reviews-test.tfrecord-00000-of-00001").write_bytes(b"")
         with pytest.raises(MissingDataError, match=message):
             PreparedReviews().read()
@@ -451,7 +458,7 @@ class TestPreparedReviews:
             with pytest.raises(MissingDataError, match=message):
                 PreparedReviews().class_names("label")
 
-    def test_folder_of_an_unfinished_preparation_is_no_data(self, data_dir):
+    def test_a_folder_of_an_unfinished_preparation_is_not_used(self, data_dir):
         (data_dir / "imdb_reviews" / "plain_text" / "1.0.0").mkdir(parents=True)
         with pytest.raises(MissingDataError, match="no prepared data"):
             PreparedReviews().prepare()
@@ -483,7 +490,7 @@ needs_the_reviews = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
-    """The task on all reviews of the real data set, loaded for the first time."""
+    """The task with the real data set, loaded without a cache."""
     task = Imdb(cache_dir=tmp_path_factory.mktemp("cache"))
     task.load()
     return task

@@ -1,4 +1,4 @@
-"""The long-lag tasks' data against plain loops, and what guessing reaches on them."""
+"""The data of the synthetic tasks, compared with plain loops, and their chance levels."""
 
 import math
 from dataclasses import fields
@@ -45,7 +45,7 @@ def same(one, other):
 
 
 class Answers:
-    """A model that gives prepared outputs of a rule: inputs of one example -> its output."""
+    """A model whose outputs follow a rule: inputs of one example -> its output."""
 
     def __init__(self, rule):
         self._rule = rule
@@ -102,7 +102,7 @@ class TestAdding:
         assert not task.metric.is_learnt(1 / 12)
 
     def test_error_by_lag(self):
-        """Wrong by 1 where the first marked value is 15 steps or more before the last step."""
+        """The error is 1 if the first marked value is at least 15 steps before the last step."""
         task = loaded(Adding, T=20)
 
         def forgetful(example):
@@ -118,7 +118,7 @@ class TestAdding:
 
 class TestCopying:
     @pytest.mark.parametrize("T", [1, 2, 30])
-    def test_the_ten_symbols_come_back_after_the_delimiter(self, T):
+    def test_the_targets_repeat_the_ten_symbols_after_the_delimiter(self, T):
         task = loaded(Copying, T=T)
         words = task.vocabulary
         symbols, blank, delimiter = words[1:9], words[9], words[10]
@@ -134,11 +134,11 @@ class TestCopying:
                     expected = read[step - T - 10] if step >= T + 10 else blank
                     assert words[target + 1] == expected
                 drawn += read[:10]
-            assert (split.asked == 1).all()
+            assert (split.target_mask == 1).all()
         shares = [drawn.count(symbol) / len(drawn) for symbol in symbols]
         assert np.abs(np.array(shares) - 1 / 8).max() < 0.02
 
-    def test_nothing_is_padding(self):
+    def test_there_is_no_padding(self):
         task = loaded(Copying, T=5)
         for split in splits(task):
             assert (split.inputs != PADDING).all()
@@ -148,7 +148,7 @@ class TestCopying:
             assert len(np.unique(weights)) == 1
 
     @pytest.mark.parametrize("T", [1, 20, 100])
-    def test_who_knows_only_when_to_answer_reaches_the_papers_baseline(self, T):
+    def test_a_model_without_memory_reaches_the_baseline_of_the_paper(self, T):
         task = loaded(Copying, T=T)
 
         def memoryless(example):
@@ -169,7 +169,7 @@ class TestCopying:
         task = loaded(Copying, T=3)
 
         def of_the_first_four(example):
-            """Right on the first four symbols, and a blank for the others."""
+            """Predicts the first four symbols correctly, and blanks for the others."""
             scores = np.zeros((len(example), 9), np.float32)
             scores[:, 8] = 9
             for position in range(4):
@@ -189,7 +189,7 @@ ORDERS = {
     2: {"XX": 0, "XY": 1, "YX": 2, "YY": 3},
     3: {"XXX": 0, "XXY": 1, "XYX": 2, "XYY": 3, "YXX": 4, "YXY": 5, "YYX": 6, "YYY": 7},
 }
-PLACES = {  # At T=100, as the paper has them.
+PLACES = {  # At T=100, as in the paper.
     2: [(10, 20), (50, 60)],
     3: [(10, 20), (33, 43), (66, 76)],
 }
@@ -231,7 +231,7 @@ class TestTemporalOrder:
             assert (np.isin(split.inputs, [7, 8]).sum(axis=1) == symbols).all()
 
     @pytest.mark.parametrize("symbols", [2, 3])
-    def test_guessing_a_class_is_at_its_baseline(self, symbols):
+    def test_random_predictions_are_at_chance_level(self, symbols):
         task = loaded(TemporalOrder, T=20, symbols=symbols, test_examples=8000)
         assert task.classes == 2**symbols
         assert task.metric.guessing == 1 / task.classes
@@ -240,7 +240,7 @@ class TestTemporalOrder:
         assert found == pytest.approx(task.metric.guessing, abs=0.02)
 
     def test_accuracy_by_lag(self):
-        """Right where the first symbol is fewer than 90 steps before the last one."""
+        """Correct if the first symbol is fewer than 90 steps before the end."""
         task = loaded(TemporalOrder, T=100)
 
         def forgetful(example):
@@ -258,7 +258,7 @@ class TestTemporalOrder:
 
 
 class TestFreshData:
-    def test_each_epoch_and_each_seed_has_its_own_and_the_same_one_again(self, task):
+    def test_examples_are_determined_by_epoch_and_seed(self, task):
         drawn = {
             (seed, epoch): task.training.of_epoch(seed, epoch)
             for seed, epoch in product((0, 1, 2), repeat=2)
@@ -271,7 +271,7 @@ class TestFreshData:
         again = loaded(kind, **{f.name: getattr(task, f.name) for f in fields(task)})
         assert same(again.training.of_epoch(1, 1), drawn[1, 1])
 
-    def test_batches_are_anew_in_each_epoch(self, task):
+    def test_batches_are_new_in_each_epoch(self, task):
         def three_epochs(seed):
             batches = training_batches(task.training, 64, seed)
             assert batches.cardinality() == 5
@@ -286,7 +286,7 @@ class TestFreshData:
         assert not np.array_equal(three_epochs(1)[0], three_epochs(2)[0])
 
     @pytest.mark.parametrize("data_seed", [0, 1, 2])
-    def test_validation_and_test_are_fixed_and_nobody_elses(self, data_seed):
+    def test_validation_and_test_are_fixed_and_distinct(self, data_seed):
         few = dict.fromkeys(FEW, 50)
         one, other = (loaded(Adding, T=5, data_seed=data_seed, **few) for _ in range(2))
         assert same(one.validation, other.validation)
@@ -304,7 +304,7 @@ class TestFreshData:
         assert same(more.test, task.test)
         assert more.fingerprint != task.fingerprint
 
-    def test_the_fingerprint_tells_data_apart(self):
+    def test_the_fingerprint_distinguishes_data(self):
         prints = [
             loaded(kind, **options, data_seed=data_seed).fingerprint
             for kind, options in KINDS.values()
@@ -317,17 +317,17 @@ class TestFreshData:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (Adding, {"T": 1}, "`T`: expected a whole number of at least 2, got 1"),
-        (Adding, {"T": 50.0}, "`T`: expected a whole number of at least 2, got 50.0"),
-        (Copying, {"T": 0}, "`T`: expected a whole number of at least 1, got 0"),
-        (TemporalOrder, {"T": 9}, "`T`: expected a whole number of at least 10, got 9"),
+        (Adding, {"T": 1}, "`T`: expected an integer of at least 2, got 1"),
+        (Adding, {"T": 50.0}, "`T`: expected an integer of at least 2, got 50.0"),
+        (Copying, {"T": 0}, "`T`: expected an integer of at least 1, got 0"),
+        (TemporalOrder, {"T": 9}, "`T`: expected an integer of at least 10, got 9"),
         (TemporalOrder, {"T": 20, "symbols": 4}, "`symbols`: expected 2, .* or 3, .* got 4"),
         (TemporalOrder, {"T": 20, "symbols": 2.0}, "`symbols`: expected 2, .* got 2.0"),
         (Adding, {"T": 5, "train_examples": None}, "`train_examples`: expected .* got None"),
         (Adding, {"T": 5, "data_seed": -1}, "`data_seed`: expected .* at least 0, got -1"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(kind, options, message):
+def test_invalid_options_raise_at_once(kind, options, message):
     with pytest.raises(ValueError, match=message):
         kind(**options)
 

@@ -1,4 +1,4 @@
-"""Files in CoNLL columns, and the set of 2003 where it is."""
+"""Files in CoNLL columns, and CoNLL-2003 if it is available."""
 
 import pytest
 
@@ -25,14 +25,14 @@ def written(folder, text, name="train.txt"):
     return path
 
 
-def test_documents_blank_lines_and_iob1(tmp_path):
+def test_documents_empty_lines_and_iob1(tmp_path):
     first, second = read_columns(written(tmp_path, IOB1))
     assert first.words == ("Ada", "Lovelace", "met", "Grace", "Hopper")
     assert first.tags == ("B-PER", "I-PER", "O", "B-PER", "B-PER")
     assert (second.words, second.tags) == (("Paris",), ("B-LOC",))
 
 
-def test_bio_stays_and_lines_may_end_in_any_way(tmp_path):
+def test_bio_is_unchanged_and_all_line_ends_are_read(tmp_path):
     text = "\ufeffAda B-PER\r\nmet O\r\n \t\r\n\u00a0 O\r\n\U0001f600 B-PER"
     first, second = read_columns(written(tmp_path, text))
     assert (first.words, first.tags) == (("Ada", "met"), ("B-PER", "O"))
@@ -72,14 +72,14 @@ def test_columns_and_comments_of_many_files(tmp_path, columns, text):
     assert tags_of(read_columns(written(tmp_path, text), columns)) == EXPECTED
 
 
-def test_a_word_may_contain_a_space_where_tabs_separate(tmp_path):
+def test_words_may_contain_spaces_if_tabs_separate(tmp_path):
     lines = ["1\tAda\tB-PER", "2\tearned\tO", "3\t100 000\tO", "4\tin\tO", "5\tNew York\tB-LOC"]
     (sentence,) = read_columns(written(tmp_path, "\n".join(lines)), ["id", "word", "tag"])
     assert sentence.words == ("Ada", "earned", "100 000", "in", "New York")
 
 
 @pytest.mark.parametrize("text", ["1 O\n2 B-CARD\n", "1984 B-MISC\n", "no O\nno O\n"])
-def test_few_numbers_or_words_may_be_all_there_is(tmp_path, text):
+def test_a_short_file_may_consist_of_numbers_or_one_word(tmp_path, text):
     assert len(read_columns(written(tmp_path, text))) == 1
 
 
@@ -93,21 +93,21 @@ def test_a_folder_has_a_file_for_each_split(tmp_path):
     assert splits.test[0].words == ("eng.testb",)
 
 
-def test_a_folder_without_is_told_with_what_is_there(tmp_path):
+def test_a_folder_without_the_files_raises(tmp_path):
     written(tmp_path, "Ada O\n", "train.txt")
-    with pytest.raises(ValueError, match=r"For validation there are none, of train.txt"):
+    with pytest.raises(ValueError, match=r"For validation found none among train.txt"):
         read_folder(tmp_path)
     written(tmp_path, "Ada O\n", "training.txt")
-    with pytest.raises(ValueError, match=r"For training there are \['train.txt', 'training.txt'\]"):
+    with pytest.raises(ValueError, match=r"For training found \['train.txt', 'training.txt'\]"):
         read_folder(tmp_path)
     (tmp_path / "training.txt").rename(tmp_path / "dev_and_test.txt")
-    with pytest.raises(ValueError, match=r"a file of its own for test in .*, got dev_and_test.txt"):
+    with pytest.raises(ValueError, match=r"a separate file for test in .*, got dev_and_test.txt"):
         read_folder(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"expected a folder with a training"):
         read_folder(tmp_path / "none")
 
 
-def test_the_set_of_2003_has_the_official_counts():
+def test_conll2003_has_the_official_counts():
     prepared = PreparedConll()
     if not (prepared.folder / "dataset_info.json").is_file():
         pytest.skip(f"CoNLL-2003 is not in {prepared.folder}")

@@ -1,4 +1,4 @@
-"""Entities, against conlleval's own way: line by line, with what stood before."""
+"""Entities, compared with the algorithm of conlleval: line by line, with the previous tag."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ TAGS = Tags(["LOC", "ORG", "PER"])
 
 
 class Conlleval:
-    """Counts as the script does: it looks at one line at a time, and remembers the last."""
+    """Counts as the script does: one line at a time, remembering the last one."""
 
     def __init__(self):
         self.gold, self.predicted, self.correct = {}, {}, {}
@@ -77,7 +77,7 @@ def _starts(before, now):
 
 
 def drawn(seed, sentences=300, longest=12):
-    """Sequences of any tags, legal or not, and others that resemble them; padded."""
+    """Padded sequences of legal and illegal tags, and similar sequences."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest + 1, sentences)
     gold = rng.choice(7, (sentences, longest), p=[0.3, *[0.1] * 3, *[0.4 / 3] * 3])
@@ -162,12 +162,12 @@ def test_the_metric_adds_up_over_batches():
     assert float(metric.result()) == 0
 
 
-def test_nothing_found_or_nothing_there_is_a_share_of_0():
+def test_scores_without_entities_are_0():
     total = Scores.of([[0, 0, 0], [2, 0, 0], [0, 0, 0]], TAGS).overall
     assert (total.precision, total.recall, total.f1) == (0, 0, 0)
 
 
-def test_tags_have_numbers_and_legal_ways():
+def test_tags_have_ids_and_legal_transitions():
     assert TAGS.decode(TAGS.encode(["O", "I-ORG", "B-PER"])) == ["O", "I-ORG", "B-PER"]
     with pytest.raises(ValueError, match=r"Expected one of the tags O, B-LOC.*got 'B-MISC'"):
         TAGS.encode(["B-MISC"])
@@ -194,7 +194,7 @@ def test_both_schemes_become_bio(tags, scheme, bio):
     assert entities(tags.split()) == entities(bio.split())
 
 
-def test_mixed_schemes_are_told_with_both_places():
-    with pytest.raises(MixedSchemesError, match="got some of each") as caught:
+def test_mixed_schemes_are_reported_with_both_positions():
+    with pytest.raises(MixedSchemesError, match="got a mixture") as caught:
         scheme_of([["B-PER", "B-PER", "I-PER"], ["O", "I-PER"], ["I-LOC", "O", "B-LOC"]])
     assert (caught.value.without_b, caught.value.with_b) == ((1, 1), (0, 0))

@@ -1,4 +1,4 @@
-"""A word is a name or not: what stands before the deciding word tells nothing."""
+"""Sentences with ambiguous names: only the deciding word is informative."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def sentences(splits):
     return [*splits.training, *splits.validation, *splits.test]
 
 
-def test_what_stands_before_the_deciding_word_is_the_same_for_names_and_things(splits):
+def test_words_before_the_deciding_word_are_equal_for_names_and_things(splits):
     for split in vars(splits).values():
         before = {True: Counter(), False: Counter()}
         for each in split:
@@ -43,7 +43,7 @@ def test_the_deciding_word_decides(sentences):
     assert of_names.isdisjoint(of_things)
 
 
-def test_tags_are_bio_and_the_ambiguous_word_has_one_exactly_as_a_name(sentences):
+def test_tags_are_bio_and_the_ambiguous_word_is_tagged_only_as_a_name(sentences):
     assert all(len(each.words) == len(each.tags) for each in sentences)
     assert scheme_of([each.tags for each in sentences]) == "BIO"
     for each in sentences:
@@ -52,12 +52,12 @@ def test_tags_are_bio_and_the_ambiguous_word_has_one_exactly_as_a_name(sentences
         assert (each.ambiguous in starts) == each.is_name
 
 
-def test_every_distance_is_there_and_none_beyond(sentences):
+def test_distances_cover_the_range(sentences):
     assert {each.distance for each in sentences} == set(range(1, 13))
 
 
 @pytest.mark.parametrize("distance", range(1, 40))
-def test_any_distance_can_be_asked_for(distance):
+def test_any_distance_is_possible(distance):
     found = draw_splits(
         Options(
             Distance(distance, distance), train_examples=20, validation_examples=2, test_examples=2
@@ -66,11 +66,11 @@ def test_any_distance_can_be_asked_for(distance):
     assert {each.distance for each in found.training} == {distance}
 
 
-def test_no_sentence_comes_twice(sentences):
+def test_sentences_are_distinct(sentences):
     assert max(Counter(each.words for each in sentences).values()) == 1
 
 
-def test_ambiguous_words_come_once_in_the_lexicon_and_nowhere_else(sentences):
+def test_ambiguous_words_are_distinct_from_all_other_words(sentences):
     words = [each.word for each in lexicon.AMBIGUOUS]
     assert len(set(words)) == len(words)
     for each in sentences:
@@ -78,7 +78,7 @@ def test_ambiguous_words_come_once_in_the_lexicon_and_nowhere_else(sentences):
         assert set(words).isdisjoint(others)
 
 
-def test_half_of_the_test_has_words_that_training_does_not_know(splits):
+def test_half_of_the_test_pairs_have_held_out_words(splits):
     seen = {word for each in [*splits.training, *splits.validation] for word in each.words}
     held_out = [each for each in splits.test if each.held_out]
     assert len(held_out) == len(splits.test) / 2
@@ -91,7 +91,7 @@ def test_half_of_the_test_has_words_that_training_does_not_know(splits):
     assert not any(each.held_out for each in none.test)
 
 
-def test_a_forward_reader_is_right_at_half_of_the_ambiguous_words_and_everywhere_else(sentences):
+def test_the_best_forward_tags_are_wrong_only_at_half_of_the_ambiguous_words(sentences):
     right = 0
     for each in sentences:
         tags = each.forward_best()
@@ -101,7 +101,7 @@ def test_a_forward_reader_is_right_at_half_of_the_ambiguous_words_and_everywhere
     assert right == len(sentences) / 2
 
 
-def test_the_seed_decides_and_more_training_changes_nothing_else(splits):
+def test_the_seed_determines_the_data_and_more_training_changes_nothing_else(splits):
     assert draw_splits(OPTIONS) == splits
     more = draw_splits(
         Options(
@@ -122,19 +122,19 @@ def test_the_seed_decides_and_more_training_changes_nothing_else(splits):
     ("options", "told"),
     [
         ({"train_examples": 3}, "`train_examples`: expected an even number.*got 3"),
-        ({"test_examples": 0}, "`test_examples`: expected a whole number of at least 2, got 0"),
-        ({"held_out": 0.6}, "`held_out`: expected a share from 0 to 0.5, got 0.6"),
-        ({"distance": {"min": 3, "max": 2}}, "`distance.max`: expected a whole number.*3, got 2"),
+        ({"test_examples": 0}, "`test_examples`: expected an integer of at least 2, got 0"),
+        ({"held_out": 0.6}, "`held_out`: expected a fraction from 0 to 0.5, got 0.6"),
+        ({"distance": {"min": 3, "max": 2}}, "`distance.max`: expected an integer.*3, got 2"),
         ({"distance": {"most": 2}}, "`distance`: expected a mapping of min, max"),
         ({"data_seed": -1}, "`data_seed`"),
     ],
 )
-def test_options_beyond_their_limits_are_refused(options, told):
+def test_options_out_of_range_raise(options, told):
     with pytest.raises(ValueError, match=told):
         Options(**options)
 
 
-def test_too_many_sentences_for_a_distance_are_refused(monkeypatch):
+def test_too_many_sentences_for_a_distance_raise(monkeypatch):
     monkeypatch.setattr(name_sentences, "AMBIGUOUS", lexicon.AMBIGUOUS[:1])
     monkeypatch.setattr(name_sentences, "_TRIES", 1)
     options = Options(Distance(1, 1), held_out=0, train_examples=30_000)

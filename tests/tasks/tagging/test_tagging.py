@@ -1,4 +1,4 @@
-"""Tagging as a task: what it makes of sentences, and what it reports of a model's tags."""
+"""The tagging tasks: their encoded sentences, and their report of a model's tags."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from unrolled.tasks.tagging.columns import Sentence
 from unrolled.tasks.tagging.conll import Splits
 from unrolled.tasks.tagging.entities import Tags
 from unrolled.tasks.tagging.names import BY_DISTANCE, BY_DISTANCE_UNSEEN, Names
-from unrolled.tasks.tagging.task import LOSS_BY_STEP, ConllFiles, Tagging, marked
+from unrolled.tasks.tagging.task import LOSS_BY_STEP, ConllFiles, Tagging, bracketed
 
 FILES = {
     "train.txt": "Ada B-PER\nmet O\nBob B-PER\n\nin O\nNew B-LOC\nYork I-LOC\n\nIBM B-ORG\n",
@@ -33,12 +33,12 @@ def files(folder):
 
 
 class Answers:
-    """Stands for a `models.Tagger`: gives the tags and losses it is told, batch by batch."""
+    """Replaces a `models.Tagger`: returns given tags and losses, batch by batch."""
 
     def __init__(self, task, tags, loss=0.5):
         self._inputs, self._tags, self._loss = task.test.inputs, tags, loss
 
-    def tag_and_judge(self, inputs, tags):
+    def tag_with_losses(self, inputs, tags):
         steps = inputs["words"].shape[1]
         rows = [
             next(
@@ -71,15 +71,15 @@ def test_words_capitals_and_characters_of_each_split(files):
     assert not inputs["characters"][1, 1:].any()
 
 
-def test_the_first_sentences_alone_are_taken(folder):
+def test_only_the_first_sentences_are_used(folder):
     task = ConllFiles(path=folder, train_examples=1, evaluation_examples=1)
     task.load()
     assert [len(task.training), len(task.test)] == [1, 1]
     assert "york" not in task.vocabulary
-    assert "LOC" in task.tags.types  # It may be asked for, and be missed.
+    assert "LOC" in task.tags.types  # It counts as missed.
 
 
-def test_the_same_data_have_the_same_fingerprint_and_others_another(folder, files):
+def test_the_fingerprint_depends_on_the_data(folder, files):
     again = ConllFiles(path=folder)
     again.load()
     assert again.fingerprint == files.fingerprint
@@ -88,14 +88,14 @@ def test_the_same_data_have_the_same_fingerprint_and_others_another(folder, file
     assert again.fingerprint != files.fingerprint
 
 
-def test_words_of_vectors_are_known_where_a_split_has_them(folder):
+def test_pretrained_words_that_occur_in_a_split_are_known(folder):
     path = folder / "vectors.vec"
     path.write_text("finn 1 2\nzebra 3 4\nmet 5 6\n")
     task = ConllFiles(path=folder, vectors=path)
     task.load()
     assert "finn" in task.vocabulary
     assert "zebra" not in task.vocabulary
-    numbers, vectors = task.answers()["vectors"]
+    numbers, vectors = task.model_arguments()["vectors"]
     found = {
         task.vocabulary[n]: vector.tolist() for n, vector in zip(numbers, vectors, strict=True)
     }
@@ -107,12 +107,12 @@ def test_words_of_vectors_are_known_where_a_split_has_them(folder):
     assert task.fingerprint != before
 
 
-def test_what_is_reported_of_tags(files):
+def test_the_report(files):
     tags = files.tags
     answered = np.zeros_like(files.test.targets)
     answered[0] = tags.encode(["B-PER", "O", "B-PER"])
     report = files.evaluate(Answers(files, answered))
-    # Of three entities two are answered, one of them right.
+    # Two of three entities are predicted, one of them correctly.
     assert report.metrics["precision"] == 1 / 2
     assert report.metrics["recall"] == 1 / 3
     assert report.metrics["f1"] == pytest.approx(2 / 5)
@@ -141,13 +141,13 @@ def test_what_is_reported_of_tags(files):
     np.testing.assert_array_equal(confusion.counts, expected)
 
 
-def test_right_tags_are_no_worst_sentences(files):
+def test_correct_sentences_are_not_listed_as_worst(files):
     report = files.evaluate(Answers(files, files.test.targets))
     assert report.metrics["f1"] == 1
     assert not report.tables["worst_sentences"]["right"]
 
 
-def test_only_the_twenty_worst_are_shown_the_worst_first():
+def test_the_twenty_worst_sentences_are_listed_in_order():
     class Many(Tagging):
         name = "many"
 
@@ -166,11 +166,11 @@ def test_only_the_twenty_worst_are_shown_the_worst_first():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"longest_word": 0}, "`longest_word`: expected a whole number of at least 1, got 0"),
+        ({"longest_word": 0}, "`longest_word`: expected an integer from 1 to 1000, got 0"),
         ({"train_examples": 0}, "`train_examples`"),
     ],
 )
-def test_options_beyond_their_limits_are_refused(options, told):
+def test_options_out_of_range_raise(options, told):
     with pytest.raises(ValueError, match=told):
         ConllFiles(path=".", **options)
 
@@ -182,7 +182,7 @@ def names():
     return task
 
 
-def test_names_reports_ambiguous_words_apart(names):
+def test_names_reports_ambiguous_words_separately(names):
     best = np.zeros_like(names.test.targets)
     for row, sentence in enumerate(names.test_sentences):
         best[row, : len(sentence.words)] = names.tags.encode(sentence.forward_best())
@@ -207,15 +207,15 @@ def test_names_without_held_out_words_has_none_unseen():
     assert "accuracy_ambiguous_unseen" not in report.metrics
 
 
-def test_names_refuses_what_cannot_be():
+def test_names_validates_its_options():
     with pytest.raises(ValueError, match="`train_examples`: expected an even number"):
         Names(train_examples=201)
 
 
-def test_sentences_are_marked_with_entities_next_to_each_other():
+def test_sentences_are_bracketed_with_entities_next_to_each_other():
     from unrolled.tasks.tagging.entities import entities
 
     words = ["Ada", "Bob", "of", "New", "York"]
     found = entities(["B-PER", "B-PER", "O", "B-LOC", "I-LOC"])
-    assert marked(words, found) == "[PER Ada] [PER Bob] of [LOC New York]"
-    assert marked([], []) == ""
+    assert bracketed(words, found) == "[PER Ada] [PER Bob] of [LOC New York]"
+    assert bracketed([], []) == ""

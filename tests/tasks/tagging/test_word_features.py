@@ -1,23 +1,23 @@
-"""What is read of a word."""
+"""The features of words."""
 
 import json
 
 import numpy as np
 import pytest
 
-from unrolled.tasks.tagging.word_features import SHAPES, Speller, normal, shape_of, words_of
+from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder, normal, shape_of, words_of
 
 SENTENCES = [["Teddy", "Roosevelt", "was", "born", "in", "1858", "."], ["Teddy", "bears", "!"]]
 
 
-def test_words_are_told_apart_without_capitals_and_digits():
+def test_words_are_normalised():
     assert normal("Boeing-747") == normal("BOEING-000")
-    speller = Speller.of(SENTENCES, 5)
-    spelled = speller.spell(["TEDDY", "teddy", "9999", "Lenin", "."])
-    assert spelled.words[0] == spelled.words[1] != spelled.words[4]
-    assert speller.vocabulary.words[spelled.words[2]] == "0000"
-    assert spelled.words[3] == 1
-    assert spelled.words.dtype == np.int32
+    encoder = WordEncoder.of(SENTENCES, 5)
+    encoded = encoder.encode(["TEDDY", "teddy", "9999", "Lenin", "."])
+    assert encoded.words[0] == encoded.words[1] != encoded.words[4]
+    assert encoder.vocabulary.words[encoded.words[2]] == "0000"
+    assert encoded.words[3] == 1
+    assert encoded.words.dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -40,44 +40,44 @@ def test_words_are_told_apart_without_capitals_and_digits():
         ("Émile", "Capital"),
     ],
 )
-def test_capitals_are_of_a_kind(word, shape):
+def test_capitalisation_classes(word, shape):
     assert SHAPES[shape_of(word)] == shape
 
 
-def test_characters_are_those_of_training_and_long_words_keep_both_ends():
-    speller = Speller.of(SENTENCES, 5)
-    known = ["<PAD>", "<UNK>", *speller.characters]
+def test_characters_are_those_of_training_and_long_words_are_shortened_in_the_middle():
+    encoder = WordEncoder.of(SENTENCES, 5)
+    known = ["<PAD>", "<UNK>", *encoder.characters]
     assert known[2:] == sorted({c for sentence in SENTENCES for word in sentence for c in word})
-    rows = speller.spell(["was", "Roosevelt", "wxs", "🐻"]).characters
+    rows = encoder.encode(["was", "Roosevelt", "wxs", "🐻"]).characters
     shown = ["".join(known[number] for number in row if number) for row in rows]
     assert shown == ["was", "Roolt", "w<UNK>s", "<UNK>"]
     assert rows.shape == (4, 5)
-    assert speller.character_numbers == len(known)
+    assert encoder.character_count == len(known)
 
 
-def test_more_words_can_be_known_than_training_has():
-    speller = Speller.of(SENTENCES, 5, ["lenin", "teddy"])
-    assert (speller.spell(["Lenin", "Teddy", "Trotsky"]).words == 1).tolist() == [
+def test_words_can_be_added_to_the_vocabulary():
+    encoder = WordEncoder.of(SENTENCES, 5, ["lenin", "teddy"])
+    assert (encoder.encode(["Lenin", "Teddy", "Trotsky"]).words == 1).tolist() == [
         False,
         False,
         True,
     ]
-    assert len(set(speller.vocabulary.words)) == len(speller.vocabulary)
+    assert len(set(encoder.vocabulary.words)) == len(encoder.vocabulary)
 
 
-def test_it_is_made_again_from_json():
-    speller = Speller.of(SENTENCES, 5)
-    again = Speller.from_json(json.loads(json.dumps(speller.to_json())))
+def test_an_encoder_can_be_recreated_from_json():
+    encoder = WordEncoder.of(SENTENCES, 5)
+    again = WordEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
     for before, after in zip(
-        vars(speller.spell(["Teddy", "é"])).values(),
-        vars(again.spell(["Teddy", "é"])).values(),
+        vars(encoder.encode(["Teddy", "é"])).values(),
+        vars(again.encode(["Teddy", "é"])).values(),
         strict=True,
     ):
         np.testing.assert_array_equal(before, after)
 
 
 def test_a_sentence_without_words_is_empty():
-    assert Speller.of(SENTENCES, 5).spell([]).characters.shape == (0, 5)
+    assert WordEncoder.of(SENTENCES, 5).encode([]).characters.shape == (0, 5)
 
 
 @pytest.mark.parametrize(
@@ -96,5 +96,5 @@ def test_a_sentence_without_words_is_empty():
         ("a\x07\x1b[1mb", "a [ 1mb"),
     ],
 )
-def test_a_text_is_cut_into_words_and_signs(text, words):
+def test_a_text_is_tokenised(text, words):
     assert words_of(text) == words.split()

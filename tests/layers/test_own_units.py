@@ -1,4 +1,4 @@
-"""Units that are not of this project: what their equations may do, and what is refused."""
+"""A user's own units: what their equations may do, and what is rejected."""
 
 import keras
 import numpy as np
@@ -10,7 +10,6 @@ from unrolled import layers
 from unrolled.layers.cell import Cell
 from unrolled.layers.gated import GatedCell
 from unrolled.layers.recurrent import Recurrent
-from unrolled.layers.scan import chunks
 
 X = np.random.default_rng(0).normal(size=(2, 20, 3)).astype("float32")
 
@@ -87,7 +86,7 @@ def test_equations_may_use_constants(compiled):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_an_option_of_any_kind_is_kept_in_the_configuration():
+def test_an_option_of_any_type_is_in_the_configuration():
     layer = layer_of(Scaled, scales=(0.25, 2.0))
     again = type(layer).from_config(layer.get_config())
     assert tuple(again.cell.scales) == (0.25, 2.0)
@@ -103,7 +102,7 @@ def test_an_option_of_any_kind_is_kept_in_the_configuration():
         ("longest_lag", np.int64(100)),
     ],
 )
-def test_numbers_of_numpy_are_written_as_those_of_python(option, value):
+def test_numpy_numbers_are_serialized_as_python_numbers(option, value):
     written = layers.LSTM(4, **{option: value}).get_config()[option]
     assert type(written) in (int, float, bool)
     assert written == value
@@ -113,20 +112,20 @@ def test_numbers_of_numpy_are_written_as_those_of_python(option, value):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (lambda: layer_of(WithAGain), "no weights but those of sites and peepholes, got .*gain"),
-        (lambda: layers.LSTM(4, activation=keras.layers.PReLU()), "no weights but .*alpha"),
+        (lambda: layer_of(WithAGain), "no weights except those of sites and peepholes, got .*gain"),
+        (lambda: layers.LSTM(4, activation=keras.layers.PReLU()), "no weights except .*alpha"),
         (lambda: layers.SimpleRNN(4, activation=noisy), r"no random numbers.*'RandomUniform'"),
         (lambda: layer_of(WithoutState), r"without a state .*`input_only` alone, \[\]; got \['u'"),
         (lambda: layer_of(Looking), r"`peephole_sites`, \[\]; got \['a'\]"),
     ],
 )
-def test_what_the_way_back_would_get_wrong_is_refused(layer, message, graph):
+def test_equations_with_a_wrong_gradient_are_rejected(layer, message, graph):
     layer = layer()
     with pytest.raises(ValueError, match=message):
         (tf.function(layer) if graph else layer)(X)
 
 
-def test_what_is_refused_runs_in_keras():
+def test_rejected_equations_run_in_keras():
     layer = layer_of(WithAGain)
     layer.cell.build((None, 3))
     assert keras.layers.RNN(layer.cell)(X).shape == (2, 4)
@@ -140,7 +139,7 @@ def test_what_is_refused_runs_in_keras():
         ({"longest_lag": 50}, "Ungated has no site 'u' or 'f'"),
     ],
 )
-def test_options_are_checked_though_the_unit_forgets_to(options, message):
+def test_options_are_checked_if_a_unit_does_not_do_so(options, message):
     with pytest.raises(ValueError, match=message):
         layer_of(Ungated, **options).build((None, None, 3))
 
@@ -148,12 +147,12 @@ def test_options_are_checked_though_the_unit_forgets_to(options, message):
 @pytest.mark.parametrize(
     "make", [lambda: layers.MinGRU(4, "tanh"), lambda: layer_of(Scaled, "relu")]
 )
-def test_options_of_units_that_keras_lacks_go_by_name(make):
+def test_options_of_units_that_keras_does_not_have_are_keywords(make):
     with pytest.raises(TypeError, match="expected options by name after `units`"):
         make()
 
 
-def test_a_cell_takes_its_only_state_bare_and_refuses_another_number_of_them():
+def test_a_single_state_may_be_bare_and_a_wrong_number_is_rejected():
     cell = layers.GRUCell(4)
     output, state = cell(X[:, 0], ops.ones((2, 4)))
     in_a_list, (same,) = cell(X[:, 0], [ops.ones((2, 4))])
@@ -164,7 +163,7 @@ def test_a_cell_takes_its_only_state_bare_and_refuses_another_number_of_them():
 
 
 @pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "SimpleRNNCell"])
-def test_a_cell_says_its_states_as_that_of_keras_does(kind):
+def test_state_sizes_and_initial_states_equal_those_of_keras(kind):
     ours, theirs = getattr(layers, kind)(4), getattr(keras.layers, kind)(4)
     assert ours.state_size == theirs.state_size
     assert ours.output_size == theirs.output_size
@@ -183,7 +182,7 @@ def test_a_cell_says_its_states_as_that_of_keras_does(kind):
     ],
     ids=["one state each", "two and one", "with those of Keras", "alone"],
 )
-def test_stacked_cells_run_one_upon_the_other(stack, tmp_path):
+def test_stacked_cells_equal_stacked_layers(stack, tmp_path):
     cells = stack()
     inputs = keras.Input((None, X.shape[-1]))
     outputs = keras.layers.RNN(cells, return_sequences=True, return_state=True)(inputs)
@@ -220,11 +219,11 @@ def test_an_activation_may_compute_in_another_precision():
     np.testing.assert_allclose(tf.cast(found, "float32"), tf.cast(expected, "float32"), atol=0.02)
 
 
-def test_without_compilation_the_numbers_are_the_same(monkeypatch):
+def test_without_compilation_the_numbers_are_the_same():
     layer = layers.LSTM(4, return_sequences=True)
     x = tf.constant(np.random.default_rng(1).normal(size=(3, 90, 2)), tf.float32)
     compiled = tf.function(square_and_gradient)(layer, x)
-    monkeypatch.setattr(chunks, "COMPILED", False)
+    layer.jit_compile = False
     function = tf.function(square_and_gradient)
     operations = function.get_concrete_function(layer, x).graph.as_graph_def().library.function
     assert not any(f.attr["_XlaMustCompile"].b for f in operations)

@@ -1,0 +1,99 @@
+"""All private API of Keras and TensorFlow that the layers use.
+
+Each entry says what it is for and what to do if a new release no longer has it. Written for Keras
+3.15 and TensorFlow 2.21.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+# `keras.layers.RNN` resets the dropout masks between batches only for cells of this class. Without
+# it: draw the masks in `Cell`, and reset them in a `call` of `Recurrent`.
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+from tensorflow.python.eager.forwardprop_util import pack_tangents
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+__all__ = [
+    "CheckpointNames",
+    "DropoutRNNCell",
+    "inside_vectorized_map",
+    "inside_xla",
+    "is_watched_in_forward_mode",
+    "stateful_batch_size",
+    "variables_of",
+]
+
+
+def is_watched_in_forward_mode(tensors: Sequence[tf.Tensor]) -> bool:
+    """Whether a `tf.autodiff.ForwardAccumulator` watches any of the tensors.
+
+    Without `pack_tangents`: always False. A forward-mode derivative of a scan then fails with a
+    message of TensorFlow's.
+    """
+    return bool(pack_tangents([tf.convert_to_tensor(tensor) for tensor in tensors]).tangents)
+
+
+def inside_xla() -> bool:
+    """Whether the function that is being traced is compiled by XLA as a whole.
+
+    Without `GraphOrParentsInXlaContext`: always False. A scan then asks XLA to compile a function
+    within a compiled function, which works and costs a second trace.
+    """
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def inside_vectorized_map() -> bool:
+    """Whether the function of a `tf.vectorized_map` is being traced, judged by its name scopes."""
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if "/loop_body" in f"/{graph.get_name_scope()}":
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
+def stateful_batch_size(layer: Any) -> int:
+    """The batch size of a built `keras.layers.RNN` with `stateful=True`."""
+    return layer._expected_batch_size
+
+
+def variables_of(layer: Any) -> list:
+    """The variables of a Keras layer alone, without sublayers, in the order in which Keras saves
+    them."""
+    return layer._trainable_variables + layer._non_trainable_variables
+
+
+class CheckpointNames:
+    """Mixin: a layer whose attributes have other names in a `tf.train.Checkpoint`.
+
+    Without these methods of `tf.Module`: drop the class. A checkpoint then stores the weights of a
+    marked unit under the names that Keras's layers use, see `unrolled.layers.mark`.
+    """
+
+    @property
+    def checkpoint_names(self) -> Mapping[str, str]:
+        """The name in checkpoints, by attribute; only attributes whose names differ."""
+        return {}
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict:
+        children = super()._trackable_children(save_type, **kwargs)  # type: ignore[misc]
+        if save_type != "checkpoint":
+            return children
+        names = self.checkpoint_names
+        return {names.get(name, name): child for name, child in children.items()}
+
+    def _lookup_dependency(self, name: str, cached_dependencies: Any = None) -> Any:
+        names = self.checkpoint_names
+        if name in names:
+            return None
+        for own, saved in names.items():
+            if name == saved:
+                return getattr(self, own)
+        return super()._lookup_dependency(name, cached_dependencies)  # type: ignore[misc]
+
+    def _handle_deferred_dependencies(self, name: str, trackable: Any) -> None:
+        """Restore a variable that is created after its checkpoint was read."""
+        name = self.checkpoint_names.get(name, name)
+        super()._handle_deferred_dependencies(name, trackable)  # type: ignore[misc]

@@ -1,0 +1,43 @@
+"""How the layers of a model may be connected.
+
+The model builders and the settings in `unrolled.settings.models` share these choices, so this
+module needs nothing but the standard library.
+"""
+
+from typing import Literal, get_args
+
+from unrolled.settings.errors import ContradictionError
+
+Direction = Literal["forward", "bidirectional"]
+Merge = Literal["concat", "sum", "mul", "ave"]
+LanguageHead = Literal["softmax", "adaptive"]
+TagHead = Literal["softmax", "crf"]
+
+DIRECTIONS: tuple[str, ...] = get_args(Direction)
+MERGES: tuple[str, ...] = get_args(Merge)
+LANGUAGE_HEADS: tuple[str, ...] = get_args(LanguageHead)
+TAG_HEADS: tuple[str, ...] = get_args(TagHead)
+
+
+def check_direction(direction: str, merge: str) -> None:
+    """Check the direction and the merge mode, each by itself and together.
+
+    Raises:
+        ValueError: for an unknown direction or merge mode.
+        ContradictionError: for a merge mode without a second direction.
+    """
+    if direction not in DIRECTIONS:
+        raise ValueError(
+            f"`direction`: expected one of {', '.join(DIRECTIONS)}, got {direction!r}."
+        )
+    if merge not in MERGES:
+        raise ValueError(
+            f"`merge`: expected one of {', '.join(MERGES)}, got {merge!r}. Keras's None returns "
+            "two outputs, one per direction, but the next layer takes one input."
+        )
+    if direction == "forward" and merge != "concat":
+        raise ContradictionError(
+            "merge",
+            f"{merge!r} needs two directions, and `direction` is 'forward'. "
+            "Set `direction` to 'bidirectional', or `merge` to 'concat'.",
+        )

@@ -1,0 +1,77 @@
+"""Runs that earlier versions of this project tracked, in the form that this version reads.
+
+Those versions stored names and messages without the data behind them. Their texts are parsed here
+and nowhere else.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from unrolled.tracking.failure import FAILURE, Failure
+
+SETTINGS = "settings"  # The tag of a run with what its sweep varies, as a JSON object.
+BASELINES = "baselines"  # The tag of a sweep with its baselines as typed, as a JSON list.
+
+
+def updated_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a run or of a sweep, with those that its version did not write."""
+    tags = dict(tags)
+    if SETTINGS not in tags and "variant" in tags:
+        tags[SETTINGS] = json.dumps(_settings(tags["variant"]))
+    if FAILURE not in tags and "error" in tags:
+        diverged = tags["error"].startswith(("DivergedError", "FloatingPointError"))
+        tags[FAILURE] = Failure.DIVERGED if diverged else Failure.ERROR
+    if BASELINES not in tags and "baseline" in tags:
+        names = re.split(r",(?! )", tags["baseline"])  # A blank follows the commas within a list.
+        tags[BASELINES] = json.dumps(names)
+    return tags
+
+
+def updated_report(report: Any) -> Any:
+    """The report of a run, with the keys that its version did not write."""
+    if not isinstance(report, dict):
+        return report
+    report, judged = dict(report), report.get("judged", {})
+    if isinstance(report.get("metric"), dict):
+        report["metric"] = _with_key(report["metric"])
+    if isinstance(report.get("breakdowns"), dict):
+        metric = report.get("metric", {})
+        report["breakdowns"] = [
+            _breakdown(name, points, metric, judged)
+            for name, points in report["breakdowns"].items()
+        ]
+    return report
+
+
+def _settings(name: str) -> dict[str, str]:
+    """What the name of a variant sets.
+
+    >>> _settings("lstm T=50 match=units")
+    {'cell': 'lstm', 'T': '50', 'match': 'units'}
+    >>> _settings("gru losses=['late', 'own'] max=60 max=4")
+    {'cell': 'gru', 'losses': "['late', 'own']", 'max': '60', '3.max': '4'}
+    """
+    found = {}
+    for number, word in enumerate(re.split(r" (?=\w+=)", name)):
+        key, value = word.split("=", 1) if "=" in word else ("cell", word)
+        # Names have the last part of each key alone, in which two keys may agree.
+        found[f"{number}.{key}" if key in found else key] = value
+    return found
+
+
+def _with_key(metric: Mapping[str, Any]) -> dict[str, Any]:
+    if "key" in metric or "name" not in metric:
+        return dict(metric)
+    key = metric["name"].lower().replace("-", "_").replace(" ", "_")
+    return {"key": key, **metric}
+
+
+def _breakdown(name: str, points: list, metric: Mapping, judged: Mapping) -> dict[str, Any]:
+    what, _, by = name.partition(" by ")
+    if what == metric.get("name"):
+        of = metric
+    else:
+        of = _with_key(judged[name]) if name in judged else None
+    return {"what": what, "by": by, "metric": of, "points": points}
