@@ -220,7 +220,7 @@ class _Reader:
         states = self._cell.states
         self._memory = states.index("c") if "c" in states else 0
         self._z: dict[str, tf.Tensor] = {}
-        self._cell.equations = self._equations
+        self._cell.equations = self._equations  # type: ignore[method-assign]
 
     def refresh(self) -> None:
         """Copies the current weights of a converted cell."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def load_trained(run_id: str, kind: Kind) -> Trained:
         raise RefusedError(str(error)) from error
     try:
         folder = Path(tracking.files_of(run.run_id, "model"))
+        _import_own_code(run.params)
         model, preprocessing = read_model(folder, kind, run.tags)
     except Exception as error:  # For damaged files, Keras, HDF5 and zipfile raise many types.
         raise RefusedError(
@@ -85,6 +87,21 @@ def load_trained(run_id: str, kind: Kind) -> Trained:
             "run."
         ) from error
     return Trained(f"{run.name} ({run.tags['task']}, run {run.run_id})", model, preprocessing)
+
+
+def _import_own_code(params: Mapping[str, str]) -> None:
+    """Imports the modules of the unit and the model if they are not in this package.
+
+    Their classes register themselves with Keras, which cannot load a model without them.
+
+    Args:
+        params: parameters of the run that trained the model.
+    """
+    for key in ("cell._target_", "model._target_"):
+        module = params.get(key, "").rpartition(".")[0]
+        # Before there was one package, its units and models were in `layers` and `models`.
+        if module.partition(".")[0] not in ("", "keras", "layers", "models", "unrolled"):
+            import_module(module)
 
 
 def digests_of(files: Mapping[str, bytes]) -> dict[str, str]:

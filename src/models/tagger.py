@@ -269,7 +269,8 @@ class Spelling(keras.layers.Layer):
         super().__init__(**options)
         self.embedding = embedding
         self.recurrent = recurrent
-        # Almost every batch has another number of different words, and XLA compiles for each.
+        # XLA would compile the layer again for almost every batch, because the number of distinct
+        # words varies.
         for name in ("forward_layer", "backward_layer"):
             layer = getattr(recurrent, name, recurrent)
             if isinstance(layer, Recurrent):

@@ -1,4 +1,4 @@
-"""What a file of conf/experiment has to be before Hydra reads it."""
+"""Checks of a file of conf/experiment before Hydra reads it."""
 
 import re
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ _MARK = "\ufeff"
 
 
 def check_experiment_file(name: str) -> None:
-    """An experiment is a mapping in YAML that sets values of the whole configuration.
+    """Check that an experiment is a mapping in YAML that sets values of the whole configuration.
 
-    Hydra takes whatever it finds: without the line `# @package _global_`, or with a byte order mark
-    before it, the file's values end up in a section that nothing reads.
+    Hydra accepts any YAML. Without the line `# @package _global_`, or with a byte order mark before
+    it, the values of the file end up in a section that nothing reads.
 
     Raises:
-        RefusedError: if the file is something else.
+        RefusedError: if the file is anything else.
     """
     path = Path("conf") / "experiment" / f"{name}.yaml"
     with refusing_unreadable(), (CONFIGURATION.parent / path).open(encoding="utf-8") as file:
         text = file.read()
         file.seek(0)
-        content = yaml.safe_load(file)  # Of the file, so that errors name it.
+        content = yaml.safe_load(file)  # From the file object, so that errors name the file.
     if text.startswith(_MARK):
         raise RefusedError(
             f"{path}: expected UTF-8 without a byte order mark, got one. Save it without."
@@ -46,12 +46,14 @@ def check_experiment_file(name: str) -> None:
         )
     for key in _keys(content, ()):
         if not isinstance(key, str):
-            raise RefusedError(f"{path}: expected words for keys, got {key!r}. Put it in quotes.")
+            raise RefusedError(
+                f"{path}: expected keys that are words, got {key!r}. Put it in quotes."
+            )
     _check_sweep(path, content.get("hydra"))
 
 
 def _check_sweep(path: Path, hydra: Any) -> None:
-    """`hydra.sweeper.params`, if it is there, holds values to sweep by their keys."""
+    """If there is `hydra.sweeper.params`, it must map keys to the values to sweep."""
     for key in ("sweeper", "params"):
         hydra = hydra.get(key) if isinstance(hydra, dict) else None
     if hydra is None:
@@ -71,7 +73,7 @@ def _check_sweep(path: Path, hydra: Any) -> None:
 
 
 def _keys(content: Any, above: tuple[int, ...]) -> Iterator[Any]:
-    """All keys, at any depth; a mapping that contains itself has an end."""
+    """All keys at any depth. `above` ends the recursion in a mapping that contains itself."""
     if not isinstance(content, dict | list) or id(content) in above:
         return
     if isinstance(content, dict):

@@ -34,7 +34,7 @@ def _is_abandoned(run: Run) -> bool:
 def _has_ended(process: str | None) -> bool:
     """Whether the process of a tag, written by `TrackedRun`, ran on this machine and has ended.
 
-    False for a tag that names no process.
+    False if the tag is not a process.
     """
     host, _, pid = (process or "").rpartition(":")
     try:

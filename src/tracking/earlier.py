@@ -1,7 +1,7 @@
-"""Runs that earlier versions of this project tracked, in the form that this version reads.
+"""Converts runs that earlier versions of this project tracked to the current format.
 
-Those versions stored names and messages without the data behind them. Their texts are parsed here
-and nowhere else.
+Those versions stored names and messages without the underlying data. Only this module parses such
+text.
 """
 
 import json
@@ -11,12 +11,12 @@ from typing import Any
 
 from unrolled.tracking.failure import FAILURE, Failure
 
-SETTINGS = "settings"  # The tag of a run with what its sweep varies, as a JSON object.
-BASELINES = "baselines"  # The tag of a sweep with its baselines as typed, as a JSON list.
+SETTINGS = "settings"  # The tag of a run with the settings that its sweep varies, a JSON object.
+BASELINES = "baselines"  # The tag of a sweep with its baselines as typed, a JSON list.
 
 
 def updated_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags of a run or of a sweep, with those that its version did not write."""
+    """Returns the tags of a run or a sweep, with those that its version did not write."""
     tags = dict(tags)
     if SETTINGS not in tags and "variant" in tags:
         tags[SETTINGS] = json.dumps(_settings(tags["variant"]))
@@ -24,13 +24,13 @@ def updated_tags(tags: Mapping[str, str]) -> dict[str, str]:
         diverged = tags["error"].startswith(("DivergedError", "FloatingPointError"))
         tags[FAILURE] = Failure.DIVERGED if diverged else Failure.ERROR
     if BASELINES not in tags and "baseline" in tags:
-        names = re.split(r",(?! )", tags["baseline"])  # A blank follows the commas within a list.
+        names = re.split(r",(?! )", tags["baseline"])  # Within a list, a space follows each comma.
         tags[BASELINES] = json.dumps(names)
     return tags
 
 
 def updated_report(report: Any) -> Any:
-    """The report of a run, with the keys that its version did not write."""
+    """Returns the report of a run, with the keys that its version did not write."""
     if not isinstance(report, dict):
         return report
     report, judged = dict(report), report.get("judged", {})
@@ -46,19 +46,19 @@ def updated_report(report: Any) -> Any:
 
 
 def _settings(name: str) -> dict[str, str]:
-    """What the name of a variant sets.
+    """Parses the name of a variant into its settings.
 
     >>> _settings("lstm T=50 match=units")
     {'cell': 'lstm', 'T': '50', 'match': 'units'}
     >>> _settings("gru losses=['late', 'own'] max=60 max=4")
     {'cell': 'gru', 'losses': "['late', 'own']", 'max': '60', '3.max': '4'}
     """
-    found = {}
-    for number, word in enumerate(re.split(r" (?=\w+=)", name)):
+    settings = {}
+    for index, word in enumerate(re.split(r" (?=\w+=)", name)):
         key, value = word.split("=", 1) if "=" in word else ("cell", word)
-        # Names have the last part of each key alone, in which two keys may agree.
-        found[f"{number}.{key}" if key in found else key] = value
-    return found
+        # Names contain only the last part of each key, which may be ambiguous.
+        settings[f"{index}.{key}" if key in settings else key] = value
+    return settings
 
 
 def _with_key(metric: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,17 @@
-"""Why a run failed, as data; the tag `error` says it to people."""
+"""Kinds of failure of a run, as data; the tag `error` has the message."""
 
 from enum import StrEnum
 
-FAILURE = "failure"  # The tag that holds it.
+FAILURE = "failure"  # The tag with the kind of failure.
 
 
 class Failure(StrEnum):
-    """The kinds of failure that other code tells apart.
+    """The kinds of failure that other code distinguishes.
 
     Attributes:
-        DIVERGED: training diverged: a result of the model, as any other.
+        DIVERGED: training diverged, which is a result of the model.
         INTERRUPTED: the run was stopped by the user or killed.
-        ERROR: anything else, such as a full disk or a store that is gone.
+        ERROR: any other failure, such as a full disk or an unavailable store.
     """
 
     DIVERGED = "diverged"
@@ -20,7 +20,7 @@ class Failure(StrEnum):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of failure that an exception stands for.
+    """Returns the kind of failure of an exception.
 
     A gradient, loss or metric that is not finite raises a `FloatingPointError`.
     """

@@ -61,8 +61,8 @@ class RunWriter:
         """Marks the run FAILED.
 
         Args:
-            reason: for people, in the tag `error`.
-            failure: its kind, in the tag `failure`.
+            reason: the message, stored in the tag `error`.
+            failure: the kind of failure, stored in the tag `failure`.
         """
         self.set_tags({"error": reason, FAILURE: failure})
         self._client.set_terminated(self.run_id, "FAILED")

@@ -266,12 +266,12 @@ BY_TASK_OR_MODEL = [
     (["training.window=5"], "training.window: expected null"),
     (
         ["task=pydoc_char", *TOKENS, "training.window=null"],
-        "training.window: expected the steps of a window",
+        "training.window: expected the number of steps of a window",
     ),
     (["task=names", "task.longest_word=1000000000"], "`longest_word`: ", "from 1 to 1000, got"),
     (["task=text_char", *TOKENS, "task.path="], "task.path: ", "a text file, or a folder of"),
     (["task=conll", "task.path="], "task.path: ", "expected a folder with a training", "got ''"),
-    (["task=imdb", "task.cache_dir="], "Expected cache_dir to be a folder or None, got ''"),
+    (["task=imdb", "task.cache_dir="], "`cache_dir`: expected a folder or None, got ''"),
     (
         ["task=agreement", "model.units=8", "model.embedding=4", "cell=gru,gru_mut1"],
         "`units`",

@@ -296,7 +296,7 @@ def load(models_on_disk, tmp_path, monkeypatch):
         for file, content in {**files, **exchanged}.items():
             if content is not None:
                 written(tmp_path / file, content)
-        run = SimpleNamespace(run_id="1", name="gru seed=1", tags=tags)
+        run = SimpleNamespace(run_id="1", name="gru seed=1", tags=tags, params={})
         monkeypatch.setattr(loading, "_run", lambda *_: run)
         monkeypatch.setattr(tracking, "connect", lambda: None)
         monkeypatch.setattr(tracking, "files_of", lambda *_: str(tmp_path))

@@ -49,7 +49,7 @@ EXPERIMENTS = {
     "an escape": (HEAD + '"se\\e[31med": 1\n' + SWEEP, AS_MINE, r"no value 'se\x1b[31med'"),
     "no package": (SWEEP, AS_MINE, "expected the line `# @package _global_`"),
     "no sweep": (HEAD + "model: {units: 3}\n", AS_MINE, "expected a sweep", "cell=gru,lstm"),
-    "a number for a key": (HEAD + "1: 2\n" + SWEEP, AS_MINE, "expected words for keys, got 1"),
+    "a number for a key": (HEAD + "1: 2\n" + SWEEP, AS_MINE, "expected keys that are words, got 1"),
     "itself": (HEAD + "seed: &a [*a]\n" + SWEEP, "a value that contains itself"),
     "an unknown word": (HEAD + "model: {unit: 3}\n" + SWEEP, AS_MINE, "Did you mean model.units?"),
     "a number for a section": (HEAD + "task: {depth: 5}\n" + SWEEP, AS_MINE, "values below it"),

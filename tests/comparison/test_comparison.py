@@ -297,3 +297,34 @@ def test_a_baseline_that_never_ran_is_said_to_be_missing(capsys):
     kept = {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(parent.run_id)}
     assert "comparison.json" in kept
     assert not kept & {"differences.json", "forest.png"}
+
+
+def test_a_sweep_that_an_earlier_version_tracked_is_compared(capsys):
+    """One without settings, kinds of failures and keys of metrics and breakdowns."""
+    metric = {name: value for name, value in dataclasses.asdict(MSE).items() if name != "key"}
+    parent = tracking.start_sweep("e", "of before", {"baseline": "lstm"})
+    for variant, error in (("lstm T=5", 0.01), ("gru T=5", 0.001), ("gru T=9", 0.002)):
+        for seed in (1, 2, 3):
+            of_run = {"variant": variant, "cell": variant.split()[0], "seed": seed}
+            name = f"{variant} seed={seed}"
+            with tracking.TrackedRun("e", name, of_run, {}, parent.run_id) as run:
+                found = error * (1 + seed / 10)
+                series = {"validation/mse": [(1, 0.2), (2, found)], "seconds": [(1, 1), (2, 2)]}
+                series |= {"examples_seen": [(1, 10), (2, 20)], "seconds_per_epoch": [(1, 1)] * 2}
+                run.log_series(series)
+                run.log_metrics({"test/mse": found, "parameters": 12})
+                points = [{"at": 1, "value": found, "count": 5}, {"at": 2, "value": 1, "count": 5}]
+                report = {"metric": metric, "metrics": {"mse": found}, "judged": {}}
+                run.log_report({**report, "breakdowns": {"MSE by lag": points}})
+    of_run = {"variant": "gru T=9", "cell": "gru", "seed": 4}
+    run = tracking.TrackedRun("e", "gru T=9 seed=4", of_run, {}, parent.run_id)
+    run.set_tags({"error": "DivergedError: training step 7"})
+    mlflow.MlflowClient().set_terminated(run.run_id, "FAILED")
+    parent.finish()
+    compare(parent.run_id)
+    assert baselines_kept(parent.run_id) == {"gru T=5": "lstm T=5"}
+    said = " ".join(capsys.readouterr().out.split())
+    assert "T=5: gru T=5 does best" in said
+    assert "1 of 10 runs failed: gru T=9 (1 of 4)." in said
+    kept = {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(parent.run_id)}
+    assert {"MSE_by_lag.png", "forest.png"} <= kept

@@ -31,7 +31,10 @@ REFUSED = [
     ([asked(values="[0.1]")], "search.values: expected two different values at least"),
     ([asked(values="[0.1,0.1]")], "search.values: expected two different"),
     ([asked(values="0.1")], "search.values: expected two different"),
-    ([asked(values="[0.1,-1]")], "training.learning_rate: expected more than 0, got -1"),
+    (
+        [asked(values="[0.1,-1]")],
+        "training.learning_rate: expected a number greater than 0, got -1",
+    ),
     ([asked(values="[0.1,fast]")], "training.learning_rate: expected a number"),
     ([asked(seeds="[]")], "search.seeds: expected integers"),
     ([asked(seeds="[a]")], "search.seeds: expected integers"),

@@ -13,8 +13,8 @@ import time
 import mlflow
 import pytest
 
+from experiments import compare
 from unrolled import tracking
-from unrolled.comparison import comparison
 from unrolled.project import CONFIGURATION
 
 PROJECT = CONFIGURATION.parent
@@ -138,7 +138,7 @@ def test_killed_what_is_done_can_still_be_compared(capsys):
     run_id = wait_for_runs(1, process)
     process.kill()
     process.communicate(timeout=60)
-    assert comparison.main([]) == 0
+    assert compare.main([]) == 0
     assert "killed" in capsys.readouterr().out
     sweep = tracking.read_sweep(run_id)
     assert {run.status for run in sweep.runs} == {"FINISHED", "FAILED"}

@@ -72,8 +72,8 @@ class WithoutFingerprint(FirstToken):
 
 
 class WithUnfollowedMetric(FirstToken):
-    def metrics_in_keras(self):
-        followed = super().metrics_in_keras()
+    def keras_metrics(self):
+        followed = super().keras_metrics()
         followed[0].name = "acc"
         return followed
 

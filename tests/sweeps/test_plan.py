@@ -98,10 +98,9 @@ def test_a_range_and_an_added_value_are_taken():
 def test_an_added_value_names_its_runs_by_its_values():
     plan = make_plan(["+cell.use_bias=true,false"])
     sweep = Sweep("e", None, list(plan.axes))
-    assert [sweep.variant(c) for c in plan.configurations] == [
-        "lstm use_bias=True",
-        "lstm use_bias=False",
-    ]
+    variants = [sweep.variant(each) for each in plan.configurations]
+    assert [each.name for each in variants] == ["lstm use_bias=True", "lstm use_bias=False"]
+    assert [each.settings["cell.use_bias"] for each in variants] == [True, False]
 
 
 def test_every_file_of_a_group_has_its_own_name():

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Checks that an option is an integer from `least` to `most`, or of at least `least`.
+    """Checks that an option is an integer of at least `least` and, if given, at most `most`.
 
     Raises:
         ValueError: otherwise; the message names the option, the expected and the received value.

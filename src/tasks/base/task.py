@@ -26,12 +26,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Which values are broken down, and by what.
+    """The name of a grouped metric: which values are grouped, and by which property.
 
     Attributes:
-        what: the name of the values: "accuracy".
-        by: the property of the questions, with its unit: "distance in words".
-        of_metric: whether they are values of the task's metric.
+        what: name of the values: "accuracy".
+        by: property of the targets, with its unit: "distance in words".
+        of_metric: whether the values are those of the task's metric.
     """
 
     what: str
@@ -40,7 +40,7 @@ class Breakdown:
 
     @property
     def name(self) -> str:
-        """For people: "accuracy by distance in words"."""
+        """The display name: "accuracy by distance in words"."""
         return f"{self.what} by {self.by}"
 
 
@@ -76,19 +76,19 @@ class Report:
     judged: dict[Breakdown, Metric] = field(default_factory=dict)
 
     def as_data(self, metric: Metric) -> dict[str, Any]:
-        """What a comparison reads of it, as plain values.
+        """Returns the report as plain values, for comparisons.
 
         Args:
-            metric: of the task.
+            metric: metric of the task.
         """
         breakdowns = []
-        for each, points in self.breakdowns.items():
-            of = metric if each.of_metric else self.judged.get(each)
+        for breakdown, points in self.breakdowns.items():
+            breakdown_metric = metric if breakdown.of_metric else self.judged.get(breakdown)
             breakdowns.append(
                 {
-                    "what": each.what,
-                    "by": each.by,
-                    "metric": of and asdict(of),
+                    "what": breakdown.what,
+                    "by": breakdown.by,
+                    "metric": breakdown_metric and asdict(breakdown_metric),
                     "points": [asdict(point) for point in points],
                 }
             )
@@ -174,12 +174,12 @@ class Task(abc.ABC):
         """Returns `metric` for training and validation; empty for a model that tracks it itself.
 
         Raises:
-            ValueError: for a metric that Keras does not have; a task with one overrides this.
+            ValueError: if Keras does not have the metric. Such a task must override this method.
         """
         if self.metric.key not in _KERAS_METRICS:
             raise ValueError(
-                f"`metric`: expected one with the key {', '.join(_KERAS_METRICS)}, or a task that "
-                f"overrides keras_metrics, got {self.metric.key!r} in {type(self).__name__}."
+                f"`metric`: expected a metric with the key {', '.join(_KERAS_METRICS)}, or a task "
+                f"that overrides keras_metrics, got {self.metric.key!r} in {type(self).__name__}."
             )
         return [_KERAS_METRICS[self.metric.key](name=self.metric.key)]
 

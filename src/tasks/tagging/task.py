@@ -26,7 +26,7 @@ from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder, normal
 
 LOSS_BY_STEP = Breakdown("loss", "step")
 _WORST = 20
-_LONGEST_WORD = 1000  # Every word takes the memory of so many characters.
+_MAX_LONGEST_WORD = 1000  # Every word is padded to this number of characters.
 _BATCH = 256
 _STEPS_SHOWN = 40  # For the loss by step; few sentences are longer.
 
@@ -121,7 +121,7 @@ class Tagging(Task):
     unknown_share: ClassVar[dict[str, float]]
 
     def __post_init__(self):
-        require_integer("longest_word", self.longest_word, 1, _LONGEST_WORD)
+        require_integer("longest_word", self.longest_word, 1, _MAX_LONGEST_WORD)
         for name in ("train_examples", "evaluation_examples"):
             if getattr(self, name) is not None:
                 require_integer(name, getattr(self, name), 1)
