@@ -100,9 +100,10 @@ $(DOCS)/ready: requirements-docs.txt
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)
 
-lint: $(READY)  ## Check style and imports
+lint: $(READY)  ## Check style, types and imports
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
 
 help:  ## List the targets
