@@ -93,16 +93,17 @@ docs: $(DOCS)/ready  ## Build the documentation: build/docs/site/index.html
 
 $(DOCS)/ready: requirements-docs.txt
 	$(REQUIRE_PYTHON)
-	$(PYTHON) -m venv $(DOCS)
+	$(QUOTED_PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/pip install --quiet --requirement requirements-docs.txt
 	touch $@
 
 test: $(READY)  ## Run the tests: make test [tests=tests/layers]
 	$(RUN) -m tests --quiet --numprocesses 2 --dist worksteal $(tests)
 
-lint: $(READY)  ## Check style and imports
+lint: $(READY)  ## Check style, types and imports
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
 
 help:  ## List the targets
