@@ -52,11 +52,13 @@ def test_make_hands_overrides_over_as_they_were_typed(tmp_path):
     fake = tmp_path / "python"
     fake.write_text('#!/bin/sh\nprintf %s "$*: $MAKE_OVERRIDES"\n')
     fake.chmod(0o755)
+    ready = tmp_path / "ready"
+    ready.write_text(f"{CONFIGURATION.parent}\n")  # As if .venv were set up in this folder.
     typed = ["parts=[steps]", f"shapes=[{SHAPE}]"]
     # These tests run below `make test`, of which this make must know nothing.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
-        ["make", "bench", *typed, f"RUN={fake}", f"READY={fake}"],
+        ["make", "bench", *typed, f"RUN={fake}", f"READY={ready}"],
         cwd=CONFIGURATION.parent,
         capture_output=True,
         text=True,
