@@ -164,5 +164,5 @@ def test_a_text_too_short_for_its_windows_is_refused_before_a_run_starts(main, t
     text.write_text("all work and no play makes a dull text\n" * 600)
     task = ["task=text_char", f"task.path={text}", "task.train_tokens=1000"]
     assert main("experiment=char_lm", *task, "training.window=100", "training.batch_size=16") == 2
-    assert "has 1000 tokens; expected 1699 at least" in capsys.readouterr().err
+    assert "has 1000 tokens; expected at least 1699" in capsys.readouterr().err
     assert mlflow.search_runs(search_all_experiments=True).empty

@@ -18,7 +18,8 @@ def trial(main, monkeypatch, new_store, tmp_path):
     class Here(Trial):
         def run(self, program, *arguments):
             monkeypatch.setenv("MLFLOW_TRACKING_URI", self.uri)
-            return main(*arguments, of=import_module(program))
+            module = "experiments.__main__" if program == "experiments" else program
+            return main(*arguments, of=import_module(module))
 
         def may_be_killed(self):
             return (self.folder / "runs" / "0" / "checkpoint.json").exists()
