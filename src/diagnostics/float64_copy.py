@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
-from keras.src import backend
 
+from unrolled._compat import output_shape_of, rnn
 from unrolled.layers.embedding import zero_where_masked
 
 _CONVOLUTIONAL = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
@@ -155,7 +155,7 @@ def _recreated(layer: keras.layers.Layer) -> keras.layers.Layer:
         return type(layer).from_config(in_float64(layer.get_config()))
     # Keras refuses to deserialise a function, which is unsafe for files. This one comes from the
     # model itself; reusing the object also preserves its closure.
-    parts = layer.function, layer._output_shape, layer.mask, layer.arguments
+    parts = layer.function, output_shape_of(layer), layer.mask, layer.arguments
     return keras.layers.Lambda(*parts, name=layer.name, dtype="float64")
 
 
@@ -214,7 +214,7 @@ def run_steps(
     Returns:
         The last output, all outputs in the order of computation, and the last states.
     """
-    return backend.rnn(
+    return rnn(
         step,
         sequences,
         states,

@@ -1,7 +1,6 @@
 """dL/da<t>: the gradient of a loss with respect to the state of a recurrent layer at each step."""
 
 import contextlib
-import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from unrolled._compat import in_float64, loss_weights_of
 from unrolled.diagnostics.decay import LEVELS, Curve, curve
 from unrolled.diagnostics.float64_copy import Direction, Float64Copy, finite_tensors
 from unrolled.diagnostics.probes import Probed, probed_loop, total_gradients
@@ -142,7 +142,7 @@ class FlowMeter:
             )
         weights = None
         if loss is None and model.loss is not None:
-            loss, weights = model.loss, model._compile_loss._user_loss_weights
+            loss, weights = model.loss, loss_weights_of(model)
         if loss is None:
             raise ValueError(
                 f"`model`: {model.name!r} has no loss. Compile it with a loss, or pass `loss`."
@@ -281,10 +281,5 @@ def _float64() -> Iterator[None]:
 
 
 def _in_float64(loss: Any) -> Any:
-    """Returns a loss in float64; copies an object, because it casts to its own dtype."""
-    if not isinstance(loss, keras.losses.Loss):
-        return loss
-    loss = copy.copy(loss)
-    loss._dtype_policy = keras.DTypePolicy("float64")
-    loss._dtype = "float64"
-    return loss
+    """Returns a loss in float64; a function computes in the dtype of its arguments anyway."""
+    return in_float64(loss) if isinstance(loss, keras.losses.Loss) else loss

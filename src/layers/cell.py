@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from unrolled.layers._compat import DropoutRNNCell
+from unrolled._compat import DropoutRNNCell
 from unrolled.layers.mark import NAME, MarkedWeights
 
 SiteSum: TypeAlias = Callable[..., tf.Tensor]

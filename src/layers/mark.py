@@ -15,7 +15,7 @@ theirs.trainable_variables)` pairs all variables. `layers.from_keras` converts t
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unrolled.layers._compat import CheckpointNames, variables_of
+from unrolled._compat import CheckpointNames, variables_of
 from unrolled.layers.variant_options import VariantOptions
 
 NAME = "unlike_keras"

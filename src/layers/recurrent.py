@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from unrolled.layers._compat import stateful_batch_size
+from unrolled._compat import stateful_batch_size
 from unrolled.layers.cell import Cell
 from unrolled.layers.embedding import apply_to_vectors, reorder, tokens_of, zero_where_masked
 from unrolled.layers.mark import MarkedWeights

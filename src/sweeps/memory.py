@@ -4,9 +4,7 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-from tensorflow.python.framework.ops import gradient_registry
-
-_REGISTERED_BY_CUSTOM_GRADIENT = "CustomGradient-"
+from unrolled._compat import custom_gradient_names, forget_custom_gradient
 
 
 @contextlib.contextmanager
@@ -16,16 +14,15 @@ def graphs_released() -> Iterator[None]:
     Every traced `tf.custom_gradient` registers its gradient function in a global table. The
     function refers to its graph, and the graph to the model and the optimizer, so none of them
     would be garbage-collected. TensorFlow and Keras use custom gradients themselves: with any
-    optimizer, the graph of the training step would stay. There is no public way to remove an entry.
+    optimizer, the graph of the training step would stay.
 
     A function that was traced inside, by any thread, must not be differentiated afterwards. So a
     process can have only one run at a time.
     """
-    before = set(gradient_registry.list())
+    before = custom_gradient_names()
     try:
         yield
     finally:
-        for name in set(gradient_registry.list()) - before:
-            if name.startswith(_REGISTERED_BY_CUSTOM_GRADIENT):
-                gradient_registry._registry.pop(name, None)
+        for name in custom_gradient_names() - before:
+            forget_custom_gradient(name)
         gc.collect()  # Graphs and their operations refer to each other.

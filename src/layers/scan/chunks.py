@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from unrolled.layers._compat import inside_xla
+from unrolled._compat import inside_xla
 from unrolled.layers.cell import Cell
 from unrolled.layers.scan import programs, size_limits
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from unrolled.layers._compat import is_watched_in_forward_mode
+from unrolled._compat import is_watched_in_forward_mode
 from unrolled.layers.cell import Cell
 from unrolled.layers.projection import Projection
 from unrolled.layers.scan.chunk_loops import ChunkLoops

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from unrolled.layers._compat import inside_vectorized_map
+from unrolled._compat import inside_vectorized_map
 from unrolled.layers.cell import Cell
 
 MOST_SIZES = 8

@@ -1,26 +1,38 @@
-"""All private API of Keras and TensorFlow that the layers use.
+"""All private API of Keras and TensorFlow that this package uses.
 
 Each entry says what it is for and what to do if a new release no longer has it. Written for Keras
 3.15 and TensorFlow 2.21.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
+
+# The loop over time of `keras.layers.RNN`, with its masking. Without it: write the loop by hand.
+from keras.src.backend import rnn
 
 # `keras.layers.RNN` resets the dropout masks between batches only for cells of this class. Without
 # it: draw the masks in `Cell`, and reset them in a `call` of `Recurrent`.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 from tensorflow.python.eager.forwardprop_util import pack_tangents
+from tensorflow.python.framework.ops import gradient_registry
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 __all__ = [
     "CheckpointNames",
     "DropoutRNNCell",
+    "custom_gradient_names",
+    "forget_custom_gradient",
+    "in_float64",
     "inside_vectorized_map",
     "inside_xla",
     "is_watched_in_forward_mode",
+    "loss_weights_of",
+    "output_shape_of",
+    "rnn",
     "stateful_batch_size",
     "variables_of",
 ]
@@ -63,6 +75,40 @@ def variables_of(layer: Any) -> list:
     """The variables of a Keras layer alone, without sublayers, in the order in which Keras saves
     them."""
     return layer._trainable_variables + layer._non_trainable_variables
+
+
+def loss_weights_of(model: keras.Model) -> Any:
+    """The `loss_weights` with which a model was compiled."""
+    return model._compile_loss._user_loss_weights
+
+
+def output_shape_of(layer: keras.layers.Lambda) -> Any:
+    """The argument `output_shape` of a Lambda layer."""
+    return layer._output_shape
+
+
+def in_float64(loss: keras.losses.Loss) -> keras.losses.Loss:
+    """A copy of a loss that computes in float64; a loss casts to its own dtype."""
+    loss = copy.copy(loss)
+    loss._dtype_policy = keras.DTypePolicy("float64")
+    loss._dtype = "float64"
+    return loss
+
+
+_CUSTOM_GRADIENT = "CustomGradient-"
+
+
+def custom_gradient_names() -> set[str]:
+    """The names under which traced functions with `tf.custom_gradient` are registered."""
+    return {name for name in gradient_registry.list() if name.startswith(_CUSTOM_GRADIENT)}
+
+
+def forget_custom_gradient(name: str) -> None:
+    """Remove a function from the registry, which has no public way to do so.
+
+    Without it: the memory of each run of a sweep is held until the process ends.
+    """
+    gradient_registry._registry.pop(name, None)
 
 
 class CheckpointNames:
