@@ -1,5 +1,6 @@
 """What all tests share. Slow imports are in the fixtures: tests of a unit do not need them."""
 
+import gc
 import logging
 import shutil
 import signal
@@ -8,6 +9,26 @@ from contextlib import contextmanager
 
 import keras
 import pytest
+
+
+def pytest_collection_finish():
+    """Keeps what the imports have made out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _graphs_of_a_module_are_collected():
+    """Otherwise a process grows to gigabytes, and every garbage collection takes seconds.
+
+    TensorFlow registers each traced `tf.custom_gradient`, and with it the graph, for good.
+    """
+    from unrolled._compat import custom_gradient_names, forget_custom_gradient
+
+    before = custom_gradient_names()
+    yield
+    for name in custom_gradient_names() - before:
+        forget_custom_gradient(name)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Programs that use trained models: their output and their errors."""
 
+import os
 import subprocess
 
 import mlflow
@@ -209,12 +210,15 @@ def test_without_a_model_the_message_says_how_to_train_one():
     "typed", ['it\'s $5 "now" # a|b  c', "ROMEO:\nWhat", r"a\b \ c\\ ", "a PYTHON=3 b"]
 )
 def test_texts_are_passed_through_make_unchanged(typed, monkeypatch):
+    # These tests run below `make test`, of which this make must know nothing.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     shown = subprocess.run(
         ["make", "--dry-run", "score", f"text={typed}", "PYTHON=python3"],
         cwd=CONFIGURATION.parent,
         capture_output=True,
         text=True,
         check=True,
+        env=environment,
     ).stdout
     command = "MAKE_OVERRIDES=" + shown.rpartition("MAKE_OVERRIDES=")[2].rpartition(" .venv")[0]
     program = "import os; print(os.environ['MAKE_OVERRIDES'], end='')"

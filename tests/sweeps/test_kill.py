@@ -9,7 +9,7 @@ from tests.sweeps.kill_at_random import LostError, Trial, hold_against
 
 SWEEP = [
     *("task=adding", "task.T=6", "cell=gru", "seed=1,2", "model.units=4", "model.dropout=0.2"),
-    *("budget.epochs=30", "budget.train_examples=320", "budget.evaluation_examples=64"),
+    *("budget.epochs=12", "budget.train_examples=320", "budget.evaluation_examples=64"),
 ]
 
 
