@@ -8,6 +8,7 @@ from unrolled.console.program import REFUSED, run
 from unrolled.console.refusals import RefusedError, print_refusal
 from unrolled.console.terminal import quiet_start, say
 from unrolled.sweeps.plan import baselines_of
+from unrolled.sweeps.requested import one_id, or_latest
 
 
 def main(arguments: list[str]) -> int:
@@ -20,8 +21,7 @@ def main(arguments: list[str]) -> int:
     overrides = [argument for argument in arguments if "=" in argument]
     ids = [argument for argument in arguments if "=" not in argument]
     try:
-        if len(ids) > 1:
-            raise RefusedError(f"run: expected the id of one sweep, got {' '.join(ids)!r}.")
+        run_id = one_id(ids)
         baselines = baselines_of(overrides)
     except RefusedError as refused:
         print_refusal(refused)
@@ -33,12 +33,7 @@ def main(arguments: list[str]) -> int:
         tracking.connect()
         tracking.require_writable()
         tracking.fail_abandoned_runs()
-        run_id = ids[0] if ids else tracking.latest_sweep()
-        if run_id is None:
-            raise tracking.NoSuchRunError(
-                "There is no sweep yet; make one: make experiment name=..."
-            )
-        compare(run_id, baselines)
+        compare(or_latest(run_id), baselines)
     except (tracking.TrackingError, RefusedError) as error:
         print_refusal(error)
         return REFUSED

@@ -6,6 +6,7 @@ from unrolled.console.terminal import quiet_start, say
 from unrolled.sweeps import interruption
 from unrolled.sweeps.execution import Interrupted, run_sweep
 from unrolled.sweeps.plan import make_plan
+from unrolled.sweeps.requested import one_id, or_latest
 
 
 def main(arguments: list[str]) -> int:
@@ -14,30 +15,20 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: the id of the sweep's parent run, or nothing, for the latest sweep.
     """
-    if len(arguments) > 1:
-        print_refusal(f"run: expected the id of one sweep, got {' '.join(arguments)!r}.")
+    try:
+        run_id = one_id(arguments)
+    except RefusedError as refused:
+        print_refusal(refused)
         return REFUSED
-    run_id = arguments[0] if arguments else None
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import unrolled.sweeps.run  # noqa: F401
-    from unrolled.tracking import (
-        NoSuchRunError,
-        TrackingError,
-        connect,
-        fail_abandoned_runs,
-        latest_sweep,
-        read_sweep,
-    )
+    from unrolled.tracking import TrackingError, connect, fail_abandoned_runs, read_sweep
 
     interruption.watch()
     try:
         connect()
         fail_abandoned_runs()
-        run_id = run_id or latest_sweep()
-        if run_id is None:
-            raise NoSuchRunError("There is no sweep yet; make one: make experiment name=...")
-        old = read_sweep(run_id)
-        interrupted = Interrupted.of(old)
+        interrupted = Interrupted.of(read_sweep(or_latest(run_id or None)))
         plan = make_plan(interrupted.arguments)
     except (TrackingError, RefusedError) as problem:
         print_refusal(problem)
