@@ -34,20 +34,22 @@ def main(arguments: list[str]) -> int:
     from unrolled.models.scoring import score
 
     tokenizer = loaded.tokenizer
-    scored = []
+    scored, any_unknown = [], False
     for text in texts:
         words = tokenizer.tokens(text)
         if not words:
             raise RefusedError(f"text: expected something to read, got {text!r}.")
         numbers = tokenizer.encode(text)
-        shown = [_shown(w, tokenizer.vocabulary[n]) for w, n in zip(words, numbers, strict=True)]
+        known = [tokenizer.vocabulary[number] for number in numbers]
+        any_unknown |= words != known
+        shown = [_shown(*each) for each in zip(words, known, strict=True)]
         scored.append((text, shown, score(loaded.model, numbers, tokenizer.start)))
     say.print(Text(loaded.name), soft_wrap=True)
     scored.sort(key=lambda each: -each[2].total)
     for text, shown, found in scored:
         _show(text, shown, found)
     if len(scored) > 1:
-        _rank(scored, any(" (as " in word for _, shown, _ in scored for word in shown))
+        _rank(scored, any_unknown)
     return 0
 
 
@@ -85,7 +87,7 @@ def _show(text, shown, found):
     show_table(columns, None)
 
 
-def _rank(scored, strange):
+def _rank(scored, any_unknown):
     best = scored[0][2].total
     columns = {
         "text": [text for text, _, _ in scored],
@@ -93,7 +95,7 @@ def _rank(scored, strange):
         "perplexity": [f"{found.perplexity:.1f}" for *_, found in scored],
         "times less probable\nthan the first": [_times(best - found.total) for *_, found in scored],
     }
-    show_table(columns, "Most probable first", _OF_UNKNOWN if strange else None)
+    show_table(columns, "Most probable first", _OF_UNKNOWN if any_unknown else None)
 
 
 def _times(difference: float) -> str:
