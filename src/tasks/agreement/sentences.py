@@ -8,15 +8,8 @@ from itertools import cycle
 from unrolled.tasks.agreement.grammar import Grammar, Sentence, shortest_distance
 from unrolled.tasks.agreement.lexicon import FILLER, FillerWords
 from unrolled.tasks.base.distance import Distance
-from unrolled.tasks.base.options import (
-    as_dataclass,
-    require_fraction,
-    require_integer,
-    require_memory,
-)
-
-_TRIES = 1000
-_BYTES_PER_WORD = 8  # A reference in a tuple of words.
+from unrolled.tasks.base.generated import COUNTS, draw_distinct, require_memory_for
+from unrolled.tasks.base.options import as_dataclass, require_fraction, require_integer
 
 
 @dataclass(frozen=True)
@@ -82,14 +75,9 @@ class Options:
         object.__setattr__(self, "depth", as_dataclass("depth", Depth, self.depth))
         require_fraction("noun_filler", self.noun_filler, 1)
         require_fraction("held_out", self.held_out, 0.5)
-        for name in ("train_examples", "validation_examples", "test_examples"):
+        for name in COUNTS:
             require_integer(name, getattr(self, name), 1)
-            words = getattr(self, name) * self.distance.max
-            require_memory(
-                name,
-                f"{getattr(self, name)} with distance.max={self.distance.max}",
-                words * _BYTES_PER_WORD,
-            )
+            require_memory_for(name, self)
         require_integer("data_seed", self.data_seed, 0)
         self._require_room("depth.max", self.depth.max, shortest_distance(self.depth.max))
         if self.attractors is not None:
@@ -154,14 +142,7 @@ def _new_sentence(
     grammar: Grammar, options: Options, rng: random.Random, seen: set[tuple[str, ...]]
 ) -> Sentence:
     depth, distance = options.depth.draw(rng), options.distance.draw(rng)
-    for _ in range(_TRIES):
-        sentence = grammar.sentence(depth, distance, options.attractors)
-        if sentence.words not in seen:
-            seen.add(sentence.words)
-            return sentence
-    raise ValueError(
-        f"`train_examples`, `validation_examples`, `test_examples`: expected fewer, got "
-        f"{options.train_examples}, {options.validation_examples}, {options.test_examples}: after "
-        f"{len(seen)} sentences, {_TRIES} more of distance {distance} were all duplicates. Reduce "
-        "the numbers of examples, or increase distance.max."
+    (sentence,) = draw_distinct(
+        lambda: (grammar.sentence(depth, distance, options.attractors),), seen, options, distance
     )
+    return sentence

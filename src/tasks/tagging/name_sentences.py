@@ -17,18 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from unrolled.tasks.base.distance import Distance
-from unrolled.tasks.base.options import (
-    as_dataclass,
-    require_fraction,
-    require_integer,
-    require_memory,
-)
+from unrolled.tasks.base.generated import COUNTS, draw_distinct, require_memory_for
+from unrolled.tasks.base.options import as_dataclass, require_fraction, require_integer
 from unrolled.tasks.tagging import name_lexicon as lexicon
 from unrolled.tasks.tagging.entities import OUTSIDE
 from unrolled.tasks.tagging.name_lexicon import AMBIGUOUS, Ambiguous
 
-_TRIES = 1000
-_BYTES_PER_WORD = 8  # A reference in a tuple of words.
 _MAX_HELD_OUT = 0.5
 
 
@@ -95,19 +89,14 @@ class Options:
     def __post_init__(self):
         object.__setattr__(self, "distance", as_dataclass("distance", Distance, self.distance))
         require_fraction("held_out", self.held_out, _MAX_HELD_OUT)
-        for name in ("train_examples", "validation_examples", "test_examples"):
+        for name in COUNTS:
             require_integer(name, getattr(self, name), 2)
             if getattr(self, name) % 2:
                 raise ValueError(
                     f"`{name}`: expected an even number, because sentences are generated in pairs, "
                     f"got {getattr(self, name)}."
                 )
-            words = getattr(self, name) * self.distance.max
-            require_memory(
-                name,
-                f"{getattr(self, name)} with distance.max={self.distance.max}",
-                words * _BYTES_PER_WORD,
-            )
+            require_memory_for(name, self)
         require_integer("data_seed", self.data_seed, 0)
 
 
@@ -163,16 +152,8 @@ def _new_pair(
     seen: set[tuple[str, ...]],
 ) -> list[NameSentence]:
     distance = options.distance.draw(rng)
-    for _ in range(_TRIES):
-        pair = _pair(rng.choice(words), distance, held_out, rng)
-        if seen.isdisjoint(each.words for each in pair):
-            seen.update(each.words for each in pair)
-            return pair
-    raise ValueError(
-        f"`train_examples`, `validation_examples`, `test_examples`: expected fewer, got "
-        f"{options.train_examples}, {options.validation_examples}, {options.test_examples}: after "
-        f"{len(seen)} sentences, {_TRIES} more of distance {distance} were all duplicates. Reduce "
-        "the numbers of examples, or increase distance.max."
+    return draw_distinct(
+        lambda: _pair(rng.choice(words), distance, held_out, rng), seen, options, distance
     )
 
 

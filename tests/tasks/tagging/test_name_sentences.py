@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from unrolled.tasks.base import generated
 from unrolled.tasks.base.distance import Distance
 from unrolled.tasks.tagging import name_lexicon as lexicon
 from unrolled.tasks.tagging import name_sentences
@@ -136,7 +137,7 @@ def test_options_out_of_range_raise(options, told):
 
 def test_too_many_sentences_for_a_distance_raise(monkeypatch):
     monkeypatch.setattr(name_sentences, "AMBIGUOUS", lexicon.AMBIGUOUS[:1])
-    monkeypatch.setattr(name_sentences, "_TRIES", 1)
+    monkeypatch.setattr(generated, "_TRIES", 1)
     options = Options(Distance(1, 1), held_out=0, train_examples=30_000)
     with pytest.raises(ValueError, match=r"expected fewer, got 30000, .*1 more of distance 1"):
         draw_splits(options)
