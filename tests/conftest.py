@@ -19,16 +19,11 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True, scope="module")
 def _graphs_of_a_module_are_collected():
-    """Otherwise a process grows to gigabytes, and every garbage collection takes seconds.
+    """Otherwise a process grows to gigabytes, and every garbage collection takes seconds."""
+    from unrolled.sweeps.memory import graphs_released
 
-    TensorFlow registers each traced `tf.custom_gradient`, and with it the graph, for good.
-    """
-    from unrolled._compat import custom_gradient_names, forget_custom_gradient
-
-    before = custom_gradient_names()
-    yield
-    for name in custom_gradient_names() - before:
-        forget_custom_gradient(name)
+    with graphs_released():
+        yield
 
 
 @pytest.fixture(autouse=True)

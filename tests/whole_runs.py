@@ -1,5 +1,8 @@
 """What tests of whole runs share; the fixtures are in conftest.py."""
 
+import subprocess
+import sys
+
 from hydra import compose, initialize_config_dir
 
 from unrolled import tracking
@@ -16,3 +19,17 @@ def composed(*overrides):
     """The configuration that a command line makes."""
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         return compose("config", list(overrides))
+
+
+def refused_without_slow_imports(program, arguments):
+    """What a program prints as it refuses its arguments, without having imported anything slow."""
+    code = (
+        "import sys\n"
+        f"from {program}.__main__ import main\n"
+        f"code = main({arguments!r})\n"
+        "slow = {'tensorflow', 'keras', 'mlflow', 'tensorflow_datasets', 'matplotlib'}\n"
+        "print(code, sorted(slow & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "2 []\n"
+    return done.stderr

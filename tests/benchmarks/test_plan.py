@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 
 from omegaconf import OmegaConf
 
 from benchmarks import plan
 from benchmarks.plan import make_plan
 from benchmarks.settings import SECTIONS
+from tests.whole_runs import refused_without_slow_imports
 from unrolled.console.make_arguments import overrides_of_make
 from unrolled.project import CONFIGURATION
 from unrolled.settings.section import keys
@@ -36,16 +36,8 @@ def test_every_value_is_checked_and_has_its_comment():
 
 
 def test_refusing_imports_nothing_slow():
-    program = (
-        "import sys\n"
-        "from benchmarks.__main__ import main\n"
-        "code = main(['repeat=5'])\n"
-        "slow = {'tensorflow', 'keras', 'mlflow', 'tensorflow_datasets', 'matplotlib'}\n"
-        "print(code, sorted(slow & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "2 []\n"
-    assert "Did you mean repeats?" in done.stderr
+    said = refused_without_slow_imports("benchmarks", ["repeat=5"])
+    assert "Did you mean repeats?" in said
 
 
 def test_make_hands_overrides_over_as_they_were_typed(tmp_path):

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from tests.whole_runs import refused_without_slow_imports
 from unrolled.console.make_arguments import overrides_of_make
 from unrolled.console.refusals import RefusedError
 from unrolled.models import DIRECTIONS, MERGES
@@ -175,16 +175,8 @@ def test_a_folder_in_quotes_is_the_folder_without_them(tmp_path):
 
 
 def test_refusing_imports_nothing_slow():
-    program = (
-        "import sys\n"
-        "from experiments.__main__ import main\n"
-        "code = main(['experiment=gru_vs_lstm', 'model.unit=5'])\n"
-        "slow = {'tensorflow', 'keras', 'mlflow', 'tensorflow_datasets', 'matplotlib'}\n"
-        "print(code, sorted(slow & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "2 []\n"
-    assert "Did you mean model.units?" in done.stderr
+    said = refused_without_slow_imports("experiments", ["experiment=gru_vs_lstm", "model.unit=5"])
+    assert "Did you mean model.units?" in said
 
 
 def test_a_quick_budget_is_made_of_whole_batches_of_one_size():
