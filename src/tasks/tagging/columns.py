@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from unrolled.tasks.data.text_files import read_text
 from unrolled.tasks.tagging.entities import OUTSIDE, MixedSchemesError, scheme_of, to_bio
@@ -43,6 +43,9 @@ class Sentence:
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
+
+
+AnySentence = TypeVar("AnySentence", bound=Sentence)
 
 
 class _Line(NamedTuple):
@@ -144,7 +147,7 @@ def _nonempty_lines(text: str) -> list[_Line]:
 
 
 def _sentences(rows: list[_Row]) -> list[list[_Row]]:
-    sentences = []
+    sentences: list[list[_Row]] = []
     for row in rows:
         if row.begins:
             sentences.append([])
@@ -199,9 +202,10 @@ class _Layout:
                 begins = True
                 continue
             if self.id is not None:
-                if _NO_WORD.fullmatch(cells[self.id]):
+                found = cells[self.id]
+                if _NO_WORD.fullmatch(found):
                     continue
-                expected = self._next_id(line, cells, None if begins else expected)
+                expected = self._next_id(line, found, None if begins else expected)
             if not _TAG.fullmatch(cells[self.tag]):
                 raise self._tag_error(line, cells)
             rows.append(_Row(line.number, cells, begins))
@@ -233,9 +237,8 @@ class _Layout:
             f"{', and a comment must precede a sentence' if comment else ''}."
         )
 
-    def _next_id(self, line: _Line, cells: list[str], expected: int | None) -> int:
+    def _next_id(self, line: _Line, found: str, expected: int | None) -> int:
         """Checks the id of a line and returns the next one; `expected` is None for a first word."""
-        found = cells[self.id]
         allowed = ("0", "1") if expected is None else (str(expected),)
         if found not in allowed:
             raise ValueError(

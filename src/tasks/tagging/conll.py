@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 from unrolled.tasks.data.tfds import PreparedSet
-from unrolled.tasks.tagging.columns import Sentence, read_columns
+from unrolled.tasks.tagging.columns import AnySentence, Sentence, read_columns
 from unrolled.tasks.tagging.entities import OUTSIDE, to_bio
 
 DATASET = "conll2003/conll2003"
@@ -26,15 +27,15 @@ _OTHER_FILES = re.compile(r"^\.|readme|licen[cs]e", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Splits:
+class Splits(Generic[AnySentence]):
     """The sentences of each split."""
 
-    training: list[Sentence]
-    validation: list[Sentence]
-    test: list[Sentence]
+    training: list[AnySentence]
+    validation: list[AnySentence]
+    test: list[AnySentence]
 
 
-def read_folder(path: str | os.PathLike, columns: Sequence[str] | None = None) -> Splits:
+def read_folder(path: str | os.PathLike, columns: Sequence[str] | None = None) -> Splits[Sentence]:
     """Reads the files of a folder whose names contain train; dev, valid or testa; test or testb.
 
     Args:
@@ -54,7 +55,7 @@ def read_folder(path: str | os.PathLike, columns: Sequence[str] | None = None) -
         )
     names = sorted(file.name for file in path.iterdir() if file.is_file())
     names = [name for name in names if not _OTHER_FILES.search(name)]
-    found = {}
+    found: dict[str, str] = {}
     for split, pattern in _FILE_NAMES.items():
         matching = [name for name in names if pattern.search(name.lower())]
         if len(matching) != 1:
@@ -86,7 +87,7 @@ class PreparedConll(PreparedSet):
     def __init__(self) -> None:
         super().__init__(DATASET, VERSION, "conll2003", NEEDS_NO_DOWNLOAD)
 
-    def read(self) -> Splits:
+    def read(self) -> Splits[Sentence]:
         """Returns the official splits.
 
         Raises:

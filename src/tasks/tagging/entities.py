@@ -9,7 +9,7 @@ Source: Tjong Kim Sang & Buchholz 2000, "Introduction to the CoNLL-2000 Shared T
 schemes are those of Ramshaw & Marcus 1995 and Ratnaparkhi 1998.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -58,7 +58,8 @@ def scheme_of(sentences: Sequence[Sequence[str]]) -> str:
         MixedSchemesError: if an entity starts without a B, which BIO forbids, and another B
             separates nothing, which IOB1 forbids, so that entity boundaries are ambiguous.
     """
-    first = {"I": None, "B": None}  # The first entity that starts so, not adjacent to another.
+    # The first entity that starts so, not adjacent to another.
+    first: dict[str, tuple[int, int] | None] = {"I": None, "B": None}
     for index, tags in enumerate(sentences):
         for step, (previous, tag) in enumerate(pairwise([OUTSIDE, *tags])):
             if tag != OUTSIDE and previous[2:] != tag[2:]:
@@ -95,7 +96,7 @@ class Tags:
                 raise ValueError(f"Expected one of the tags {', '.join(self.names)}, got {tag!r}.")
         return np.array([self._ids[tag] for tag in tags], np.int32)
 
-    def decode(self, ids: Sequence[int]) -> list[str]:
+    def decode(self, ids: Iterable[int]) -> list[str]:
         """Returns the names of tags."""
         return [self.names[tag] for tag in ids]
 

@@ -13,13 +13,14 @@ President!'" and "He said, 'Teddy bears are on sale!'" (Ng, "Sequence Models", w
 """
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from unrolled.tasks.base.distance import Distance
 from unrolled.tasks.base.generated import COUNTS, draw_distinct, require_memory_for
 from unrolled.tasks.base.options import as_dataclass, require_fraction, require_integer
 from unrolled.tasks.tagging import name_lexicon as lexicon
+from unrolled.tasks.tagging.columns import Sentence
+from unrolled.tasks.tagging.conll import Splits
 from unrolled.tasks.tagging.entities import OUTSIDE
 from unrolled.tasks.tagging.name_lexicon import AMBIGUOUS, Ambiguous
 
@@ -27,7 +28,7 @@ _MAX_HELD_OUT = 0.5
 
 
 @dataclass(frozen=True)
-class NameSentence:
+class NameSentence(Sentence):
     """A sentence with its BIO tags.
 
     Attributes:
@@ -39,8 +40,6 @@ class NameSentence:
         held_out: whether training and validation lack the ambiguous word.
     """
 
-    words: tuple[str, ...]
-    tags: tuple[str, ...]
     ambiguous: int
     decider: int
     is_name: bool
@@ -79,7 +78,7 @@ class Options:
         ValueError: for options out of range.
     """
 
-    distance: Distance | Mapping = field(default_factory=lambda: Distance(max=20))
+    distance: Distance = field(default_factory=lambda: Distance(max=20))
     held_out: float = 0.2
     train_examples: int = 4_000
     validation_examples: int = 1_000
@@ -101,12 +100,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class NameSplits:
+class NameSplits(Splits[NameSentence]):
     """The sentences of each split, all distinct."""
-
-    training: list[NameSentence]
-    validation: list[NameSentence]
-    test: list[NameSentence]
 
 
 def draw_splits(options: Options) -> NameSplits:
@@ -116,7 +111,7 @@ def draw_splits(options: Options) -> NameSplits:
         ValueError: if there are too few distinct sentences for the options.
     """
     known, held_out = _hold_out(options)
-    seen = set()
+    seen: set[tuple[str, ...]] = set()
 
     def split(name: str, count: int, *parts: list[Ambiguous]) -> list[NameSentence]:
         rng = random.Random(f"{options.data_seed} {name}")
@@ -161,7 +156,8 @@ class _Text:
     """A sentence under construction."""
 
     def __init__(self) -> None:
-        self.words, self.tags = [], []
+        self.words: list[str] = []
+        self.tags: list[str] = []
 
     def add(self, words: str, entity: str | None = None) -> "_Text":
         """Appends the words of one entity, or words outside entities."""
@@ -248,7 +244,7 @@ def _in_between(count: int, rng: random.Random) -> str:
         return f", {rng.choice(['too', 'however', 'again'])} ,"
     if count == 4:
         return f", {rng.choice(['of course', 'in fact', 'at last', 'so far'])} ,"
-    places = []
+    places: list[str] = []
     while (left := count - 5 - sum(len(place.split()) for place in places)) >= 3:
         place = f"{rng.choice(lexicon.PREPOSITIONS)} the"
         # Adverbs can fill at most two words.

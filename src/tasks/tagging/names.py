@@ -10,9 +10,10 @@ from unrolled.tasks.base.distance import Distance
 from unrolled.tasks.base.examples import PADDING
 from unrolled.tasks.base.grouped_metrics import bin_centers, points
 from unrolled.tasks.base.metric import Metric, accuracy
+from unrolled.tasks.base.options import as_dataclass
 from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.tagging.entities import Scores, count_entities
-from unrolled.tasks.tagging.name_sentences import NameSplits, Options, draw_splits
+from unrolled.tasks.tagging.name_sentences import NameSentence, NameSplits, Options, draw_splits
 from unrolled.tasks.tagging.task import Tagging
 
 BY_DISTANCE = Breakdown("accuracy at ambiguous words", "distance of the deciding word in words")
@@ -23,7 +24,7 @@ _NAME_OR_NONE = accuracy(2, learnt=0.95)
 
 
 @dataclass(eq=False)
-class Names(Tagging):
+class Names(Tagging[NameSentence]):
     """Names of persons, organisations and places, and words that only look like names.
 
         Teddy Roosevelt apologised again .      Teddy bears broke again .
@@ -38,7 +39,7 @@ class Names(Tagging):
     """
 
     name: ClassVar[str] = "names"
-    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, 0.95, higher_is_better=True, share=True)
+    metric = Metric("f1", "F1", 0.0, 0.95, higher_is_better=True, share=True)
 
     train_examples: int = 4000
     evaluation_examples: int = 2000
@@ -49,7 +50,7 @@ class Names(Tagging):
     def __post_init__(self):
         super().__post_init__()
         self.options = Options(
-            self.distance,
+            as_dataclass("distance", Distance, self.distance),
             self.held_out,
             self.train_examples,
             self.evaluation_examples,

@@ -3,10 +3,10 @@
 import abc
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ from unrolled.tasks.base.task import Breakdown, Confusion, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.pretrained_embeddings import read_vectors
 from unrolled.tasks.data.vocabulary import UNKNOWN
-from unrolled.tasks.tagging.columns import Sentence, check_columns
+from unrolled.tasks.tagging.columns import AnySentence, Sentence, check_columns
 from unrolled.tasks.tagging.conll import PreparedConll, Splits, read_folder
 from unrolled.tasks.tagging.entities import EntityF1, Scores, Tags, count_entities, entities
 from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder, normal
@@ -89,7 +89,7 @@ def encode_sentences(
 
 
 @dataclass(eq=False)
-class Tagging(Task):
+class Tagging(Task, Generic[AnySentence]):
     """Predict a tag for every word of a sentence: many-to-many.
 
     The vocabulary of words and characters is that of the training sentences.
@@ -115,11 +115,6 @@ class Tagging(Task):
     train_examples: int | None = None
     evaluation_examples: int | None = None
 
-    tags: ClassVar[Tags]
-    encoder: ClassVar[WordEncoder]
-    test_sentences: ClassVar[list[Sentence]]
-    unknown_share: ClassVar[dict[str, float]]
-
     def __post_init__(self):
         require_integer("longest_word", self.longest_word, 1, _MAX_LONGEST_WORD)
         for name in ("train_examples", "evaluation_examples"):
@@ -127,7 +122,7 @@ class Tagging(Task):
                 require_integer(name, getattr(self, name), 1)
 
     @abc.abstractmethod
-    def read(self) -> Splits:
+    def read(self) -> Splits[AnySentence]:
         """Returns all sentences of each split."""
 
     def load(self) -> None:
@@ -148,20 +143,20 @@ class Tagging(Task):
         )
         self.vocabulary = self.encoder.vocabulary.words
         self.classes = len(self.tags.names)
-        self.unknown_share = {}
+        self.unknown_share: dict[str, float] = {}
         for split, sentences in sentences_by_split.items():
             examples = self._encode(sentences)
             setattr(self, split, examples)
             self.unknown_share[split] = float((examples.inputs == UNKNOWN).sum() / examples.words)
         self.fingerprint = self._fingerprint()
 
-    def _read_vectors(self, splits: dict[str, list[Sentence]]) -> dict[str, np.ndarray]:
+    def _read_vectors(self, splits: dict[str, list[AnySentence]]) -> dict[str, np.ndarray]:
         if self.vectors is None:
             return {}
         words = {normal(word) for each in splits.values() for one in each for word in one.words}
         return read_vectors(Path(str(self.vectors)).expanduser(), words)
 
-    def _encode(self, sentences: list[Sentence]) -> TaggedSentences:
+    def _encode(self, sentences: list[AnySentence]) -> TaggedSentences:
         tags = [self.tags.encode(sentence.tags) for sentence in sentences]
         return encode_sentences([sentence.words for sentence in sentences], self.encoder, tags)
 
@@ -177,7 +172,7 @@ class Tagging(Task):
 
     def model_arguments(self) -> dict[str, Any]:
         return {
-            "vocabulary_size": len(self.vocabulary),
+            "vocabulary_size": len(self.encoder.vocabulary),
             "characters": self.encoder.character_count,
             "longest_word": self.longest_word,
             "shapes": len(SHAPES),
@@ -288,12 +283,12 @@ def bracketed(words: Sequence[str], found: Sequence) -> str:
     return " ".join(text)
 
 
-def _types(sentences: list[Sentence]) -> set[str]:
+def _types(sentences: Iterable[Sentence]) -> set[str]:
     return {tag.partition("-")[2] for sentence in sentences for tag in sentence.tags if tag != "O"}
 
 
 @dataclass(eq=False)
-class Conll2003(Tagging):
+class Conll2003(Tagging[Sentence]):
     """The CoNLL-2003 news corpus: persons, organisations, locations and others (MISC).
 
     Source: Tjong Kim Sang & De Meulder 2003, "Introduction to the CoNLL-2003 Shared Task:
@@ -301,16 +296,16 @@ class Conll2003(Tagging):
     """
 
     name: ClassVar[str] = "conll2003"
-    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, 0.8, higher_is_better=True, share=True)
+    metric = Metric("f1", "F1", 0.0, 0.8, higher_is_better=True, share=True)
 
-    def read(self) -> Splits:
+    def read(self) -> Splits[Sentence]:
         prepared = PreparedConll()
         prepared.prepare()
         return prepared.read()
 
 
 @dataclass(eq=False)
-class ConllFiles(Tagging):
+class ConllFiles(Tagging[Sentence]):
     """Files in CoNLL columns: a word with its tag on each line, an empty line between sentences.
 
     Attributes:
@@ -320,7 +315,7 @@ class ConllFiles(Tagging):
     """
 
     name: ClassVar[str] = "conll"
-    metric: ClassVar[Metric] = Metric("f1", "F1", 0.0, None, higher_is_better=True, share=True)
+    metric = Metric("f1", "F1", 0.0, None, higher_is_better=True, share=True)
 
     path: str | os.PathLike = ""
     columns: Sequence[str] | None = None
@@ -329,5 +324,5 @@ class ConllFiles(Tagging):
         super().__post_init__()
         check_columns(self.columns)
 
-    def read(self) -> Splits:
+    def read(self) -> Splits[Sentence]:
         return read_folder(self.path, self.columns)

@@ -100,7 +100,7 @@ class WordEncoder:
         self.longest_word = longest_word
         first = len(SPECIAL_WORDS)
         self._character_ids = {each: index for index, each in enumerate(self.characters, first)}
-        self._cache = {}
+        self._cache: dict[str, tuple[int, np.ndarray]] = {}
 
     @classmethod
     def of(
