@@ -106,7 +106,8 @@ class Grammar:
         free_words = distance - 1 - _LEVEL_WORDS * (depth - 1)
         after_subjects, after_verbs = self._fillers(free_words, nouns, attractors)
         words = [*self._opening(), "the", *self._adjective(self._bernoulli(_P_MODIFIER))]
-        open_subjects, agreements = [], []
+        open_subjects: list[int] = []
+        agreements = []
         for noun, filler in zip(nouns, after_subjects, strict=True):
             if open_subjects:
                 words += "that", "the"
@@ -153,12 +154,15 @@ class Grammar:
         """Returns exactly `length` words between a subject and its verb."""
         numbers = None if attractors is None else self._balanced_numbers(attractors)
         room = _Room(length - _NOUN_WORDS * len(numbers or ()), self._rng)
-        near, acts, commas = [], [], False
+        near: list[str] = []
+        acts: list[list[str]] = []
+        commas = False
         while numbers or room.left >= _ACT_WORDS:
             number = self._next_number(numbers, room)
             # The words of a noun are already reserved; as the object of an act it needs one more,
             # "and" or "that".
-            if room.take(_ACT_WORDS) if number is None else room.take(1, 0.5):
+            is_act = room.take(_ACT_WORDS) if number is None else room.take(1, 0.5)
+            if number is None or is_act:  # There is always room for an act without a noun.
                 commas = commas if acts else room.take(2, 0.5)
                 acts.append(self._act(number, room))
             else:

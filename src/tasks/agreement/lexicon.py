@@ -13,7 +13,8 @@ SINGULAR, PLURAL = 0, 1
 
 def _nouns(text: str) -> tuple[Noun, ...]:
     """Parses nouns from a text of `singular/plural`."""
-    return tuple(tuple(noun.split("/")) for noun in text.split())
+    pairs = (noun.split("/") for noun in text.split())
+    return tuple((singular, plural) for singular, plural in pairs)
 
 
 def _words(text: str) -> tuple[str, ...]:

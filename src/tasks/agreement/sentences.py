@@ -1,7 +1,6 @@
 """The options of the task `agreement`, and its splits."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
 
@@ -60,8 +59,8 @@ class Options:
         ValueError: for options out of range, or a combination that no sentence satisfies.
     """
 
-    distance: Distance | Mapping = field(default_factory=Distance)
-    depth: Depth | Mapping = field(default_factory=Depth)
+    distance: Distance = field(default_factory=Distance)
+    depth: Depth = field(default_factory=Depth)
     attractors: int | None = None
     noun_filler: float = 0.5
     held_out: float = 0.2
@@ -81,17 +80,17 @@ class Options:
         require_integer("data_seed", self.data_seed, 0)
         self._require_room("depth.max", self.depth.max, shortest_distance(self.depth.max))
         if self.attractors is not None:
-            self._check_attractors()
+            self._check_attractors(self.attractors)
 
-    def _check_attractors(self) -> None:
-        require_integer("attractors", self.attractors, 0)
+    def _check_attractors(self, attractors: int) -> None:
+        require_integer("attractors", attractors, 0)
         if self.depth.max > 1:
             raise ValueError(
                 f"`attractors`: expected null with depth.max={self.depth.max}, got "
-                f"{self.attractors}, because inner subjects may be attractors too. Set "
+                f"{attractors}, because inner subjects may be attractors too. Set "
                 "attractors=null or depth.max=1."
             )
-        self._require_room("attractors", self.attractors, shortest_distance(1, self.attractors))
+        self._require_room("attractors", attractors, shortest_distance(1, attractors))
 
     def _require_room(self, option: str, value: int, shortest: int) -> None:
         if self.distance.min < shortest:
@@ -124,7 +123,7 @@ def draw_splits(options: Options, filler_words: FillerWords = FILLER) -> Splits:
         ValueError: if there are too few distinct sentences for the options.
     """
     known, held_out = filler_words.hold_out(options.held_out, options.data_seed)
-    seen = set()
+    seen: set[tuple[str, ...]] = set()
 
     def split(name: str, count: int, *words: FillerWords) -> list[Sentence]:
         rng = random.Random(f"{options.data_seed} {name}")

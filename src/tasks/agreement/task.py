@@ -13,7 +13,7 @@ from unrolled.tasks.agreement.lexicon import PLURAL, SINGULAR
 from unrolled.tasks.agreement.sentences import Options, draw_splits
 from unrolled.tasks.base.examples import PADDING, Examples, pad, predict
 from unrolled.tasks.base.grouped_metrics import bin_centers, points
-from unrolled.tasks.base.metric import Metric, accuracy
+from unrolled.tasks.base.metric import accuracy
 from unrolled.tasks.base.task import Breakdown, Report, Task
 from unrolled.tasks.data.cache import fingerprint
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS
@@ -87,9 +87,9 @@ class Agreement(Task):
     """
 
     name: ClassVar[str] = "agreement"
-    classes: ClassVar[int] = 2
+    classes = 2
     per_step: ClassVar[bool] = True
-    metric: ClassVar[Metric] = accuracy(classes, learnt=0.9)
+    metric = accuracy(classes, learnt=0.9)
 
     held_out_words: frozenset[str]
     test_verbs: TargetVerbs
@@ -167,7 +167,7 @@ class Agreement(Task):
         return inflected(words, answers[:length])
 
     def _fingerprint(self) -> str:
-        arrays = {"vocabulary": np.frombuffer("\n".join(self.vocabulary).encode(), np.uint8)}
+        arrays = {"vocabulary": np.frombuffer("\n".join(_VOCABULARY).encode(), np.uint8)}
         for split in ("training", "validation", "test"):
             for name, array in getattr(self, split).arrays().items():
                 arrays[f"{split} {name}"] = array
@@ -215,5 +215,5 @@ def _target_verbs(
         first_noun=numbers[rows, is_noun.argmax(axis=1)[rows]],
         last_noun=numbers[rows, last_nouns[rows, verbs]],
         majority=(1 + np.sign(before[PLURAL] - before[SINGULAR])) / 2,
-        held_out=held_out.any(axis=1)[rows],
+        held_out=np.any(held_out, axis=1)[rows],
     )

@@ -94,7 +94,8 @@ class FreshExamples:
 
 def pad(sequences: list[np.ndarray], dtype: type = np.int32) -> np.ndarray:
     """Stacks sequences of different lengths, padded with `PADDING` on the right."""
-    padded = np.full((len(sequences), max(map(len, sequences), default=0)), PADDING, dtype)
+    shape = (len(sequences), max(map(len, sequences), default=0))
+    padded: np.ndarray = np.full(shape, PADDING, dtype)
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
     return padded

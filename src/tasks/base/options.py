@@ -2,8 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from dataclasses import Field, fields
+from typing import Any, ClassVar, Protocol, TypeVar
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field]]
+
+
+_Kind = TypeVar("_Kind", bound=_Dataclass)
 
 
 def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -52,7 +59,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def as_dataclass(name: str, kind: type, options: Any) -> Any:
+def as_dataclass(name: str, kind: type[_Kind], options: Any) -> _Kind:
     """Returns a `kind` from an instance of it or from a mapping of its attributes.
 
     Args:

@@ -6,6 +6,7 @@ cache.
 
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import logging
@@ -63,7 +64,7 @@ def code_of(*modules: str) -> str:
     """
     content = hashlib.sha256()
     for name in modules:
-        content.update(Path(sys.modules[name].__file__).read_bytes())
+        content.update(Path(inspect.getfile(sys.modules[name])).read_bytes())
     return content.hexdigest()
 
 
@@ -73,7 +74,7 @@ def fingerprint(arrays: Arrays) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         content.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        content.update(array)
+        content.update(array.data)
     return content.hexdigest()
 
 

@@ -66,7 +66,7 @@ class Vocabulary:
                 f"Expected a size of at least {len(first) + 1}, got {size}: "
                 f"{' and '.join(first)} use the first token ids."
             )
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text)
         by_rank = sorted(counts.keys() - set(first), key=lambda word: (-counts[word], word))

@@ -38,7 +38,7 @@ class Corpus:
         return repeated / max(1, sum(map(len, long)))
 
 
-def shakespeare(path: None = None) -> Corpus:
+def shakespeare(path: str | Path | None = None) -> Corpus:
     """Scenes by Shakespeare, a million characters, with the splits of tensorflow-datasets.
 
     Source: Karpathy 2015, "The Unreasonable Effectiveness of Recurrent Neural Networks".
@@ -53,7 +53,7 @@ def shakespeare(path: None = None) -> Corpus:
     return Corpus(*(batches[0]["text"][0].decode() for batches in texts))
 
 
-def pydoc(path: None = None) -> Corpus:
+def pydoc(path: str | Path | None = None) -> Corpus:
     """The reference text of Python's `help()`: 350,000 characters of prose and grammar.
 
     Two fifths of it occur in several topics. Therefore each paragraph is included once, in its
@@ -62,7 +62,8 @@ def pydoc(path: None = None) -> Corpus:
     from pydoc_data.topics import topics
 
     _check_no_path(path, "pydoc")
-    seen, unique = set(), []
+    seen: set[str] = set()
+    unique = []
     for name in sorted(topics):
         paragraphs = [p.rstrip() for p in topics[name].split("\n\n") if p.strip()]
         new = [p for p in paragraphs if _normalised(p) not in seen]
@@ -148,7 +149,7 @@ def _required(path: str | Path | None, task: str, what: str) -> Path:
     return path
 
 
-def _check_no_path(path: None, corpus: str) -> None:
+def _check_no_path(path: str | Path | None, corpus: str) -> None:
     if path is not None:
         raise ValueError(
             f"task.path: the corpus {corpus} takes no path, got {path}. For your own text use "
@@ -185,7 +186,7 @@ def _split_by_pieces(pieces: list[str]) -> Corpus:
     target_size = _SPLIT_FRACTION * sum(map(len, pieces))
     training, splits = list(pieces), []
     for _ in ("test", "validation"):
-        pieces_of_split = []
+        pieces_of_split: list[str] = []
         while training and sum(map(len, pieces_of_split)) < target_size:
             pieces_of_split.append(training.pop())
         splits.append("".join(pieces_of_split))

@@ -23,6 +23,7 @@ from unrolled.tasks.language.context import use_of_context
 from unrolled.tasks.language.corpora import CORPORA, Corpus
 from unrolled.tasks.language.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 
+_SPLITS = ("training", "validation", "test")
 _MIN_TOKENS = 1000  # Per split.
 _DIAGNOSTIC_STEPS = 100
 _EVALUATION_ROWS, _EVALUATION_STEPS = 8, 256
@@ -66,10 +67,6 @@ class LanguageModelling(Task):
     evaluation_tokens: int | None = None
     context_positions: int = 0
 
-    tokenizer: ClassVar[Tokenizer]
-    unknown_share: ClassVar[dict[str, float]]
-    repeated_share: ClassVar[dict[str, float]]
-
     def __post_init__(self):
         if self.corpus not in CORPORA:
             raise ValueError(f"`corpus`: expected {', '.join(CORPORA)}, got {self.corpus!r}.")
@@ -80,7 +77,7 @@ class LanguageModelling(Task):
         self._guessing = math.nan
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]  # Nothing assigns it.
         """The name in conf/task."""
         return f"{self.corpus}_{self.kind}"
 
@@ -93,16 +90,18 @@ class LanguageModelling(Task):
         self.tokenizer = self.make_tokenizer(corpus.training)
         self.vocabulary = self.tokenizer.vocabulary
         self.classes = len(self.vocabulary)
-        caps = {"training": self.train_tokens}
-        self.unknown_share, self.repeated_share = {}, {}
-        for split in ("training", "validation", "test"):
-            full_text = self._sequence(corpus, split)
-            text = full_text.first(caps.get(split, self.evaluation_tokens))
-            setattr(self, split, text)
-            self.unknown_share[split] = float((text.tokens == UNKNOWN).mean())
-            if split != "training":
-                self.repeated_share[split] = corpus.repeated_share(split)
-        self._tokens_per_character = len(full_text) / len(corpus.test)
+        training, validation, test = (self._sequence(corpus, split) for split in _SPLITS)
+        # Texts instead of examples: this class overrides all methods that read them.
+        self.training: TokenSequence = training.first(self.train_tokens)  # type: ignore[assignment]
+        self.validation: TokenSequence = validation.first(self.evaluation_tokens)  # type: ignore[assignment]
+        self.test: TokenSequence = test.first(self.evaluation_tokens)  # type: ignore[assignment]
+        self.unknown_share = {
+            split: float((getattr(self, split).tokens == UNKNOWN).mean()) for split in _SPLITS
+        }
+        self.repeated_share = {
+            split: corpus.repeated_share(split) for split in ("validation", "test")
+        }
+        self._tokens_per_character = len(test) / len(corpus.test)
         self._guessing = _unigram(self.training.tokens, self.test.tokens, self.classes)
         self._warn_about_repeated()
         self._warn_about_unknown()
@@ -120,9 +119,7 @@ class LanguageModelling(Task):
 
     def _fingerprint(self) -> str:
         tokenizer = json.dumps(self.tokenizer.to_json(), sort_keys=True).encode()
-        arrays = {
-            split: getattr(self, split).tokens for split in ("training", "validation", "test")
-        }
+        arrays = {split: getattr(self, split).tokens for split in _SPLITS}
         return fingerprint({"tokenizer": np.frombuffer(tokenizer, np.uint8), **arrays})
 
     def _warn_about_repeated(self) -> None:
@@ -154,23 +151,23 @@ class LanguageModelling(Task):
     def training_batches(
         self, batch_size: int, seed: int, window: int | None = None, first_epoch: int = 0
     ) -> tf.data.Dataset:
-        self._require_window(window)
-        return bptt_batches.training_batches(self.training, batch_size, window, seed, first_epoch)
+        steps = self._required(window)
+        return bptt_batches.training_batches(self.training, batch_size, steps, seed, first_epoch)
 
     def validation_batches(self, batch_size: int, window: int | None = None) -> tf.data.Dataset:  # noqa: ARG002
-        self._require_window(window)
+        self._required(window)
         return bptt_batches.evaluation_batches(self.validation, _EVALUATION_ROWS, _EVALUATION_STEPS)
 
     def batches_per_epoch(self, batch_size: int, window: int | None = None) -> int:
-        self._require_window(window)
-        return self.training.windows_per_epoch(batch_size, window)
+        return self.training.windows_per_epoch(batch_size, self._required(window))
 
-    def _require_window(self, window: int | None) -> None:
+    def _required(self, window: int | None) -> int:
         if window is None:
             raise ValueError(
                 f"training.window: expected the number of steps of a window, because {self.name} "
                 "is one long text, got null. Use training=language, or set training.window."
             )
+        return window
 
     def diagnostic_examples(self, count: int) -> Examples:
         """Returns windows of the validation text, each with zero initial states."""
@@ -223,7 +220,7 @@ class Characters(LanguageModelling):
     kind: ClassVar[str] = "char"
 
     @property
-    def metric(self) -> Metric:
+    def metric(self) -> Metric:  # type: ignore[override]  # Nothing assigns it.
         return Metric(
             "cross_entropy",
             "cross-entropy",
@@ -240,7 +237,8 @@ class Characters(LanguageModelling):
 
     def _breakdowns(self, losses: np.ndarray) -> dict[Breakdown, list]:
         """Groups the loss of letters by their position in the word."""
-        is_letter = np.array([word.isalpha() for word in self.vocabulary])[self.test.tokens]
+        is_letter = np.array([word.isalpha() for word in self.tokenizer.vocabulary])
+        is_letter = is_letter[self.test.tokens]
         steps = np.arange(len(is_letter))
         last_nonletter = np.maximum.accumulate(np.where(is_letter, -1, steps))
         position = np.minimum(steps - last_nonletter, _LONGEST_WORD)
@@ -267,7 +265,7 @@ class Words(LanguageModelling):
         require_integer("vocabulary_size", self.vocabulary_size, 3)
 
     @property
-    def metric(self) -> Metric:
+    def metric(self) -> Metric:  # type: ignore[override]  # Nothing assigns it.
         guessing = _perplexity(self._guessing)
         return Metric("perplexity", "perplexity", guessing, None, higher_is_better=False)
 

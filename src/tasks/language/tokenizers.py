@@ -150,7 +150,7 @@ class WordTokenizer(Tokenizer):
         if self.tokenised:
             sentences = (line.split() for line in text.splitlines())
         else:
-            sentences = map(_token().findall, _sentences(text))
+            sentences = (_token().findall(sentence) for sentence in _sentences(text))
         return [token for words in sentences if words for token in (*words, SENTENCE_END)]
 
     def encode_prompt(self, text: str) -> np.ndarray:

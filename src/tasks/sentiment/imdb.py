@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from unrolled.tasks.base.examples import Examples, pad, predict
-from unrolled.tasks.base.metric import Metric, accuracy
+from unrolled.tasks.base.metric import accuracy
 from unrolled.tasks.base.task import Breakdown, Point, Report, Task
 from unrolled.tasks.data.cache import Arrays, cached, code_of, fingerprint
 from unrolled.tasks.data.tfds import PreparedSet
@@ -111,9 +111,9 @@ class Imdb(Task):
     """
 
     name: ClassVar[str] = "imdb"
-    classes: ClassVar[int] = 2
+    classes = 2
     per_step: ClassVar[bool] = False
-    metric: ClassVar[Metric] = accuracy(classes, learnt=0.85)
+    metric = accuracy(classes, learnt=0.85)
 
     vocabulary_size: int = 10_000
     max_words: int = 400
@@ -167,6 +167,7 @@ class Imdb(Task):
         _logger.info("Encoding the reviews of %s, once.", DATASET)
         official, test = (reviews.as_words() for reviews in self.source.read())
         remaining = excluding(official, test)
+        assert self.validation_examples is not None  # See __post_init__.
         training, validation = hold_out(remaining, self.validation_examples, self.data_seed)
         training = training.take(
             stratified_order(training.labels, self.data_seed)[: self.train_examples]

@@ -16,7 +16,7 @@ import numpy as np
 
 from unrolled.tasks.base.examples import Examples, outputs
 from unrolled.tasks.base.grouped_metrics import bin_centers, points
-from unrolled.tasks.base.metric import Metric, mean_squared_error
+from unrolled.tasks.base.metric import mean_squared_error
 from unrolled.tasks.base.task import Breakdown, Report
 from unrolled.tasks.synthetic.long_lag import LongLag
 
@@ -42,9 +42,9 @@ class Adding(LongLag):
 
     name: ClassVar[str] = "adding"
     features: ClassVar[int] = 2
-    classes: ClassVar[None] = None
+    classes = None
     per_step: ClassVar[bool] = False
-    metric: ClassVar[Metric] = mean_squared_error(guessing=1 / 6, learnt=0.01)
+    metric = mean_squared_error(guessing=1 / 6, learnt=0.01)
     shortest: ClassVar[int] = 2
 
     def draw(self, count: int, rng: np.random.Generator) -> Examples:

@@ -48,12 +48,12 @@ class Copying(LongLag):
     """
 
     name: ClassVar[str] = "copying"
-    classes: ClassVar[int] = SYMBOLS + 1
+    classes = SYMBOLS + 1
     per_step: ClassVar[bool] = True
     shortest: ClassVar[int] = 1
 
     @property
-    def metric(self) -> Metric:
+    def metric(self) -> Metric:  # type: ignore[override]  # Nothing assigns it.
         guessing = COPIED * math.log(SYMBOLS) / (self.T + 2 * COPIED)
         return cross_entropy(guessing, _SOLVED_FRACTION * guessing)
 

@@ -65,11 +65,11 @@ class TemporalOrder(LongLag):
             )
 
     @property
-    def classes(self) -> int:
+    def classes(self) -> int:  # type: ignore[override]  # Nothing assigns it.
         return 2**self.symbols
 
     @property
-    def metric(self) -> Metric:
+    def metric(self) -> Metric:  # type: ignore[override]  # Nothing assigns it.
         return accuracy(self.classes, learnt=0.9)
 
     def load(self) -> None:
