@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from unrolled.console.refusals import RefusedError, print_refusal
 
@@ -27,8 +27,8 @@ def run(program: Callable[[list[str]], int], *, goes_on: bool = False) -> NoRetu
             output is closed, as in `make experiment ... | head`. If not, it then exits with code 0.
     """
     output, errors = (
-        # The stream is None if the parent process closed it.
-        _Stream(stream or open(os.devnull, "w"), goes_on)  # noqa: SIM115
+        # The stream is None if the parent process closed it, and otherwise a TextIOWrapper.
+        _Stream(stream or open(os.devnull, "w"), goes_on)  # type: ignore[arg-type] # noqa: SIM115
         for stream in (sys.stdout, sys.stderr)
     )
     sys.stdout, sys.stderr = output.text(), errors.text()
@@ -85,7 +85,7 @@ class _Stream(io.FileIO):
             line_buffering=original.line_buffering or original.write_through,
         )
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:  # A buffer, for which Python 3.11 has no type.
         try:
             return super().write(data)
         except BrokenPipeError:

@@ -17,7 +17,8 @@ def split_columns(columns: Columns, names: int, width: int) -> list[Columns]:
     """
     heads = list(columns)[:names]
     available = width - sum(map(_width, heads, [columns[head] for head in heads]))
-    parts, used = [], 0
+    parts: list[list[str]] = []
+    used = 0
     for head in list(columns)[names:]:
         needed = _width(head, columns[head])
         if not parts or used + needed > available:

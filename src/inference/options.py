@@ -57,11 +57,10 @@ def options_of(arguments: list[str], known: Mapping[str, Option]) -> dict[str, A
         RefusedError: for an unknown or repeated name, or an invalid value.
     """
     if arguments[:1] == [FROM_MAKE]:
-        typed = overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))
-        arguments = [
-            each for each in typed if not each.startswith("PYTHON=")
-        ]  # Used by the Makefile.
-    found = {}
+        overrides = overrides_of_make(os.environ.get("MAKE_OVERRIDES", ""))
+        # PYTHON is for the Makefile.
+        arguments = [each for each in overrides if not each.startswith("PYTHON=")]
+    found: dict[str, Any] = {}
     for argument in arguments:
         name, equals, typed = argument.partition("=")
         if name not in known:

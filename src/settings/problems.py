@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -38,7 +38,7 @@ def first_problem(section: type[Options], values: Mapping[str, Any]) -> Problem 
         contradiction = error.get("ctx", {}).get("error")
         if isinstance(contradiction, ContradictionError):
             return Problem(contradiction.key, reason=contradiction.reason)
-        key = error["loc"][0]  # The rest is the index in a list, or the member of a union.
+        key = str(error["loc"][0])  # The rest is the index in a list, or the member of a union.
         by_alias = {field.alias or name: name for name, field in section.model_fields.items()}
         annotation = typing.get_type_hints(section, include_extras=True)[by_alias[key]]
         return Problem(key, expected(annotation), takes_list=_takes_list(annotation))
@@ -54,7 +54,7 @@ def expected(annotation: Any) -> str:
     >>> expected(Literal["units", "parameters"])
     'one of units, parameters'
     """
-    constraints = ()
+    constraints: Sequence[Any] = ()
     if get_origin(annotation) is Annotated:
         annotation, *constraints = get_args(annotation)
     for each in constraints:

@@ -70,8 +70,7 @@ def _with_key(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 def _breakdown(name: str, points: list, metric: Mapping, judged: Mapping) -> dict[str, Any]:
     what, _, by = name.partition(" by ")
-    if what == metric.get("name"):
-        of = metric
-    else:
+    of: Mapping | None = metric
+    if what != metric.get("name"):
         of = _with_key(judged[name]) if name in judged else None
     return {"what": what, "by": by, "metric": of, "points": points}

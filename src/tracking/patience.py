@@ -94,7 +94,7 @@ class PatientClient:
         return functools.partial(patience.call, getattr(self._client, name))
 
 
-def is_outage(error: Exception) -> bool:
+def is_outage(error: MlflowException | requests.RequestException) -> bool:
     """Whether an error means that the store is unreachable, not that a call was invalid."""
     if isinstance(error, requests.RequestException):
         response = error.response

@@ -198,7 +198,7 @@ def _series(history: Sequence[Metric]) -> list[tuple[int, float]]:
     If a run is killed after it logged an epoch, but before it saved a checkpoint, it logs this
     epoch again.
     """
-    latest = {}
+    latest: dict[int, int] = {}
     for metric in history:
         latest[metric.step] = max(metric.timestamp, latest.get(metric.step, 0))
     return sorted(

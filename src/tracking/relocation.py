@@ -63,8 +63,8 @@ def _update(connection: sqlite3.Connection, new: str) -> None:
         for table, column in _columns(connection):
             changed[old, table] = _replace_prefix(connection, table, column, old, new)
         # Earlier versions of this project stored the folder of a sweep's checkpoints here.
-        projects = (str(_path(address).parent) for address in (old, new))
-        _replace_prefix(connection, "tags", "value", *projects, "AND key = 'directory'")
+        before, after = (str(_path(address).parent) for address in (old, new))
+        _replace_prefix(connection, "tags", "value", before, after, "AND key = 'directory'")
     connection.execute("COMMIT")
     for (old, table), count in changed.items():
         if table == "runs" and count:

@@ -185,7 +185,7 @@ def _check_server(uri: str) -> None:
         parts = urlsplit(uri)
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:  # An invalid port or address.
-        parts, usable = None, False
+        usable = False
     if not usable:
         raise StoreError(f"The MLflow store {masked(uri)} has no valid server name. {_EXPECTED}")
     if parts.query or parts.fragment:
@@ -264,6 +264,7 @@ def experiment_id(name: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = _experiment(name)  # Another process was faster.
+            assert found is not None
     return found.experiment_id
 
 

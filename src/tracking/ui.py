@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         uri = connect()
-    except TrackingError as problem:
-        print(problem, file=sys.stderr)
+    except TrackingError as error:
+        print(error, file=sys.stderr)
         return 2
     if uri.startswith("http"):
         print(f"MLFLOW_TRACKING_URI is a server. Its UI is at {uri}")

@@ -51,7 +51,7 @@ class RunWriter:
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         self._client = PatientClient()
-        self._metrics = set()
+        self._metrics: set[str] = set()
 
     def finish(self) -> None:
         """Marks the run FINISHED."""
@@ -171,10 +171,11 @@ def _strings(values: Mapping[str, Any]) -> dict[str, str]:
 def _create_run(experiment_id: str, name: str, tags: dict[str, str]) -> Run:
     """Creates exactly one run, even if a lost response causes a retry."""
     creation = uuid.uuid4().hex
-    client, earlier = mlflow.MlflowClient(), []
+    client = mlflow.MlflowClient()
+    earlier: list[str] = []
 
     def create() -> Run:
-        found = []
+        found: Sequence[Run] = []
         if earlier:  # A failed call may have created it.
             found = client.search_runs([experiment_id], f"tags.{_CREATION} = '{creation}'")
         earlier.append(creation)
