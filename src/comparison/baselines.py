@@ -77,7 +77,7 @@ def check(names: Sequence[str], units: Units) -> None:
         RefusedError: for a baseline that cannot be used.
     """
     there = {setting for variant in units for setting in variant.texts.items()}
-    made_by = {}
+    made_by: dict[str | None, str] = {}
     for baseline in read_all(names, units):
         name = baseline.name
         if not baseline.settings.items() <= there:
@@ -114,7 +114,7 @@ def compared_with(baselines: Sequence[Baseline], units: Units) -> dict[Variant, 
     by_settings = {frozenset(variant.texts.items()): variant for variant in units}
     found = {}
     for variant in units if baselines else ():
-        wanted = variant.texts | _baseline_for(variant, baselines, units).settings
+        wanted = {**variant.texts, **_baseline_for(variant, baselines, units).settings}
         like = by_settings.get(frozenset(wanted.items()), variant)
         if like != variant:
             found[variant] = like
@@ -125,9 +125,9 @@ def _baseline_for(variant: Variant, baselines: Sequence[Baseline], units: Units)
     first = baselines[0]
     if len(baselines) == 1 or any(each.includes(variant) for each in baselines):
         return first
-    away = [_away(units[variant], _unit_of(each, units)) for each in baselines]
-    family = [pair for pair in zip(away, baselines, strict=True) if pair[0] is not None]
-    return min(family, key=lambda pair: pair[0], default=(None, first))[1]
+    away = [(_away(units[variant], _unit_of(each, units)), each) for each in baselines]
+    family = [(classes, each) for classes, each in away if classes is not None]
+    return min(family, key=lambda pair: pair[0])[1] if family else first
 
 
 def _unit_of(baseline: Baseline, units: Units) -> str | None:

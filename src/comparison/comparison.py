@@ -18,9 +18,11 @@ from unrolled.comparison.runs import (
     identity_of,
     main_stage,
     metric_of,
+    report_of,
     units,
     variant_of,
 )
+from unrolled.comparison.variants import Variant
 from unrolled.console.terminal import say
 from unrolled.tracking import RunRecord, SweepRecord
 
@@ -70,7 +72,7 @@ def compare(run_id: str, baseline_names: list[str] | None = None) -> None:
 
 
 def _variants(runs: Sequence[RunRecord]) -> list[VariantRuns]:
-    grouped = {}
+    grouped: dict[Variant, list[RunRecord]] = {}
     for run in runs:
         if not _why_left_out(run):
             grouped.setdefault(variant_of(run), []).append(run)
@@ -122,7 +124,7 @@ def _metrics(variants: Sequence[VariantRuns]) -> dict[str, float]:
     """Mean and standard deviation of each variant's test metrics, under the variant's name."""
     metrics = {}
     for variant in variants:
-        for name in variant.runs[0].report["metrics"]:
+        for name in report_of(variant.runs[0])["metrics"]:
             values = variant.last(f"test/{name}")
             if not len(values):  # Not a number in any run.
                 continue

@@ -5,12 +5,13 @@ layers above. The state is the memory cell c if the unit has one, else the activ
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from unrolled.comparison import flow_figures
-from unrolled.comparison.runs import Runs, results
+from unrolled.comparison.runs import Runs, report_of, results
 from unrolled.comparison.sections import Heading, Table
 from unrolled.tasks.base.metric import Metric
 from unrolled.tracking import RunRecord
@@ -24,7 +25,7 @@ _CAPTION = (
 
 def followed(runs: Runs) -> Runs:
     """The runs whose gradient flow was measured."""
-    found = {each: [run for run in group if _diagnosis(run)] for each, group in runs.items()}
+    found = {each: [run for run in group if _has_diagnosis(run)] for each, group in runs.items()}
     return {each: group for each, group in found.items() if group}
 
 
@@ -40,7 +41,7 @@ def longer(runs: Sequence[RunRecord]) -> np.ndarray:
 
 def columns(runs: Sequence[RunRecord]) -> dict[Heading, str]:
     """The cells of one variant in a table; none where its gradient flow was not measured."""
-    runs = [run for run in runs if _diagnosis(run)]
+    runs = [run for run in runs if _has_diagnosis(run)]
     if not runs:
         return {}
     steps = memories(runs)
@@ -101,18 +102,23 @@ def _half_lives(runs: Sequence[RunRecord]) -> dict[str, tuple[np.ndarray, np.nda
     """
     if not _diagnosis(runs[0])["kept"]["gates"]:
         return {}
-    pairs = {"before": [], "after": []}
+    pairs: dict[str, list[tuple[float, float]]] = {"before": [], "after": []}
     for run in runs:
         found = _diagnosis(run)
         for when, at in (("before", found["measured"][0]), ("after", found["kept"])):
             # The gradient flows through the units that hold it longest, not through the median one.
             *_, slowest = at["gates"][0]["time_constants"]
             pairs[when].append((np.log(2) * slowest, _memory(at)["half_life"]))
-    return {when: tuple(np.array(values, float).T) for when, values in pairs.items()}
+    arrays = {when: np.array(values, float).T for when, values in pairs.items()}
+    return {when: (implied, measured) for when, (implied, measured) in arrays.items()}
 
 
-def _diagnosis(run: RunRecord) -> dict | None:
-    return (run.report or {}).get("diagnosis")
+def _has_diagnosis(run: RunRecord) -> bool:
+    return bool((run.report or {}).get("diagnosis"))
+
+
+def _diagnosis(run: RunRecord) -> dict[str, Any]:
+    return report_of(run)["diagnosis"]
 
 
 def _kept(run: RunRecord) -> dict:
@@ -151,7 +157,7 @@ def _by_lag(runs: Sequence[RunRecord], when: str) -> dict[int, np.ndarray]:
 
 def _map(runs: Sequence[RunRecord]) -> tuple[list[int], list[int], np.ndarray]:
     """Training steps, lags, and the mean over the runs at each of them."""
-    by_step = {}
+    by_step: dict[int, list[dict[int, float]]] = {}
     for run in runs:
         for found in _diagnosis(run)["measured"]:
             by_step.setdefault(found["step"], []).append(_relative(_memory(found)))

@@ -60,7 +60,7 @@ def flow_through_training(
             relative to lag 0, `(training steps, lags)`.
         title: of the figure.
     """
-    figure, panels = _grid(len(maps), 3, (3.6, 2.6), (1.2, 0.9), sharex=True, sharey=True)
+    figure, panels = _grid(len(maps), 3, (3.6, 2.6), (1.2, 0.9), sharex=True)
     for axes, (label, (steps, lags, values)) in zip(panels, maps.items(), strict=True):
         if not len(lags):  # There never was a gradient: the panel stays empty.
             lags, values = [0], np.full((len(steps), 1), np.nan)
@@ -168,8 +168,8 @@ def _limits(
     dots: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
 ) -> tuple[float, float]:
     """Limits of both axes, with room for infinite values at the upper one."""
-    found = [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
-    found = np.concatenate(found)
+    pairs = [np.ravel(pair) for by_time in dots.values() for pair in by_time.values()]
+    found = np.concatenate(pairs)
     finite = found[np.isfinite(found) & (found > 0)]
     return (finite.min() / 2, finite.max() * 4) if len(finite) else (1, 10)
 
@@ -185,8 +185,9 @@ def _explain_diagonal(axes: Axes, low: float, high: float) -> None:
 
 
 def _handle(marker: str, edge: str, face: str, label: str) -> Line2D:
-    style = {"linestyle": "none", "marker": marker, "color": edge, "markerfacecolor": face}
-    return Line2D([], [], label=label, **style)
+    return Line2D(
+        [], [], linestyle="none", marker=marker, color=edge, markerfacecolor=face, label=label
+    )
 
 
 def gate_histograms(name: str, before: dict, after: dict) -> Figure:
@@ -201,7 +202,7 @@ def gate_histograms(name: str, before: dict, after: dict) -> Figure:
         for part in range(len(after["gates"]))
         for gate in after["gates"][part]["gates"]
     ]
-    figure, panels = _grid(len(parts), 4, (3.0, 2.4), (0, 0.8), sharey=True)
+    figure, panels = _grid(len(parts), 4, (3.0, 2.4), (0, 0.8))
     for axes, (part, gate) in zip(panels, parts, strict=True):
         gates = after["gates"][part]
         for label, found, colour, style in (
@@ -284,29 +285,33 @@ def _gradient_of_answer(axes: Axes, relative: np.ndarray) -> None:
 
 
 def _grid(
-    count: int, most: int, panel: tuple[float, float], margin: tuple[float, float], **shared: bool
+    count: int,
+    most: int,
+    panel: tuple[float, float],
+    margin: tuple[float, float],
+    sharex: bool = False,
 ) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with `count` panels; unused panels of the last row are empty.
+    """A figure with `count` panels on one y axis; unused panels of the last row are empty.
 
     Args:
         count: of panels.
         most: panels in a row.
         panel, margin: width and height in inches.
-        shared: which axes the panels share.
+        sharex: whether the panels share the x axis, too.
     """
     columns = min(most, count)
     rows = -(-count // columns)
     size = (panel[0] * columns + margin[0], panel[1] * rows + margin[1])
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True).ravel()
     for axes in panels[count:]:
         axes.set_axis_off()
-    return figure, panels[:count]
+    return figure, list(panels[:count])
 
 
-def _plain(value: float, _=None) -> str:
+def _plain(value: float, _: int | None = None) -> str:
     return f"{value:g}"
 
 
-def _power_of_ten(value: float, _=None) -> str:
+def _power_of_ten(value: float, _: int | None = None) -> str:
     return f"$10^{{{value:g}}}$"

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from unrolled.comparison.figures import COLOURS
 from unrolled.comparison.significance import LEVEL, Difference, Finding, p_text
+from unrolled.comparison.variants import Variant
 from unrolled.tasks.base.metric import Metric
 
 _BETTER, _WORSE, _UNSURE = *COLOURS[:2], "#595959"
@@ -26,7 +27,7 @@ def forest(differences: Sequence[Difference], heading: str) -> Figure:
         differences: of one metric.
         heading: below the title.
     """
-    panels = {}
+    panels: dict[Variant, list[Difference]] = {}
     for each in differences:
         if np.isfinite(each.interval.value):
             panels.setdefault(each.baseline, []).append(each)
@@ -63,7 +64,7 @@ def _xlabel(metric: Metric) -> str:
     return f"difference of log10 of the test {metric.label}: −1 a tenth of the error, +1 ten times"
 
 
-def _panel(axes: Axes, baseline: str, group: Sequence[Difference]) -> None:
+def _panel(axes: Axes, baseline: Variant, group: Sequence[Difference]) -> None:
     places = np.arange(len(group))
     for place, each in zip(places, group, strict=True):
         marker, face, edge, _ = _MARKERS.get(each.finding, _MARKERS[None])

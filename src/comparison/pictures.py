@@ -1,14 +1,16 @@
 """The pictures of a comparison, by the names of their files."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from unrolled.comparison import figures, flow_comparison
-from unrolled.comparison.runs import VariantRuns
+from unrolled.comparison.runs import VariantRuns, report_of
 from unrolled.comparison.variants import label
 from unrolled.tasks.base.metric import Metric
+from unrolled.tracking import RunRecord
 
 _NORM = "gradient_norm/all"
 Key = tuple[str, str]
@@ -22,7 +24,7 @@ def of_sweep(variants: Sequence[VariantRuns], heading: str) -> dict[str, Figure]
         variants: with the runs that can be compared.
         heading: below each title.
     """
-    drawn = {}
+    drawn: dict[str, dict[str, Figure]] = {}
     for scene, together in _scenes(variants).items():
         below = f"{scene}, {heading}" if scene else heading
         runs = {each.variant: each.runs for each in together}
@@ -43,7 +45,7 @@ def _scenes(variants: Sequence[VariantRuns]) -> dict[str, list[VariantRuns]]:
     If they are more than there are colours, those that share one setting.
     """
     by_metric = _grouped(variants, lambda each: each.metric.key)
-    scenes = {}
+    scenes: dict[str, list[VariantRuns]] = {}
     for metric, together in by_metric.items():
         parts = {"": together} if len(together) <= len(figures.COLOURS) else _apart(together)
         several = metric if len(by_metric) > 1 else ""
@@ -51,11 +53,11 @@ def _scenes(variants: Sequence[VariantRuns]) -> dict[str, list[VariantRuns]]:
     return scenes
 
 
-def _apart(variants: Sequence[VariantRuns]) -> dict[str, list[VariantRuns]]:
+def _apart(variants: list[VariantRuns]) -> dict[str, list[VariantRuns]]:
     """Groups that share one setting, such as the unit or T: the fewest that fit."""
     texts = [each.variant.texts for each in variants]
     keys = [key for key in texts[0] if all(key in each for each in texts)]
-    options = [_grouped(variants, lambda v, k=key: label(k, v.variant.texts[k])) for key in keys]
+    options = [_grouped(variants, partial(_setting, key)) for key in keys]
     fit = [
         groups
         for groups in options
@@ -65,10 +67,14 @@ def _apart(variants: Sequence[VariantRuns]) -> dict[str, list[VariantRuns]]:
     return min(fit, key=len, default={"": variants})
 
 
+def _setting(key: str, variant: VariantRuns) -> str:
+    return label(key, variant.variant.texts[key])
+
+
 def _grouped(
-    variants: Sequence[VariantRuns], key: Callable[[VariantRuns], Hashable]
-) -> dict[Hashable, list[VariantRuns]]:
-    grouped = {}
+    variants: Sequence[VariantRuns], key: Callable[[VariantRuns], str]
+) -> dict[str, list[VariantRuns]]:
+    grouped: dict[str, list[VariantRuns]] = {}
     for variant in variants:
         grouped.setdefault(key(variant), []).append(variant)
     return grouped
@@ -111,7 +117,7 @@ def _curve(
 
 def _breakdowns(variants: Sequence[VariantRuns], heading: str) -> dict[str, Figure]:
     drawn = {}
-    by_variant = [(each, _breakdowns_of(each.runs[0].report)) for each in variants]
+    by_variant = [(each, _breakdowns_of(each.runs[0])) for each in variants]
     for key in dict.fromkeys(key for _, found in by_variant for key in found):
         what, by = key
         name = f"{what} by {by}"
@@ -124,17 +130,18 @@ def _breakdowns(variants: Sequence[VariantRuns], heading: str) -> dict[str, Figu
     return drawn
 
 
-def _breakdowns_of(report: Mapping) -> dict[Key, Mapping]:
-    return {(each["what"], each["by"]): each for each in report["breakdowns"]}
+def _breakdowns_of(run: RunRecord) -> dict[Key, Mapping]:
+    return {(each["what"], each["by"]): each for each in report_of(run)["breakdowns"]}
 
 
 def _breakdown(variant: VariantRuns, key: Key) -> figures.Curve:
     """A breakdown of the test of all runs of a variant."""
-    found = [_breakdowns_of(run.report).get(key) for run in variant.runs]
+    found = [_breakdowns_of(run) for run in variant.runs]
     by_run = [
-        {point["at"]: point["value"] for point in each["points"]} if each else {} for each in found
+        {point["at"]: point["value"] for point in each[key]["points"]} if key in each else {}
+        for each in found
     ]
     x = sorted(set().union(*by_run))
     values = np.array([[run.get(at, np.nan) for at in x] for run in by_run])
-    metric = found[0]["metric"]
+    metric = found[0][key]["metric"]
     return figures.Curve(variant.name, np.array(x), values, metric and Metric(**metric))

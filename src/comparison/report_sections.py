@@ -28,10 +28,12 @@ def search_section(sweep: SweepRecord) -> list[Section]:
         sweep: with the runs of all stages.
     """
     asked = sweep.record.get("search")
-    found = search.choices(sweep.runs, asked["key"], asked["values"]) if asked else []
-    if not found:
+    if not asked:
         return []
     key = asked["key"]
+    found = search.choices(sweep.runs, key, asked["values"])
+    if not found:
+        return []
     return [
         Section(
             heading=f"The search for {key}",
@@ -81,10 +83,10 @@ def comparison_sections(sweep: SweepRecord, variants: Sequence[VariantRuns]) -> 
 
 def difference_sections(found: Sequence[significance.Difference], heading: str) -> list[Section]:
     """The differences from the baselines: one section for each metric."""
-    by_metric = {}
+    by_metric: dict[str, list[significance.Difference]] = {}
     for each in found:
         by_metric.setdefault(each.metric.key, []).append(each)
-    sections = []
+    sections: list[Section] = []
     for key, group in by_metric.items():
         name = f"forest_{key}.png" if len(by_metric) > 1 else "forest.png"
         drawn = any(np.isfinite(each.interval.value) for each in group)

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def identity_of(run: RunRecord, searched: str | None = None) -> Hashable:
         run: of the sweep.
         searched: the key of which a stage before the sweep tries several values, if there is one.
     """
-    value = run.params.get(searched) if is_search(run) else None
+    value = run.params.get(searched) if searched and is_search(run) else None
     return variant_of(run), run.tags.get("seed"), run.tags.get("stage"), value
 
 
@@ -97,9 +98,15 @@ def explosions(sweep: SweepRecord) -> Counter[Variant]:
     return Counter(variant_of(run) for run in sweep.runs if "diverged_at_step" in run.tags)
 
 
+def report_of(run: RunRecord) -> dict[str, Any]:
+    """The report of a run that can be compared, which all such runs have."""
+    assert run.report is not None
+    return run.report
+
+
 def metric_of(runs: Sequence[RunRecord]) -> Metric:
     """The metric of the task that the runs learned."""
-    return Metric(**runs[0].report["metric"])
+    return Metric(**report_of(runs[0])["metric"])
 
 
 def results(runs: Sequence[RunRecord]) -> list[float]:

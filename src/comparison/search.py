@@ -69,7 +69,7 @@ def choices(runs: Sequence[RunRecord], key: str, values: Sequence[Any]) -> list[
     lowest mean loss. A run that failed counts as worst: a value with fewer failed runs is better,
     whatever the others of its runs reached. A run that was stopped does not count.
     """
-    grouped = {}
+    grouped: dict[Variant, dict[str, list[RunRecord]]] = {}
     for run in filter(is_search, runs):
         if run.status == "FINISHED" or has_diverged(run):
             grouped.setdefault(variant_of(run), {}).setdefault(run.params[key], []).append(run)
@@ -87,6 +87,7 @@ def _choice(
 
 
 def _worth(trial: Trial) -> tuple[float, ...]:
+    assert trial.metric is not None  # It has runs that ended well.
     return -trial.failed, trial.metric.merit(trial.mean), -trial.loss
 
 

@@ -13,6 +13,9 @@ from unrolled.comparison.sections import Heading, Table
 from unrolled.comparison.variants import Variant
 from unrolled.tasks.base.metric import Metric
 
+Values = Sequence[float] | np.ndarray
+"""One value per run."""
+
 LEVEL = 0.05
 """A corrected p below it counts as significant; intervals have a confidence level of 1 - LEVEL."""
 
@@ -105,7 +108,7 @@ class Difference:
         return self.why_not or _WORDS[self.finding]
 
 
-def welch(these: Sequence[float], those: Sequence[float]) -> Interval:
+def welch(these: Values, those: Values) -> Interval:
     """The difference of the means of two lists of values, one value per run.
 
     Without two values in each list, or without any spread in both, there is a difference but no
@@ -122,7 +125,7 @@ def welch(these: Sequence[float], those: Sequence[float]) -> Interval:
     return Interval(value, float(low), float(high), float(found.pvalue))
 
 
-def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
+def ratio(these: Values, those: Values) -> Ratio:
     """The ratio of the geometric means of two lists of values: steps of memory, half-lives.
 
     Args:
@@ -138,7 +141,8 @@ def ratio(these: Sequence[float], those: Sequence[float]) -> Ratio:
                 "runs that have none, and say so."
             )
     found = welch(np.log(these), np.log(those))
-    return Ratio(*map(float, np.exp([found.value, found.low, found.high])), found.p)
+    value, low, high = map(float, np.exp([found.value, found.low, found.high]))
+    return Ratio(value, low, high, found.p)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -152,7 +156,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def on_scale(metric: Metric, values: Sequence[float]) -> np.ndarray:
+def on_scale(metric: Metric, values: Values) -> np.ndarray:
     """Values of a metric on the scale on which they are compared: log10 of an error.
 
     An error of 0 becomes -inf.
@@ -179,9 +183,11 @@ def differences(
     found = []
     for variant, group in runs.items():
         other = against.get(variant)
-        if other in runs and metric_of(group).key == metric_of(runs[other]).key:
+        if other is None or other not in runs:
+            continue
+        if metric_of(group).key == metric_of(runs[other]).key:
             found.append(_difference(variant, other, runs, failed))
-    corrected = {}
+    corrected: dict[Variant, float] = {}
     for key in {each.metric.key for each in found}:
         together = [each for each in found if each.metric.key == key]
         p = holm([each.interval.p for each in together])
@@ -201,7 +207,7 @@ def _difference(
     return Difference(variant, baseline, metric, len(these), len(those), interval, why_not=why_not)
 
 
-def why_not_finite(*groups: Sequence[float]) -> str | None:
+def why_not_finite(*groups: Values) -> str | None:
     """Why values on the scale of a metric have no mean, for people; None if they have one."""
     values = np.concatenate(groups)
     if np.isfinite(values).all():
@@ -211,7 +217,7 @@ def why_not_finite(*groups: Sequence[float]) -> str | None:
 
 
 def why_no_conclusion(
-    these: Sequence[float], those: Sequence[float], failed: int = 0, failed_there: int = 0
+    these: Values, those: Values, failed: int = 0, failed_there: int = 0
 ) -> str | None:
     """Why a test of two lists of values shows nothing, for people; None if it shows something."""
     if min(len(these), len(those)) < 2:

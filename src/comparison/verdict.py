@@ -22,6 +22,7 @@ from unrolled.comparison.significance import (
     why_not_finite,
 )
 from unrolled.comparison.variants import Variant, keys_of, short
+from unrolled.tracking import RunRecord
 
 _FEWEST = 3
 """Seeds below which no conclusion is drawn."""
@@ -30,6 +31,7 @@ _MOST = 4
 """Names beyond which a list of the variants that solved the task is replaced by their number."""
 
 Counts = Mapping[Variant, int]
+_Settings = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _fields(runs: Runs, failed: Counts, baselines: Sequence[Baseline]) -> list[_
     compared = {key for baseline in baselines for key in baseline.settings} or {"cell"}
     if not baselines and len({variant.texts["cell"] for variant in runs}) == 1:
         compared = set(keys_of(runs))
-    groups = {}
+    groups: dict[tuple[_Settings, str], dict[Variant, Sequence[RunRecord]]] = {}
     for variant, group in runs.items():
         rest = tuple(item for item in variant.texts.items() if item[0] not in compared)
         groups.setdefault((rest, metric_of(group).key), {})[variant] = group
@@ -100,7 +102,7 @@ def _fields(runs: Runs, failed: Counts, baselines: Sequence[Baseline]) -> list[_
     ]
 
 
-def _common(settings: Sequence[tuple[str, str]]) -> str:
+def _common(settings: _Settings) -> str:
     return " ".join(f"{short(key)}={text}" for key, text in settings)
 
 
@@ -145,7 +147,7 @@ def _against_baselines(field: _Field, differences: Sequence[Difference]) -> list
     """One sentence for each baseline: what is worse, what is better, and what is open."""
     if len(field.runs) < 3:  # Of two variants everything has been said.
         return []
-    by_baseline = {}
+    by_baseline: dict[Variant, list[Difference]] = {}
     for each in differences:
         by_baseline.setdefault(each.baseline, []).append(each)
     return [_against(field, baseline, group) for baseline, group in by_baseline.items()]
@@ -226,7 +228,7 @@ def _solved(field: _Field) -> list[str]:
     metric = metric_of(next(iter(field.runs.values())))
     if metric.learnt is None:
         return []
-    groups = {how: [] for how in _Solved}
+    groups: dict[_Solved, list[str]] = {how: [] for how in _Solved}
     for variant, group in field.runs.items():
         solved = sum(metric.is_learnt(value) for value in results(group))
         tried = len(group) + field.failed.get(variant, 0)
@@ -276,7 +278,7 @@ def _reach(field: _Field, memory: Mapping[Variant, np.ndarray]) -> list[str]:
         return []
     followed = flow_comparison.followed(field.runs)
     means = {variant: float(np.exp(np.log(steps).mean())) for variant, steps in memory.items()}
-    shortest, *_, longest = sorted(means, key=means.get)
+    shortest, *_, longest = sorted(means, key=lambda variant: means[variant])
     longer = {each: flow_comparison.longer(followed[each]).any() for each in (longest, shortest)}
     if longer[shortest]:
         return [f"{field.where}every gradient reaches back further than was measured in some run."]
