@@ -24,7 +24,7 @@ class SweepBar:
 
     def __init__(self, folders: Sequence[Path]):
         self._runs = [Progress(folder) for folder in folders]
-        self.outcomes = {}
+        self.outcomes: dict[int, Outcome] = {}
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._bar = progress_bar()
@@ -35,7 +35,7 @@ class SweepBar:
         self._watcher.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._watcher.join()
         self.update()

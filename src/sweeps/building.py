@@ -8,11 +8,12 @@ import math
 from collections.abc import Iterator
 
 import keras
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from unrolled.models import trainable_parameters, units_for_parameters
 from unrolled.sweeps.named_objects import imported
 from unrolled.sweeps.task_contract import check_task
+from unrolled.sweeps.values import plain_values
 from unrolled.tasks.base.options import require_memory
 from unrolled.tasks.base.task import Task
 
@@ -122,5 +123,4 @@ def _maker(
 
 def _without_name(section: DictConfig) -> dict:
     """The options in a section of the configuration; its name is only displayed."""
-    resolved = OmegaConf.to_container(section, resolve=True)
-    return {key: value for key, value in resolved.items() if key != "name"}
+    return {key: value for key, value in plain_values(section).items() if key != "name"}

@@ -14,8 +14,8 @@ from unrolled.sweeps.execution import run_sweep
 from unrolled.sweeps.overrides import refuse_secrets
 from unrolled.sweeps.plan import make_plan
 
-_OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package")
-_OPTIONS += ("-p", "--info", "-i")
+_OPTIONS: tuple[str, ...] = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c")
+_OPTIONS += ("--resolve", "--package", "-p", "--info", "-i")
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from unrolled.diagnostics import (
+    Curve,
     Decay,
     FlowMeter,
     GateMeter,
@@ -64,7 +65,7 @@ class Diagnosis(keras.callbacks.Callback):
         self, model: keras.Model, task: Task, config: DictConfig, steps: int, tracked: TrackedRun
     ):
         super().__init__()
-        self.measured = []
+        self.measured: list[dict] = []
         self.seconds = 0.0
         self._losses = list(config.losses)
         self._task = task
@@ -72,14 +73,14 @@ class Diagnosis(keras.callbacks.Callback):
         self._batch = self._examples.batch(np.arange(len(self._examples)))
         self._flow = FlowMeter(model)
         try:
-            self._gates = GateMeter(model)
+            self._gates: GateMeter | None = GateMeter(model)
         except NoGatesError:
             self._gates = None
         self._due = set(logarithmic(steps, config.measurements))
         self._tracked = tracked
         self._step = 0
 
-    def on_train_begin(self, logs=None):  # noqa: ARG002
+    def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: ARG002
         if not self.measured:
             self._measure()
 
@@ -92,7 +93,7 @@ class Diagnosis(keras.callbacks.Callback):
         self.measured, self.seconds = state["measured"], state["seconds"]
         self._step = state["step"]
 
-    def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: ARG002
         self._step += 1
         if self._step in self._due:
             start = time.perf_counter()
@@ -159,7 +160,7 @@ def _flow(flow: GradientFlow) -> dict:
     }
 
 
-def _decay_of(curve) -> Decay:
+def _decay_of(curve: Curve) -> Decay:
     """The decay of a curve; a curve without any gradient has no memory."""
     if np.any(curve.log10_mean > -np.inf):
         return decay(curve.at, curve.log10_mean)

@@ -4,8 +4,9 @@ import contextlib
 from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from unrolled.comparison import baselines
 from unrolled.console.program import FAILED, INTERRUPTED, REFUSED
@@ -15,6 +16,10 @@ from unrolled.project import PROJECT
 from unrolled.sweeps import interruption
 from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
 from unrolled.sweeps.plan import Plan
+from unrolled.sweeps.values import plain_values
+
+if TYPE_CHECKING:  # MLflow is slow to import.
+    from unrolled.tracking import SweepRecord, TrackedRun
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class Interrupted:
     directory: Path
 
     @classmethod
-    def of(cls, sweep) -> "Interrupted":
-        """Read it from a `tracking.SweepRecord`.
+    def of(cls, sweep: "SweepRecord") -> "Interrupted":
+        """Read it from the record of a sweep.
 
         Raises:
             RefusedError: if the sweep is complete or running, or its files are not on this machine.
@@ -92,7 +97,7 @@ def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None 
         try:
             _connect(plan)
             _check_by_building(plan)
-            folder = Folder(plan, interrupted and interrupted.directory)
+            folder = Folder(plan, interrupted.directory if interrupted else None)
             folder.claim(claims)
         except refusals as problem:
             print_refusal(problem)
@@ -151,7 +156,7 @@ def _run(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> _Fai
         return _Failure(f"{type(error).__name__}: {error}")
 
 
-def _compare(parent, complete: bool) -> _Failure | None:
+def _compare(parent: "TrackedRun", complete: bool) -> _Failure | None:
     """Compare the runs, and finish a complete sweep; returns None if that succeeded.
 
     The sweep is finished last: if the process is killed during the comparison, the sweep can be
@@ -171,7 +176,7 @@ def _compare(parent, complete: bool) -> _Failure | None:
     return None
 
 
-def _mark_failed(parent, failure: _Failure) -> None:
+def _mark_failed(parent: "TrackedRun", failure: _Failure) -> None:
     """Mark the parent run FAILED, if the store can still be written to.
 
     If it cannot, the next command marks it, because the process is gone.
@@ -212,9 +217,9 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
 
     Seeds do not matter.
     """
-    built = {}
+    built: dict[str, DictConfig] = {}
     for configuration in configurations:
-        resolved = OmegaConf.to_container(configuration, resolve=True)
+        resolved = plain_values(configuration)
         parts = [resolved[key] for key in ("task", "cell", "model")]
         batches = [resolved["training"][key] for key in ("batch_size", "window")]
         measured = resolved["diagnostics"]["measurements"]
@@ -224,7 +229,7 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
 
 def _start_parent(
     plan: Plan, arguments: list[str], folder: Folder, interrupted: Interrupted | None
-):
+) -> "TrackedRun":
     """Announce the sweep, and start its parent run or continue the interrupted one."""
     from unrolled.comparison.runs import baseline_tags
     from unrolled.sweeps.provenance import git_commit
@@ -256,5 +261,5 @@ def _start_parent(
         title,
         tags,
         lambda run_id: {**record, "directory": str(in_project(folder.of(run_id)))},
-        interrupted and interrupted.run_id,
+        interrupted.run_id if interrupted else None,
     )

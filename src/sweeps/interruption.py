@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 
 from unrolled.system.processes import is_running
 
@@ -24,7 +25,7 @@ def watch() -> None:
         signal.signal(number, _record)
 
 
-def _record(number, frame) -> None:
+def _record(number: int, frame: FrameType | None) -> None:
     global _stopped
     _stopped = True
     signal.default_int_handler(number, frame)
@@ -61,7 +62,7 @@ def end_with(sweep: int | None, host: str | None) -> None:
         sweep: the process id of the sweep.
         host: the machine of that process. A worker on another machine does not watch it.
     """
-    if host != socket.gethostname() or sweep in (None, os.getpid(), *_watched):
+    if sweep is None or host != socket.gethostname() or sweep in (os.getpid(), *_watched):
         return
     if not is_running(sweep):  # The sweep may have been killed while this process started.
         os._exit(1)
@@ -69,7 +70,7 @@ def end_with(sweep: int | None, host: str | None) -> None:
     threading.Thread(target=_end_after, args=(sweep,), daemon=True).start()
 
 
-_watched = set()
+_watched: set[int] = set()
 
 
 def _end_after(sweep: int) -> None:

@@ -33,7 +33,9 @@ def job(config: DictConfig) -> None:
         interruption.end_with(sweep.process, sweep.host)
         tuned = sweep.tuned(config)
         if tuned is not config:  # Hydra has saved the configuration without the value.
-            OmegaConf.save(tuned, directory / HydraConfig.get().output_subdir / "config.yaml")
+            folder = HydraConfig.get().output_subdir
+            assert folder is not None  # conf/config.yaml names it.
+            OmegaConf.save(tuned, directory / folder / "config.yaml")
         name = sweep.run_name(tuned)
         with claimed(directory):
             outcome = _ended_before(tuned, directory, sweep)

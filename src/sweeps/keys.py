@@ -10,11 +10,10 @@ from unrolled.console.refusals import RefusedError, unknown
 
 def dotted_keys(config: DictConfig, above: str = "") -> list[str]:
     """All keys that have a value, such as model.units."""
-    keys = []
+    keys: list[str] = []
     for key in config:
-        value = config._get_node(key)
-        section = isinstance(value, DictConfig)
-        keys += dotted_keys(value, f"{above}{key}.") if section else [above + key]
+        name, value = above + str(key), config._get_node(key)
+        keys += dotted_keys(value, f"{name}.") if isinstance(value, DictConfig) else [name]
     return keys
 
 

@@ -22,7 +22,7 @@ def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:
         RefusedError: if an argument is no override, a swept key is there twice, or a sweep has no
             values or no end.
     """
-    typed = {}
+    typed: dict[str, list[str]] = {}
     for argument in arguments:
         override = _parsed(argument)
         key = override.get_key_element()

@@ -24,7 +24,7 @@ from unrolled.sweeps.keys import check_key, dotted_keys
 from unrolled.sweeps.overrides import parse_overrides, text_of
 from unrolled.sweeps.search import Search, search_of
 from unrolled.sweeps.sweep import SINGLE, Sweep
-from unrolled.sweeps.values import check_section, check_type
+from unrolled.sweeps.values import check_section, check_type, plain_values
 
 _FREE = ("hydra", "cell", "by_budget", "search")  # Sections whose keys are known elsewhere.
 
@@ -140,7 +140,7 @@ def _check_combinations(
     options = [[_value(each, key) for each in found] for key, found in swept.items()]
     names = [key.removeprefix(f"{section}.") for key in swept]
     for choice in choices:
-        values = OmegaConf.to_container(choice, resolve=True)
+        values = plain_values(choice)
         declared = settings(values)[section]
         for combination in product(*options):
             together = {**values[section], **dict(zip(names, combination, strict=True))}

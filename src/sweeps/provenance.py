@@ -4,12 +4,13 @@ import functools
 import json
 import subprocess
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from unrolled import tracking
 from unrolled.project import PROJECT
 from unrolled.sweeps.progress import Identity
 from unrolled.sweeps.sweep import Sweep
+from unrolled.sweeps.values import plain_values
 
 
 def identity_of(config: DictConfig, sweep: Sweep) -> Identity:
@@ -49,7 +50,6 @@ def git_commit() -> str:
 
 def flat(config: DictConfig) -> dict[str, str]:
     """All values of a configuration by their dotted keys."""
-    resolved = OmegaConf.to_container(config, resolve=True)
 
     def walk(part, above):
         for key, value in part.items():
@@ -58,4 +58,4 @@ def flat(config: DictConfig) -> dict[str, str]:
             else:
                 yield above + key, value
 
-    return dict(walk({k: v for k, v in resolved.items() if k != "budgets"}, ""))
+    return dict(walk({k: v for k, v in plain_values(config).items() if k != "budgets"}, ""))

@@ -114,7 +114,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
             tags_of(config, sweep),
             flat(config),
             sweep.parent_run_id,
-            run_id=begun and begun.run_id,
+            run_id=begun.run_id if begun else None,
         ) as tracked,
         interruption.reraised(),
     ):
@@ -194,7 +194,9 @@ def _fit(
     If training diverges, the run is tagged with where it did.
     """
     config, task, model = prepared.config, prepared.task, prepared.model
-    samples = [EpochSamples(task.tokenizer, tracked)] if task.model == "language" else []
+    samples = []
+    if task.model == "language":  # Such a task has a tokenizer.
+        samples.append(EpochSamples(task.tokenizer, tracked))  # type: ignore[attr-defined]
     try:
         history, best_epoch = fit(
             model,
@@ -261,9 +263,9 @@ def _log_diagnosis(
     if gates:
         before = diagnosis.measured[0]
         tracked.log_figure(gate_histograms(name, before, kept), "gates.png")
-        number, *words_and_answer = diagnosis.longest()
+        number, words, answer = diagnosis.longest()
         norms = diagnosis.norms(number, gates[0])
-        trace = gate_trace(name, gates[0], number, *words_and_answer, norms)
+        trace = gate_trace(name, gates[0], number, words, answer, norms)
         tracked.log_figure(trace, "gate_trace.png")
     return {"measured": diagnosis.measured, "kept": kept, "share_of_time": share}
 

@@ -72,7 +72,7 @@ def _section_of(config: DictConfig) -> dict[str, Any] | None:
     if config.search is None:
         return None
     try:
-        section = OmegaConf.to_container(config.search, resolve=True)
+        section: Any = OmegaConf.to_container(config.search, resolve=True)
     except (OmegaConfBaseException, ValueError) as error:  # ValueError: it is no section.
         raise RefusedError(
             f"search: expected key, values and seeds, or null; got {config.search!r} "

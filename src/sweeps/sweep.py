@@ -57,6 +57,8 @@ class Sweep:
 
     def tuned(self, config: DictConfig) -> DictConfig:
         """The configuration, with the value that the search has chosen for its variant."""
+        if self.searched is None:
+            return config
         variant = self.variant(config)
         for settings, value in self.chosen:
             if Variant(settings) == variant:
@@ -68,6 +70,7 @@ class Sweep:
         """The name of the run in MLflow, unique within the sweep."""
         words = [self.variant(config).name]
         if self.stage is not None:
+            assert self.searched is not None
             words.append(label(self.searched, str(OmegaConf.select(config, self.searched))))
         return " ".join([*words, f"seed={config.seed}"])
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import keras
 from omegaconf import DictConfig
@@ -98,7 +99,7 @@ def fit(
     watch = GradientWatch(model, config.training.explosion)
     log = _EpochLog(tracked, len(task.training), watch)
     best = _SaveBest(directory, task.metric)
-    resumed = [log, best, *([diagnosis] if diagnosis else [])]
+    resumed: list[_Resumable] = [log, best, *([diagnosis] if diagnosis else [])]
     done, states = checkpoint.restore(model)
     for each, state in zip(resumed, states, strict=False):  # None, at the first epoch.
         each.resume(state)
@@ -152,6 +153,14 @@ def training_steps(task: Task, config: DictConfig) -> int:
     return config.budget.epochs * task.batches_per_epoch(training.batch_size, training.window)
 
 
+class _Resumable(Protocol):
+    """A callback with a state that a checkpoint saves."""
+
+    def state(self) -> dict: ...
+
+    def resume(self, state: dict) -> None: ...
+
+
 class _Watched(keras.callbacks.Callback):
     """Ends training at the first step that diverges, before other callbacks measure the model."""
 
@@ -203,7 +212,7 @@ class _SaveBest(keras.callbacks.Callback):
 class _SaveCheckpoint(keras.callbacks.Callback):
     """Saves a checkpoint after each epoch, with the state of the callbacks that have one."""
 
-    def __init__(self, checkpoint: Checkpoint, resumed: list):
+    def __init__(self, checkpoint: Checkpoint, resumed: list[_Resumable]):
         super().__init__()
         self._checkpoint = checkpoint
         self._resumed = resumed
@@ -243,7 +252,7 @@ class _EpochLog(keras.callbacks.Callback):
         self._examples = examples
         self._watch = watch
         self._seconds = 0.0
-        self.history = {}
+        self.history: dict[str, list[float]] = {}
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         self._epoch_start = time.perf_counter()

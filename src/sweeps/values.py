@@ -4,7 +4,7 @@ The limits themselves are declared in `unrolled.settings`.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -35,6 +35,11 @@ def check_sections(config: DictConfig) -> None:
                     f"{group}: expected a section with {' and '.join(needed)}, each a word, got "
                     f"{value}. Compare its file with the others in conf/{group}."
                 )
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The values of a configuration or of a section, with all references resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
 def check_references(config: DictConfig) -> None:
@@ -134,7 +139,7 @@ def check_values(config: DictConfig) -> None:
         RefusedError: for the first that is not or does.
     """
     check_numbers(config)
-    values = OmegaConf.to_container(config, resolve=True)
+    values = plain_values(config)
     for name, section in settings(values).items():
         check_section(name, section, values[name] if name else values)
 
