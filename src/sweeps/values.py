@@ -21,7 +21,7 @@ _LARGEST_INTEGER = 2**32 - 1  # Also the largest seed of NumPy and Keras.
 
 
 def check_sections(config: DictConfig) -> None:
-    """Every section must be there, with its name and with what makes it.
+    """Every section must be there, with its name and with what makes it, and with words as keys.
 
     Raises:
         RefusedError: for the first that is not.
@@ -34,6 +34,12 @@ def check_sections(config: DictConfig) -> None:
                 raise RefusedError(
                     f"{group}: expected a section with {' and '.join(needed)}, each a word, got "
                     f"{value}. Compare its file with the others in conf/{group}."
+                )
+        for key in value:
+            if not isinstance(key, str):
+                raise RefusedError(
+                    f"{group}: expected keys that are words, got {key!r}. Put it in quotes in the "
+                    f"file in conf/{group}."
                 )
 
 

@@ -90,6 +90,10 @@ CELLS = {
     "latin1": ("# café\nname: mine\n".encode("latin1"), "conf/cell/mine.yaml: expected a text"),
     "empty": ("", "cell: expected a section with name and _target_"),
     "no target": ("name: mine\n", "cell: expected a section with name and _target_"),
+    "a number for a key": (
+        "name: mine\n_target_: unrolled.layers.GRU\n1: 2\n",
+        "cell: expected keys that are words, got 1",
+    ),
     "a list": ("- name\n", "cell: expected a section with name and _target_", "['name']"),
 }
 
