@@ -8,7 +8,15 @@ from pydantic import Field
 from unrolled.settings.budget import Budget
 from unrolled.settings.diagnostics import Diagnostics
 from unrolled.settings.models import settings_of
-from unrolled.settings.section import Expected, Made, Options, Section, Seed, Text
+from unrolled.settings.section import (
+    Expected,
+    Made,
+    Options,
+    PositiveInteger,
+    Section,
+    Seed,
+    Text,
+)
 from unrolled.settings.tracking import Tracking
 from unrolled.settings.training import Training
 
@@ -21,6 +29,9 @@ class Run(Options):
         Text | Annotated[list[Text], Field(min_length=1)] | None,
         Expected("the name of a variant, such as lstm, or a list such as [lstm,gru], or null"),
     ]
+    jobs: PositiveInteger | None
+    threads: PositiveInteger | None
+    stop_at_first_failure: bool
 
 
 SECTIONS: dict[str, type[Section]] = {

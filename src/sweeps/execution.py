@@ -17,6 +17,7 @@ from unrolled.sweeps import interruption
 from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
 from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.values import plain_values
+from unrolled.sweeps.workers import Workers
 
 if TYPE_CHECKING:  # MLflow is slow to import.
     from unrolled.tracking import SweepRecord, TrackedRun
@@ -92,6 +93,8 @@ def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None 
     """
     from unrolled.tracking import TrackingError
 
+    workers = Workers.of(plan)
+    workers.limit_threads()
     refusals = (ImportError, OSError, RuntimeError, TypeError, ValueError, TrackingError)
     with contextlib.ExitStack() as claims:
         try:
@@ -109,7 +112,7 @@ def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None 
             return FAILED
         with parent.failing_on_error():
             directory = folder.made_for(parent.run_id, claims)
-            failure = _run(plan, arguments, directory, parent.run_id)
+            failure = _run(plan, arguments, directory, parent.run_id, workers)
             if failure is not None:
                 _mark_failed(parent, failure)
             failure = _compare(parent, failure is None) or failure
@@ -140,13 +143,34 @@ def _connect(plan: Plan) -> None:
     fail_abandoned_runs()
 
 
-def _run(plan: Plan, arguments: list[str], directory: Path, run_id: str) -> _Failure | None:
-    """Run all runs of the sweep; returns None if all of them are complete."""
+def _run(
+    plan: Plan, arguments: list[str], directory: Path, run_id: str, workers: Workers
+) -> _Failure | None:
+    """Run all runs of the sweep; returns None if all of them are complete.
+
+    Runs whose worker was killed, by Ctrl-C or from outside, are marked as failed.
+    """
+    failure = _launched(plan, arguments, directory, run_id, workers)
+    if failure is not None and workers.jobs > 1:
+        _fail_abandoned_runs()
+    return failure
+
+
+def _fail_abandoned_runs() -> None:
+    from unrolled.tracking import TrackingError, fail_abandoned_runs
+
+    with contextlib.suppress(TrackingError):  # Then the next command marks them.
+        fail_abandoned_runs()
+
+
+def _launched(
+    plan: Plan, arguments: list[str], directory: Path, run_id: str, workers: Workers
+) -> _Failure | None:
     from unrolled.tracking import TrackingError
 
     try:
         with interruption.reraised():
-            reason = run_all(plan, arguments, directory, run_id)
+            reason = run_all(plan, arguments, directory, run_id, workers)
             return None if reason is None else _Failure(reason)
     except KeyboardInterrupt:
         return _Failure("stopped by the user", INTERRUPTED)

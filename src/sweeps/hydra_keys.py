@@ -15,13 +15,18 @@ from unrolled.sweeps.keys import is_of_hydra
 from unrolled.sweeps.overrides import value_of
 from unrolled.sweeps.values import shown
 
+_OF_SWEEP = "expected one value, as it holds for the whole sweep."
 _ONE_VALUE = {
+    "jobs": _OF_SWEEP,
+    "threads": "expected one value, as all runs of a sweep have as many.",
+    "stop_at_first_failure": _OF_SWEEP,
     "search": "expected one search; several values of a key are [a,b].",
     "tracking": "expected one value, as a sweep and all its runs are in one store.",
-    "hydra": "expected one value, as it holds for the whole sweep.",
+    "hydra": _OF_SWEEP,
 }
 _FIXED = {
     "hydra": "expected a key below it, such as hydra/launcher=joblib.",
+    "hydra.launcher.n_jobs": "is the option jobs here; expected jobs=<runs that train at once>.",
     "hydra.mode": "stays MULTIRUN, as every command is a sweep, if only of one run.",
     "hydra.run.dir": "is not used, as every command is a sweep; expected hydra.sweep.dir=<folder>.",
     "hydra.sweep.subdir": "stays the number of the run, as the progress bar reads that folder.",
@@ -68,11 +73,6 @@ def _check_value(key: str, typed: str) -> None:
         known = GlobalHydra.instance().config_loader().get_group_options(key)
         if typed not in known:
             raise RefusedError(unknown(key, typed, known))
-    if key == "hydra.launcher.n_jobs" and typed == "0":
-        raise RefusedError(
-            "hydra.launcher.n_jobs: expected how many runs train at once, 1 or more, or -1 for one "
-            "on each core, got 0."
-        )
     if key == "hydra.sweep.dir":
         _check_can_be_made(value_of(typed))
 

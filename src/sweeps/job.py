@@ -1,22 +1,31 @@
-"""One run of a sweep, as Hydra's launchers call it."""
+"""One run of a sweep, as Hydra's launchers call it.
 
+A worker imports this module before it redirects its output, so nothing slow or noisy is imported
+at its top.
+"""
+
+import contextlib
 import logging
+import os
+import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from unrolled import tracking
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
 from unrolled.sweeps.claim import claimed
 from unrolled.sweeps.progress import Outcome, Progress
-from unrolled.sweeps.provenance import identity_of
-from unrolled.sweeps.run import run
+from unrolled.sweeps.state_files import StateError
 from unrolled.sweeps.sweep import Sweep
+
+_STOPPED = "stopped"
+"""The file in the folder of a sweep that says that no more runs shall start."""
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
@@ -26,11 +35,55 @@ def job(config: DictConfig) -> None:
     An error must not end the other runs of the sweep.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
-    start = time.perf_counter()
-    name = directory.name
+    stopped = directory.parent / _STOPPED
+    if stopped.exists():
+        return
+    log = directory / f"{HydraConfig.get().job.name}.log"
+    sweep = None
     try:
         sweep = Sweep.load(directory.parent)
         interruption.end_with(sweep.process, sweep.host)
+        with _output_to(log, is_worker=sweep.process != os.getpid()):
+            outcome = _outcome(config, directory, sweep)
+    except (OSError, StateError) as problem:
+        outcome = _failed(directory.name, problem, 0.0)
+    if config.stop_at_first_failure and _stops(outcome, sweep):
+        stopped.touch()
+    Progress(directory).finish(outcome)
+
+
+def allow_runs(directory: Path) -> None:
+    """Let runs start in the folder of a sweep, where a failure may have stopped them before."""
+    (directory / _STOPPED).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _output_to(log: Path, is_worker: bool) -> Iterator[None]:
+    """A context in which the output of libraries goes to the log of a run.
+
+    Some of it is written by C++, so file descriptors are redirected. The process of the sweep shows
+    the progress bar on its standard output. A worker shows nothing, also after its last run.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(log, "ab") as file:
+        for number in (1, 2) if is_worker else (2,):
+            os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        if not is_worker:
+            os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
+    from unrolled.sweeps.provenance import identity_of
+    from unrolled.sweeps.run import run
+
+    name, start = directory.name, time.perf_counter()
+    try:
         tuned = sweep.tuned(config)
         if tuned is not config:  # Hydra has saved the configuration without the value.
             folder = HydraConfig.get().output_subdir
@@ -43,15 +96,30 @@ def job(config: DictConfig) -> None:
                 result = run(tuned, directory, sweep)
                 outcome = Outcome(name, time.perf_counter() - start, result.summary)
                 Progress(directory).ended_well(identity_of(tuned, sweep), result.run_id, outcome)
+        return outcome
     except Exception as problem:
-        # On a full disk it cannot be logged either: logging would print a traceback of its own.
-        logging.raiseExceptions = False
-        said = tracking.masked("".join(traceback.format_exception(problem)))
-        logging.getLogger(__name__).error("%s failed\n%s", name, said)
-        error = tracking.masked(f"{type(problem).__name__}: {problem}")
-        seconds, failure = time.perf_counter() - start, tracking.failure_of(problem)
-        outcome = Outcome(name, seconds, "", error, failure)
-    Progress(directory).finish(outcome)
+        return _failed(name, problem, time.perf_counter() - start)
+
+
+def _stops(outcome: Outcome, sweep: Sweep | None) -> bool:
+    """Whether the failure of a run stops the sweep, if the user wants that."""
+    from unrolled.tracking import Failure
+
+    if sweep is not None and sweep.stage is not None and outcome.failure == Failure.DIVERGED:
+        return False  # That is what a search is to find out.
+    return outcome.failure is not None
+
+
+def _failed(name: str, problem: Exception, seconds: float) -> Outcome:
+    """The outcome of a run that raised an error, which is logged."""
+    from unrolled import tracking
+
+    # On a full disk it cannot be logged either: logging would print a traceback of its own.
+    logging.raiseExceptions = False
+    said = tracking.masked("".join(traceback.format_exception(problem)))
+    logging.getLogger(__name__).error("%s failed\n%s", name, said)
+    error = tracking.masked(f"{type(problem).__name__}: {problem}")
+    return Outcome(name, seconds, "", error, tracking.failure_of(problem))
 
 
 def _ended_before(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome | None:
@@ -60,6 +128,9 @@ def _ended_before(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome 
     MLflow decides: the process may have been killed after the run was marked finished there, or the
     run may have been deleted since.
     """
+    from unrolled import tracking
+    from unrolled.sweeps.provenance import identity_of
+
     begun = Progress(directory).begun(identity_of(config, sweep))
     if begun is None:
         return None

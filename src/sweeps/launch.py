@@ -5,7 +5,8 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.progress import Outcome, Progress
 from unrolled.sweeps.search import Search
 from unrolled.sweeps.sweep import Sweep
+from unrolled.sweeps.workers import Workers
 
 PROJECT = CONFIGURATION.parent
 _OUTPUTS = PROJECT / "outputs"
@@ -109,7 +111,9 @@ def folders(plan: Plan, directory: Path) -> list[Path]:
     return searches + [directory / str(number) for number in range(plan.runs)]
 
 
-def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: str) -> str | None:
+def run_all(
+    plan: Plan, arguments: list[str], directory: Path, parent_run_id: str, workers: Workers
+) -> str | None:
     """Launch the runs of a sweep, after those of its search stage.
 
     A run that diverges in the search stage is a result of the search. After any other failure there
@@ -120,6 +124,7 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
         arguments: its command line.
         directory: its folder.
         parent_run_id: MLflow's id of its parent run.
+        workers: how many runs train at once.
 
     Returns:
         Why the sweep is not complete, for people; None if it is.
@@ -132,23 +137,33 @@ def run_all(plan: Plan, arguments: list[str], directory: Path, parent_run_id: st
     sweep = Sweep(
         plan.name, parent_run_id, list(plan.axes), process=os.getpid(), host=socket.gethostname()
     )
-    all_folders = folders(plan, directory)
+    all_folders, of_launcher = folders(plan, directory), workers.overrides(plan.launcher)
     for folder in all_folders:
         Progress(folder).forget_outcome()
     with SweepBar(all_folders) as bar:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)
             overrides = [*arguments, *plan.search.overrides]
-            _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE)
+            _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE, of_launcher)
             bar.update()
             others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
             if others:
                 return f"{others} of the runs that choose {plan.search.key} did not end"
             sweep = replace(sweep, chosen=_chosen(plan.search, parent_run_id))
-        _launch(sweep, arguments, directory)
+        _launch(sweep, arguments, directory, of_launcher)
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(all_folders))]
-    good = sum(outcome is not None and outcome.failure is None for outcome in ended)
-    return None if good == plan.runs else f"{plan.runs - good} of {plan.runs} runs failed"
+    return _incomplete(ended)
+
+
+def _incomplete(outcomes: Sequence[Outcome | None]) -> str | None:
+    """Why a sweep is not complete, from the outcomes of its runs; None if it is."""
+    started = [each for each in outcomes if each is not None]
+    failed = sum(each.failure is not None for each in started)
+    missing = len(outcomes) - len(started)
+    if not failed and not missing:
+        return None
+    not_started = f", {missing} did not start" if missing else ""
+    return f"{failed} of {len(outcomes)} runs failed{not_started}"
 
 
 def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
@@ -158,14 +173,17 @@ def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
     return sum(each is None or each.failure not in (None, Failure.DIVERGED) for each in outcomes)
 
 
-def _launch(sweep: Sweep, overrides: list[str], directory: Path) -> None:
+def _launch(sweep: Sweep, overrides: list[str], directory: Path, of_launcher: list[str]) -> None:
     """Launch the runs of one stage, in the folders 0, 1, ... of `directory`."""
-    from unrolled.sweeps.job import job
+    from unrolled.sweeps.job import allow_runs, job
 
     sweep.save(directory)
-    given = forced(without_directory(overrides))
+    allow_runs(directory)
+    given = [*forced(without_directory(overrides)), *of_launcher]
     sys.argv = ["unrolled", "--multirun", *given, f"{_DIRECTORY}{quoted(str(directory))}"]
-    with _errors_raised():
+    with _errors_raised(), warnings.catch_warnings():
+        # joblib replaces a worker whose memory has grown, and warns each time.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
         job()
     interruption.check()
 

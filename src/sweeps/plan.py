@@ -39,6 +39,7 @@ class Plan:
         configurations: composed configurations in which every value of every axis occurs.
         directory: where the runs store their files, if the command line says so.
         search: the stage before it, if there is one.
+        launcher: the launcher of Hydra that the command line names, if it does.
     """
 
     experiment: str | None
@@ -46,6 +47,7 @@ class Plan:
     configurations: list[DictConfig]
     directory: Path | None = None
     search: Search | None = None
+    launcher: str | None = None
 
     @property
     def name(self) -> str:
@@ -93,7 +95,21 @@ def make_plan(arguments: list[str]) -> Plan:
                 checked({**_first(values), search.key: text_of(value)}, _swept_choices(values))
                 for value in search.values
             ]
-    return Plan(experiment, axes, configurations, sweep_directory(typed), search)
+        launcher = _launcher_of(typed, configurations[0].jobs)
+    return Plan(experiment, axes, configurations, sweep_directory(typed), search, launcher)
+
+
+def _launcher_of(typed: Mapping[str, list[str]], jobs: int | None) -> str | None:
+    """The launcher that the command line names, which `jobs` must not contradict."""
+    (launcher,) = typed.get("hydra/launcher", [None])
+    most = {None: jobs, "joblib": jobs, "basic": 1}.get(launcher)
+    if jobs is not None and jobs != most:
+        raise RefusedError(
+            f"jobs: says how many runs train at once on this machine; hydra/launcher={launcher} "
+            f"{'runs one after the other' if most else 'has options of its own'}, got jobs={jobs}. "
+            "Leave out one of them."
+        )
+    return launcher
 
 
 def _first(values: Mapping[str, list[str]]) -> dict[str, str]:

@@ -11,6 +11,10 @@ from unrolled.project import PROJECT
 from unrolled.sweeps.progress import Identity
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.values import plain_values
+from unrolled.sweeps.workers import threads_of_this_process
+
+_OF_THE_LAUNCH = ("jobs", "threads", "stop_at_first_failure")
+"""Options of the sweep that say nothing about what a run computes."""
 
 
 def identity_of(config: DictConfig, sweep: Sweep) -> Identity:
@@ -30,6 +34,7 @@ def tags_of(config: DictConfig, sweep: Sweep) -> dict[str, str]:
         "budget": config.budget.name,
         "experiment": sweep.experiment,
         "git_commit": git_commit(),
+        "threads": threads_of_this_process(),
         **({} if sweep.stage is None else {"stage": sweep.stage}),
     }
 
@@ -49,7 +54,7 @@ def git_commit() -> str:
 
 
 def flat(config: DictConfig) -> dict[str, str]:
-    """All values of a configuration by their dotted keys."""
+    """The values of a configuration that decide what a run computes, by their dotted keys."""
 
     def walk(part, above):
         for key, value in part.items():
@@ -58,4 +63,5 @@ def flat(config: DictConfig) -> dict[str, str]:
             else:
                 yield above + key, value
 
-    return dict(walk({k: v for k, v in plain_values(config).items() if k != "budgets"}, ""))
+    hidden = ("budgets", *_OF_THE_LAUNCH)
+    return dict(walk({k: v for k, v in plain_values(config).items() if k not in hidden}, ""))
