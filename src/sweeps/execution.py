@@ -150,17 +150,13 @@ def _run(
 
     Runs whose worker was killed, by Ctrl-C or from outside, are marked as failed.
     """
-    failure = _launched(plan, arguments, directory, run_id, workers)
-    if failure is not None and workers.jobs > 1:
-        _fail_abandoned_runs()
-    return failure
-
-
-def _fail_abandoned_runs() -> None:
     from unrolled.tracking import TrackingError, fail_abandoned_runs
 
-    with contextlib.suppress(TrackingError):  # Then the next command marks them.
-        fail_abandoned_runs()
+    failure = _launched(plan, arguments, directory, run_id, workers)
+    if failure is not None and workers.jobs > 1:
+        with contextlib.suppress(TrackingError):  # Then the next command marks them.
+            fail_abandoned_runs(failure.reason, run_id)
+    return failure
 
 
 def _launched(

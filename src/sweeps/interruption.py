@@ -14,19 +14,25 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from unrolled.console.program import INTERRUPTED
 from unrolled.system.processes import is_running
 
 _stopped = False
 
 
 def watch() -> None:
-    """Let SIGINT (Ctrl-C) and SIGTERM raise KeyboardInterrupt, and record them."""
+    """Let SIGINT (Ctrl-C) and SIGTERM raise KeyboardInterrupt, and record them.
+
+    A second signal ends the process at once. The next command marks its runs as failed.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _record)
 
 
 def _record(number: int, frame: FrameType | None) -> None:
     global _stopped
+    if _stopped:
+        os._exit(INTERRUPTED)
     _stopped = True
     signal.default_int_handler(number, frame)
 

@@ -181,11 +181,25 @@ def _launch(sweep: Sweep, overrides: list[str], directory: Path, of_launcher: li
     allow_runs(directory)
     given = [*forced(without_directory(overrides)), *of_launcher]
     sys.argv = ["unrolled", "--multirun", *given, f"{_DIRECTORY}{quoted(str(directory))}"]
-    with _errors_raised(), warnings.catch_warnings():
-        # joblib replaces a worker whose memory has grown, and warns each time.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+    with _errors_raised(), _silent_joblib():
         job()
     interruption.check()
+
+
+@contextlib.contextmanager
+def _silent_joblib() -> Iterator[None]:
+    """A context without warnings of joblib on the terminal, from this process or its helpers."""
+    before = os.environ.get("PYTHONWARNINGS")
+    # A process of joblib cleans up after a sweep that was killed, and warns of what it cleans up.
+    rule = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, rule]))
+    try:
+        with warnings.catch_warnings():
+            # Each time that it replaces a worker whose memory has grown.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+            yield
+    finally:
+        _restore("PYTHONWARNINGS", before)
 
 
 @contextlib.contextmanager
@@ -196,10 +210,14 @@ def _errors_raised() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
+        _restore("HYDRA_FULL_ERROR", before)
+
+
+def _restore(variable: str, value: str | None) -> None:
+    if value is None:
+        del os.environ[variable]
+    else:
+        os.environ[variable] = value
 
 
 def _chosen(asked: Search, parent_run_id: str) -> list[tuple[dict[str, Any], Any]]:

@@ -3,6 +3,7 @@
 import socket
 
 from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from unrolled.system.processes import is_running
 from unrolled.tracking.failure import Failure
@@ -10,20 +11,29 @@ from unrolled.tracking.patience import PatientClient
 from unrolled.tracking.writing import RunWriter
 
 
-def fail_abandoned_runs() -> int:
+def fail_abandoned_runs(
+    reason: str = "its process ended unexpectedly (killed?)", sweep: str | None = None
+) -> int:
     """Marks runs FAILED whose process on this machine was killed (kill -9, power loss).
+
+    Args:
+        reason: for people.
+        sweep: the parent run whose runs are marked; None for all runs of the store.
 
     Returns:
         The number of such runs.
     """
     client = PatientClient()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    running = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000)
+    condition = "attributes.status = 'RUNNING'"
+    if sweep is not None:
+        condition += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{sweep}'"
+    running = client.search_runs(experiments, condition, max_results=1000)
     ended = [run.info.run_id for run in running if _has_ended(run.data.tags.get("process"))]
     # Read again, because a run may finish or be resumed between the search and the check.
     abandoned = [run_id for run_id in ended if _is_abandoned(client.get_run(run_id))]
     for run_id in abandoned:
-        RunWriter(run_id).fail("its process ended unexpectedly (killed?)", Failure.INTERRUPTED)
+        RunWriter(run_id).fail(reason, Failure.INTERRUPTED)
     return len(abandoned)
 
 
