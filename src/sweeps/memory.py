@@ -1,10 +1,22 @@
 """Releasing the memory of a run, which TensorFlow would hold until the process ends."""
 
 import contextlib
+import functools
 import gc
 from collections.abc import Iterator
 
 from unrolled._compat import custom_gradient_names, forget_custom_gradient
+
+
+@functools.cache
+def exclude_imports() -> None:
+    """Exclude what exists now, at the first call, from garbage collection.
+
+    The imports of TensorFlow, Keras and MLflow leave a million objects, which stay. Going through
+    them takes most of the time of a collection.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.contextmanager

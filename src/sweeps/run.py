@@ -160,7 +160,8 @@ def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
             "model": task.model,  # The kind: a user's own model may have another name.
         }
     )
-    keras.utils.clear_session()  # Otherwise names of weights are numbered on from the last run.
+    # Otherwise names of weights are numbered on from the last run, whose memory is released.
+    keras.utils.clear_session(free_memory=False)
     model = build(config, task)
     compile_model(model, task, config.training, training_steps(task, config))
     tracked.log_metrics(

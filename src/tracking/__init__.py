@@ -1,5 +1,10 @@
 """MLflow: where runs are stored, how a run is written, and how a sweep is read."""
 
+import os
+
+# MLflow would report every call to its makers. Who wants that sets the variable to "false".
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
 from unrolled.tracking.abandoned import fail_abandoned_runs
 from unrolled.tracking.addresses import how_to_browse, page
 from unrolled.tracking.earlier import BASELINES, SETTINGS
