@@ -27,7 +27,7 @@ def outputs_and_gradients(layer, x, state, mask):
 
 
 @UNITS_THAT_ARE_LINEAR
-@pytest.mark.parametrize("steps", [1, 2, 3, 16, 17, 91])
+@pytest.mark.parametrize("steps", [1, 2, 3, 16, 17, 31])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("options", [{}, {"return_sequences": True, "go_backwards": True}], ids=str)
 @pytest.mark.usefixtures("always_in_pieces")
@@ -95,7 +95,7 @@ def test_one_trace_serves_all_batch_sizes_and_lengths(compiled):
 @pytest.mark.usefixtures("always_in_pieces")
 def test_second_derivatives_are_exact(unit):
     layer = unit(UNITS, dtype="float64")
-    x = tf.random.stateless_normal((2, 7, 3), (5, 6), dtype="float64")
+    x = tf.random.stateless_normal((2, 5, 3), (5, 6), dtype="float64")
     layer.build(x.shape)
 
     def twice(layer):
