@@ -57,16 +57,13 @@ def row(inputs, index, steps):
 def test_padding_changes_nothing(head, direction):
     model = built(head=head, direction=direction, layers=2)
     inputs, tags = sentences(steps=9)
-    sizes = tf.nest.map_structure(
-        lambda part: tf.TensorSpec((None, None, *part.shape[2:]), tf.int32), (inputs, tags)
-    )
-    tag_with_losses = model.tag_with_losses.get_concrete_function(*sizes)  # One trace for all.
-    found, losses = tag_with_losses(inputs, tags)
+    found, losses = model.tag_with_losses(inputs, tags)
     for index, length in enumerate((4, 1, 6)):
-        true = tags[index : index + 1, :length]
-        alone = tag_with_losses(row(inputs, index, length), true)
-        np.testing.assert_array_equal(found[index, :length], alone[0][0])
-        np.testing.assert_allclose(losses[index, :length], alone[1][0], atol=1e-5)
+        true, mask = tags[index : index + 1, :length], tf.ones((1, length), bool)
+        scores = model(row(inputs, index, length))  # Each length would be traced.
+        np.testing.assert_array_equal(found[index, :length], model.head.decode(scores, mask)[0])
+        alone = model.head.losses_by_step(scores, true, mask)
+        np.testing.assert_allclose(losses[index, :length], alone[0], atol=1e-5)
         assert not np.any(found[index, length:])
         assert not np.any(losses[index, length:])
 
@@ -217,9 +214,16 @@ def test_invalid_options_raise(options, told):
         built(**options)
 
 
-@pytest.mark.parametrize(("head", "unit"), [("softmax", layers.SimpleRNN), ("crf", layers.LSTM)])
-def test_it_learns_and_can_be_saved_and_loaded(head, unit, tmp_path):
-    model = built(unit=unit, head=head, dropout=0.1, word_dropout=0.1)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"head": "softmax", "unit": layers.SimpleRNN, "character_units": None},
+        {"head": "crf", "unit": layers.LSTM},
+    ],
+    ids=["softmax", "crf"],
+)
+def test_it_learns_and_can_be_saved_and_loaded(options, tmp_path):
+    model = built(dropout=0.1, word_dropout=0.1, **options)
     inputs, _ = sentences((6,) * 20)
     tags = inputs["words"] % TAGS  # The tag depends on the word id.
     model.compile(keras.optimizers.Adam(0.1))
