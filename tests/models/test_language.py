@@ -126,7 +126,7 @@ def test_every_head_trains_in_half_precision(kind):
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     batches = training_batches(TokenSequence(np.tile(_tokens(10), 30), START), 4, 10, seed=1)
     losses = model.fit(batches, epochs=3, shuffle=False, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     assert model(_tokens(3)[None]).dtype == "float32"
 
 
