@@ -122,11 +122,11 @@ def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
 
 
 def test_memory_is_measured_in_processes_of_their_own():
-    shape = "shapes=[{batch: 640,steps: 10,inputs: 64,units: 64}]"
+    shape = "shapes=[{batch: 64,steps: 100,inputs: 64,units: 64}]"
     assert main(["parts=[memory]", "units=[simple_rnn]", "memory.repeats=2", shape]) == 0
     found = latest().data.metrics
-    key = "memory/simple_rnn/B640 T10 D64 H64/no mask"
-    outputs = 640 * 10 * 64 * 4 / 2**20
+    key = "memory/simple_rnn/B64 T100 D64 H64/no mask"
+    outputs = 64 * 100 * 64 * 4 / 2**20
     for who in ("ours", "peer"):
         assert outputs < found[f"{key}/{who} MiB"] < 20 * outputs
     assert found[f"{key}/ratio"] == pytest.approx(
