@@ -17,7 +17,7 @@ RUN = [
     "model.units=2",
     "budget=quick",
     "budget.epochs=1",
-    "budget.train_examples=50",
+    "budget.train_examples=20",
     "budget.evaluation_examples=20",
 ]
 
