@@ -28,7 +28,7 @@ SMALL = [
     "diagnostics.measurements=4",
     "diagnostics.examples=8",
 ]
-ADDING = ["task=adding", "task.T=12"]
+ADDING = ["task=adding", "task.T=8"]
 AGREEMENT = [
     "task=agreement",
     "task.distance.min=1",
