@@ -7,6 +7,7 @@ import pytest
 from experiments import resume
 from tests.whole_runs import composed
 from unrolled import tracking
+from unrolled.sweeps import sample_callback
 from unrolled.sweeps.checkpoint import Checkpoint
 from unrolled.sweeps.run import run
 from unrolled.sweeps.state_files import StateError
@@ -67,6 +68,7 @@ def _interrupted(config, directory, monkeypatch, epochs=2):
     ids=["language model", "examples", "fresh examples"],
 )
 def test_an_interrupted_run_ends_as_if_it_had_not_been(overrides, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_callback, "LENGTH", 30)  # characters after each epoch
     config = composed(*overrides)
     whole = run(config, tmp_path / "whole")
     _interrupted(config, tmp_path / "resumed", monkeypatch)

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import unrolled.sweeps.run
-from tests.whole_runs import composed, connect
+from tests.whole_runs import composed, connect, untraced
 from unrolled import layers
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
@@ -95,8 +95,13 @@ def seeded(seed, *overrides):
     return configuration(*fast, f"seed={seed}", *overrides)
 
 
-SIX_EPOCHS = ["budget.epochs=6"]
-SIZES = Sweep("sizes", None, ["cell", "model.units", "model.match", "seed"])
+@pytest.fixture
+def long_run(shared_run):
+    """A run of six epochs in a sweep over sizes: its configuration and its result."""
+    config = seeded(2, "budget.epochs=6")
+    sweep = Sweep("sizes", None, ["cell", "model.units", "model.match", "seed"])
+    with untraced():
+        return config, shared_run(config, sweep)[0]
 
 
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm_peephole"])
@@ -135,11 +140,11 @@ def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, shared_run, tmp_pat
     assert again.metrics == result.metrics
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(shared_run, tmp_path):
-    one, _ = shared_run(seeded(5))
-    same = run(seeded(5), tmp_path / "run")
-    other, _ = shared_run(seeded(2, *SIX_EPOCHS), SIZES)
-    losses = [each.history["train/loss"][:2] for each in (one, same, other)]
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(long_run, tmp_path):
+    """Functions are traced in `test_memory`, where a second run ends in the same numbers."""
+    with untraced():
+        one, same = (run(seeded(5), tmp_path / name) for name in ("one", "same"))
+    losses = [each.history["train/loss"][:2] for each in (one, same, long_run[1])]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert not np.allclose(losses[0], losses[2], rtol=1e-3)
 
@@ -159,9 +164,8 @@ def test_a_layer_of_keras_s_own_stands_for_ours_in_a_whole_run(unit, tmp_path):
     np.testing.assert_allclose(ours(words), theirs(words), atol=1e-5)
 
 
-def test_the_best_epoch_on_validation_is_the_one_kept(shared_run):
-    config = seeded(2, *SIX_EPOCHS)
-    result, _ = shared_run(config, SIZES)
+def test_the_best_epoch_on_validation_is_the_one_kept(long_run):
+    config, result = long_run
     accuracy, loss = result.history["validation/accuracy"], result.history["validation/loss"]
     ranked = sorted(range(6), key=lambda epoch: (-accuracy[epoch], loss[epoch]))
     assert result.best_epoch == ranked[0] + 1
@@ -219,7 +223,8 @@ def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, sh
 def test_another_seed_makes_other_fresh_data(shared_run, tmp_path):
     """The same makes the same: see the fresh examples of `test_resume`."""
     one, _ = shared_run(long_lag("adding"))
-    other = run(long_lag("adding", "seed=2", "budget.epochs=1"), tmp_path / "run")
+    with untraced():
+        other = run(long_lag("adding", "seed=2", "budget.epochs=1"), tmp_path / "run")
     assert not np.allclose(one.history["train/loss"][0], other.history["train/loss"][0], rtol=1e-3)
 
 
@@ -269,8 +274,8 @@ def test_an_error_while_training_leaves_the_run_failed(tmp_path, monkeypatch):
     assert "No space left on device" in found[0].data.tags["error"]
 
 
-def test_a_sweeps_runs_are_named_by_what_sets_them_apart(shared_run):
-    result, _ = shared_run(seeded(2, *SIX_EPOCHS), SIZES)
+def test_a_sweeps_runs_are_named_by_what_sets_them_apart(long_run):
+    _, result = long_run
     assert result.name == "simple_rnn units=8 match=units seed=2"
     assert tracked(result.run_id).data.tags["variant"] == "simple_rnn units=8 match=units"
 
