@@ -78,6 +78,15 @@ def shared_store(new_store, tmp_path_factory):
 
 
 @pytest.fixture
+def untraced():
+    """See `tests.whole_runs.untraced`."""
+    from tests import whole_runs
+
+    with whole_runs.untraced():
+        yield
+
+
+@pytest.fixture
 def watched(monkeypatch):
     """Leaves signals as they were, whatever watches for them in the test."""
     from unrolled.sweeps import interruption

@@ -32,6 +32,9 @@ def main(arguments: list[str]) -> int:
     interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         from unrolled.sweeps.job import job
+        from unrolled.sweeps.memory import freeze_imports
+
+        freeze_imports()
     if plan is None:
         sys.argv = ["unrolled", *arguments]
         return job() or 0

@@ -26,3 +26,13 @@ def graphs_released() -> Iterator[None]:
         for name in custom_gradient_names() - before:
             forget_custom_gradient(name)
         gc.collect()  # Graphs and their operations refer to each other.
+
+
+def freeze_imports() -> None:
+    """Exclude all that exists from garbage collection, for a program that has imported everything.
+
+    Each run collects garbage more than once, and visiting what the imports created takes most of
+    that time. Only the first call has an effect: what exists later may become garbage.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()

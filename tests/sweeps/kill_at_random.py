@@ -71,7 +71,7 @@ class Trial:
     def undisturbed(self) -> float:
         """Run the sweep to its end; returns the seconds that took."""
         start = time.monotonic()
-        self.run(*self._whole())
+        self.run(*self.whole())
         self._look()
         return time.monotonic() - start
 
@@ -81,10 +81,10 @@ class Trial:
         Returns:
             How many kills hit it, before it had ended.
         """
-        command, kills = self._whole(), 0
+        command, kills = self.whole(), 0
         for moment in moments:
             kills += self._killed(self._start(*command), moment)
-            command = self._next()
+            command = self.next_command()
             if command is None:
                 break
         if command is not None:
@@ -110,7 +110,8 @@ class Trial:
             raise LostError(f"a run was finished twice: {sorted(run.name for run in runs)}")
         return {run.name: _without_times(run) for run in runs}
 
-    def _whole(self):
+    def whole(self) -> list[str]:
+        """The command that runs the sweep."""
         launcher = [] if self.target == "sweep" else ["hydra/launcher=joblib"]
         return ["experiments", *self.arguments, f"hydra.sweep.dir={self.folder}/runs", *launcher]
 
@@ -169,10 +170,10 @@ class Trial:
             doing = "comparison" if ended == 6 else "between runs, data, or first epoch"
         return f"{doing}; {begun} runs had begun, {ended} had ended"
 
-    def _next(self):
+    def next_command(self) -> list[str] | None:
         """Check what the kill has left; returns the command that goes on, None if all is done."""
         if self._parent() is None:
-            return self._whole()
+            return self.whole()
         # Any command tidies up; this one reads alone.
         self.run("experiments.resume", "0" * 32)
         self._look()

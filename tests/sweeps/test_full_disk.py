@@ -31,6 +31,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_sweep_ends_clearly_and_is_resumed_once_there_is_room(
     small_disk, main, monkeypatch, new_store, capsys
 ):
