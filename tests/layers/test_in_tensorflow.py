@@ -51,12 +51,16 @@ def test_one_function_serves_all_batch_sizes_and_lengths(largest_unit, in_keras)
     traces = []
     open_shapes = [tf.TensorSpec((None, None, INPUTS)), tf.TensorSpec((None, None), tf.bool)]
 
-    def run(x, mask):
-        traces.append(x)
-        return outputs_and_gradients(layer, x, mask)
+    def function(training, compiled):
+        @tf.function(input_signature=open_shapes, jit_compile=compiled)
+        def run(x, mask):
+            traces.append(x)
+            return outputs_and_gradients(layer, x, mask, training=training)
 
-    in_chunks = tf.function(run, input_signature=open_shapes)
-    whole = tf.function(run, input_signature=open_shapes, jit_compile=True)
+        return run
+
+    in_chunks = function(training=False, compiled=False)
+    whole = function(training=True, compiled=True)
     for shape, functions in (
         ((1, 1), (in_chunks, whole)),
         ((3, 5), (in_chunks,)),
@@ -66,8 +70,8 @@ def test_one_function_serves_all_batch_sizes_and_lengths(largest_unit, in_keras)
         x, mask = sequences(*shape)
         eagerly = outputs_and_gradients(layer, x, mask)
         assert_close(eagerly[:2], outputs_and_gradients(reference, x, mask)[:2])
-        for function in functions:
-            assert_close(function(x, mask), eagerly)
+        for run in functions:
+            assert_close(run(x, mask), eagerly)
     assert len(traces) == 2
 
 
@@ -75,7 +79,8 @@ def test_an_empty_batch_has_empty_outputs_and_no_gradient(unit):
     layer = trained(unit)
     for run, steps in ((outputs_and_gradients, 4), (tf.function(outputs_and_gradients), LONG)):
         for mask in (None, tf.zeros((0, steps), tf.bool)):
-            outputs, d_x, *d_weights = run(layer, tf.zeros((0, steps, INPUTS)), mask)
+            x, training = tf.zeros((0, steps, INPUTS)), mask is None
+            outputs, d_x, *d_weights = run(layer, x, mask, training=training)
             assert outputs.shape == (0, steps, 4)
             assert d_x.shape == (0, steps, INPUTS)
             assert not any(np.any(d) for d in d_weights)
@@ -138,7 +143,8 @@ def test_the_batch_size_may_be_known_from_the_states_alone():
     inputs = keras.Input(batch_shape=(2, None, 3))
     outputs = [keras.layers.Dense(1)(layer(inputs)) for layer in stateful]
     model = keras.Model(inputs, keras.layers.Concatenate()(outputs))
-    model.compile("adam", "mse")
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)  # Else the step is traced twice.
     x = np.random.default_rng(0).normal(size=(4, LONG, 3)).astype("float32")
     data = tf.data.Dataset.from_tensor_slices((x, x[:, 0, :1])).batch(2)  # Of unknown batch size.
     model.fit(data, verbose=0)
