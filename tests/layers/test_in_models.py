@@ -46,6 +46,7 @@ def readings(model):
 def train(model, **how):
     """Train in every way Keras offers; the numbers that come out, in order."""
     model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy", **how)
+    model.optimizer.build(model.trainable_variables)  # Else the step is traced twice.
     weights = np.linspace(0, 2, len(WORDS))
     history = model.fit(
         WORDS,
