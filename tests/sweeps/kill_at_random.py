@@ -40,7 +40,7 @@ SWEEP = [
     "budget.evaluation_examples=64",
 ]
 TARGETS = ("sweep", "parent", "worker")
-_OF_TIME = ("seconds", "share_of_time")
+_OF_TIME = ("seconds", "fraction_of_time")
 _LONGEST = 300  # seconds that a command may take
 
 

@@ -101,7 +101,7 @@ def test_a_run_is_measured_before_during_and_after_training(measured_and_not):
     config, (found, _) = configuration(*LSTM), measured_and_not
     looked = report_of(found.run_id)["diagnosis"]
     assert [measured["step"] for measured in looked["measured"]] == [0, 1, 3, 8]
-    assert 0 < looked["share_of_time"] < 1
+    assert 0 < looked["fraction_of_time"] < 1
     task, model = load_task(config), build(config, load_task(config))
     compile_model(model, task, config.training)
     model.load_weights(found.model_file)

@@ -208,7 +208,7 @@ def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, sh
     held = tracked(result.run_id).data.metrics
     assert held[f"test/{key}"] == result.metrics[key]
     metric = load_task(config).metric
-    assert (held["guessing"], held["learnt"]) == (metric.guessing, metric.learnt)
+    assert (held["chance_level"], held["solved"]) == (metric.chance_level, metric.solved)
     assert held["parameters"] == result.parameters
     assert result.summary == f"test {metric.name} {metric.text(result.metrics[key])}"
     model = keras.saving.load_model(result.model_file)
