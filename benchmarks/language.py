@@ -86,7 +86,6 @@ def measure_language(unit: str, heads: Two, config: DictConfig, seed: int) -> La
     steps = Two(*(_step(model, windows) for model in models))
     softmax = Two(*(_softmax_step(model, windows[0], config) for model in models))
     first, _ = first_calls(steps)
-    first_calls(steps)  # Carried states are variables now, so each step is traced once more.
     timing = Timing(first, in_turn(steps, config.repeats * len(windows)))
     first_calls(softmax)
     seconds = in_turn(softmax, config.repeats)
@@ -125,6 +124,9 @@ def _windows(config, seed):
 
 
 def _step(model, windows):
+    # Creates the variables of the optimizer and of the carried states. If the first call of the
+    # function did so, TensorFlow would trace it twice.
+    model.train_step(windows[0])
     step = tf.function(lambda *window: model.train_step(window)["loss"])
     turn = iter(range(10**9))
     return lambda: step(*windows[next(turn) % len(windows)])

@@ -27,9 +27,15 @@ def _graphs_of_a_module_are_collected():
 
 
 @pytest.fixture(autouse=True)
-def _same_numbers_every_time():
-    """Initial weights are drawn; a bound that some of them miss shall be missed every time."""
-    keras.utils.set_random_seed(1)
+def _same_numbers_every_time(monkeypatch):
+    """Initial weights are drawn; a bound that some of them miss shall be missed every time.
+
+    Not `tf.random.set_seed`, which throws all of TensorFlow's kernels away: a tenth of a second for
+    every test. So tests draw from NumPy, Keras or `tf.random.stateless_normal`.
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr("tensorflow.random.set_seed", lambda _: None)
+        keras.utils.set_random_seed(1)
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +81,15 @@ def shared_store(new_store, tmp_path_factory):
             yield folder, uri
 
     return shared
+
+
+@pytest.fixture
+def untraced():
+    """See `tests.whole_runs.untraced`."""
+    from tests import whole_runs
+
+    with whole_runs.untraced():
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import warnings
+from contextlib import contextmanager
 
+import tensorflow as tf
 from hydra import compose, initialize_config_dir
 
 from unrolled import tracking
@@ -19,6 +22,22 @@ def composed(*overrides):
     """The configuration that a command line makes."""
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         return compose("config", list(overrides))
+
+
+@contextmanager
+def untraced():
+    """A context in which TensorFlow's functions run eagerly.
+
+    Tracing them takes most of the time of a tiny run. For tests of what is recorded of runs, not of
+    how they train.
+    """
+    tf.config.run_functions_eagerly(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Even though the `tf.config", UserWarning)
+            yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def refused_without_slow_imports(program, arguments):

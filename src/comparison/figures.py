@@ -86,10 +86,10 @@ def with_bands(
         below = np.maximum(mean - spread, lowest)
         axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
         axes.fill_between(curve.x, below, mean + spread, color=colour, alpha=0.15, linewidth=0)
-    for chance in {curve.metric.guessing for curve in curves if curve.metric is not None}:
+    for chance in {curve.metric.chance_level for curve in curves if curve.metric is not None}:
         mark_level(axes, chance, "chance level")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
-    if metric is not None and metric.share:
+    if metric is not None and metric.is_fraction:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     _scale_x(axes, np.unique(np.concatenate([curve.x for curve in curves])))
     axes.grid(alpha=0.3)

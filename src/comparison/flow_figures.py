@@ -107,9 +107,9 @@ def success_by_memory(
         axes.scatter(memory, found, c=colour, marker=marker, label=label, alpha=0.8, zorder=3)
         for x, y in zip(memory[longer], found[longer], strict=True):
             axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
-    mark_level(axes, metric.guessing, "chance level")
-    if metric.learnt is not None:
-        mark_level(axes, metric.learnt, "solved", ":")
+    mark_level(axes, metric.chance_level, "chance level")
+    if metric.solved is not None:
+        mark_level(axes, metric.solved, "solved", ":")
     axes.set(
         title=title,
         xlabel="effective memory of the trained model, in steps (→: longer than the examples)",

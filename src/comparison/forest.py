@@ -59,7 +59,7 @@ def forest(differences: Sequence[Difference], heading: str) -> Figure:
 
 def _xlabel(metric: Metric) -> str:
     if not metric.by_ratio:
-        unit = " (fraction of answers; 0.01 is one in a hundred)" if metric.share else ""
+        unit = " (fraction of answers; 0.01 is one in a hundred)" if metric.is_fraction else ""
         return f"difference of the test {metric.label}{unit}"
     return f"difference of log10 of the test {metric.label}: −1 a tenth of the error, +1 ten times"
 

@@ -44,7 +44,7 @@ def _row(variant: VariantRuns) -> dict[Heading, str]:
         _test(metric): mean_and_spread(found, metric.text),
         Heading("worst", "worst run"): f"{metric.text(metric.worst(found))} of {len(found)}",
     }
-    if metric.learnt is not None:
+    if metric.solved is not None:
         row[_to_solve(metric)] = _examples_to_solve(variant)
     row |= flow_comparison.columns(variant.runs)
     context = variant.last("test/context")
@@ -59,7 +59,7 @@ def _test(metric: Metric) -> Heading:
 
 def _to_solve(metric: Metric) -> Heading:
     """Tasks whose thresholds read the same have one column."""
-    return Heading("to_solve", f"to {metric.learnt_text}", metric.learnt_text)
+    return Heading("to_solve", f"to {metric.solved_text}", metric.solved_text)
 
 
 def _examples_to_solve(variant: VariantRuns) -> str:
@@ -68,7 +68,7 @@ def _examples_to_solve(variant: VariantRuns) -> str:
     for run in variant.runs:
         values = run.series[f"validation/{metric.key}"]
         curve = zip(run.series["examples_seen"], values, strict=True)
-        reached = [seen for (_, seen), (_, value) in curve if metric.is_learnt(value)]
+        reached = [seen for (_, seen), (_, value) in curve if metric.is_solved(value)]
         prices += reached[:1]
     if len(prices) < len(variant.runs):  # The mean of a few would favour variants that rarely do.
         return f"in {len(prices)} of {len(variant.runs)}" if prices else "never"

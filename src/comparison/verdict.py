@@ -226,11 +226,11 @@ class _Solved(Enum):
 def _solved(field: _Field) -> list[str]:
     """Which variants solved the task in all seeds, in some and in none; a failed run did not."""
     metric = metric_of(next(iter(field.runs.values())))
-    if metric.learnt is None:
+    if metric.solved is None:
         return []
     groups: dict[_Solved, list[str]] = {how: [] for how in _Solved}
     for variant, group in field.runs.items():
-        solved = sum(metric.is_learnt(value) for value in results(group))
+        solved = sum(metric.is_solved(value) for value in results(group))
         tried = len(group) + field.failed.get(variant, 0)
         if solved == tried:
             groups[_Solved.ALL].append(variant.name)
@@ -240,7 +240,7 @@ def _solved(field: _Field) -> list[str]:
             groups[_Solved.NONE].append(variant.name)
     side = "or more" if metric.higher_is_better else "or less"
     listed = _shortened({how: names for how, names in groups.items() if names})
-    return [f"{field.where}solved (test {metric.name} {metric.learnt_text} {side}) {listed}."]
+    return [f"{field.where}solved (test {metric.name} {metric.solved_text} {side}) {listed}."]
 
 
 def _shortened(groups: Mapping[_Solved, Sequence[str]]) -> str:

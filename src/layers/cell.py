@@ -1,5 +1,6 @@
 """The base of all cells: options, weights, dropout, and one step through time in readable form."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -357,7 +358,8 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
         return dict(zip(self.recurrent_sites, masks, strict=False))
 
     @classmethod
-    def options(cls) -> dict[str, inspect.Parameter]:
+    @functools.cache
+    def options(cls) -> Mapping[str, inspect.Parameter]:
         """The options of the unit, including those of its base classes, as parameters by name."""
         return {
             name: parameter

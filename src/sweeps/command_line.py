@@ -31,8 +31,13 @@ def main(arguments: list[str]) -> int:
         return REFUSED
     interruption.watch()
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
-        from unrolled.sweeps.job import job
+        import unrolled.sweeps.run  # noqa: F401
+        from unrolled.sweeps.memory import freeze_imports
+
+        freeze_imports()
     if plan is None:
+        from unrolled.sweeps.job import job
+
         sys.argv = ["unrolled", *arguments]
         return job() or 0
     return run_sweep(plan, arguments)

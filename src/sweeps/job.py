@@ -79,11 +79,11 @@ def _output_to(log: Path, is_worker: bool) -> Iterator[None]:
 
 
 def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
-    from unrolled.sweeps.memory import exclude_imports
+    from unrolled.sweeps.memory import freeze_imports
     from unrolled.sweeps.provenance import identity_of
     from unrolled.sweeps.run import run
 
-    exclude_imports()
+    freeze_imports()
     name, start = directory.name, time.perf_counter()
     try:
         tuned = sweep.tuned(config)

@@ -1,22 +1,10 @@
 """Releasing the memory of a run, which TensorFlow would hold until the process ends."""
 
 import contextlib
-import functools
 import gc
 from collections.abc import Iterator
 
 from unrolled._compat import custom_gradient_names, forget_custom_gradient
-
-
-@functools.cache
-def exclude_imports() -> None:
-    """Exclude what exists now, at the first call, from garbage collection.
-
-    The imports of TensorFlow, Keras and MLflow leave a million objects, which stay. Going through
-    them takes most of the time of a collection.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 @contextlib.contextmanager
@@ -38,3 +26,13 @@ def graphs_released() -> Iterator[None]:
         for name in custom_gradient_names() - before:
             forget_custom_gradient(name)
         gc.collect()  # Graphs and their operations refer to each other.
+
+
+def freeze_imports() -> None:
+    """Exclude all that exists from garbage collection, for a program that has imported everything.
+
+    Each run collects garbage more than once, and visiting what the imports created takes most of
+    that time. Only the first call has an effect: what exists later may become garbage.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()

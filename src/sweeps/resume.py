@@ -22,6 +22,9 @@ def main(arguments: list[str]) -> int:
         return REFUSED
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         import unrolled.sweeps.run  # noqa: F401
+        from unrolled.sweeps.memory import freeze_imports
+
+        freeze_imports()
     from unrolled.tracking import TrackingError, connect, fail_abandoned_runs, read_sweep
 
     interruption.watch()

@@ -167,8 +167,8 @@ def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
     tracked.log_metrics(
         {
             "parameters": trainable_parameters(model),
-            "guessing": task.metric.guessing,
-            **({} if task.metric.learnt is None else {"learnt": task.metric.learnt}),
+            "chance_level": task.metric.chance_level,
+            **({} if task.metric.solved is None else {"solved": task.metric.solved}),
         }
     )
     return _Prepared(config, task, model, _diagnosis(model, task, config, tracked))
@@ -257,8 +257,8 @@ def _log_diagnosis(
     name: str,
 ) -> dict:
     """What was measured in training and of the model that is kept, and pictures of the latter."""
-    share = diagnosis.seconds / sum(history["seconds_per_epoch"])
-    tracked.log_metrics({"diagnostics_share_of_time": share})
+    fraction = diagnosis.seconds / sum(history["seconds_per_epoch"])
+    tracked.log_metrics({"diagnostics_fraction_of_time": fraction})
     gates = diagnosis.gates()
     kept = diagnosis.now(gates)
     if gates:
@@ -268,7 +268,7 @@ def _log_diagnosis(
         norms = diagnosis.norms(number, gates[0])
         trace = gate_trace(name, gates[0], number, words, answer, norms)
         tracked.log_figure(trace, "gate_trace.png")
-    return {"measured": diagnosis.measured, "kept": kept, "share_of_time": share}
+    return {"measured": diagnosis.measured, "kept": kept, "fraction_of_time": fraction}
 
 
 def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -> None:

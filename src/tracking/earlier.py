@@ -14,6 +14,9 @@ from unrolled.tracking.failure import FAILURE, Failure
 SETTINGS = "settings"  # The tag of a run with the settings that its sweep varies, a JSON object.
 BASELINES = "baselines"  # The tag of a sweep with its baselines as typed, a JSON list.
 
+_RENAMED = {"guessing": "chance_level", "learnt": "solved", "share": "is_fraction"}
+"""The attributes of a metric whose names have changed."""
+
 
 def updated_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Returns the tags of a run or a sweep, with those that its version did not write."""
@@ -35,7 +38,9 @@ def updated_report(report: Any) -> Any:
         return report
     report, judged = dict(report), report.get("judged", {})
     if isinstance(report.get("metric"), dict):
-        report["metric"] = _with_key(report["metric"])
+        report["metric"] = _updated_metric(report["metric"])
+    if isinstance(report.get("breakdowns"), list):
+        report["breakdowns"] = [_with_updated_metric(each) for each in report["breakdowns"]]
     if isinstance(report.get("breakdowns"), dict):
         metric = report.get("metric", {})
         report["breakdowns"] = [
@@ -61,16 +66,22 @@ def _settings(name: str) -> dict[str, str]:
     return settings
 
 
-def _with_key(metric: Mapping[str, Any]) -> dict[str, Any]:
+def _updated_metric(metric: Mapping[str, Any]) -> dict[str, Any]:
+    metric = {_RENAMED.get(key, key): value for key, value in metric.items()}
     if "key" in metric or "name" not in metric:
-        return dict(metric)
+        return metric
     key = metric["name"].lower().replace("-", "_").replace(" ", "_")
     return {"key": key, **metric}
+
+
+def _with_updated_metric(breakdown: Mapping[str, Any]) -> dict[str, Any]:
+    metric = breakdown.get("metric")
+    return {**breakdown, "metric": _updated_metric(metric)} if metric else dict(breakdown)
 
 
 def _breakdown(name: str, points: list, metric: Mapping, judged: Mapping) -> dict[str, Any]:
     what, _, by = name.partition(" by ")
     of: Mapping | None = metric
     if what != metric.get("name"):
-        of = _with_key(judged[name]) if name in judged else None
+        of = _updated_metric(judged[name]) if name in judged else None
     return {"what": what, "by": by, "metric": of, "points": points}

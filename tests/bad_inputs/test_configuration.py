@@ -57,9 +57,9 @@ KEYS_AND_CHOICES = [
     (["hydra.sweep.dir=/proc"], "hydra.sweep.dir: expected a new or an empty folder, got /proc"),
     (["hydra.sweeper.params.cell=gru"], "expected the sweep in key=value,value"),
     (["hydra=5"], "hydra: expected a key below it"),
-    (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "n_jobs: expected how many runs"),
+    (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "n_jobs: is the option jobs here; expe"),
     (
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=abc"],
+        ["hydra/launcher=joblib", "hydra.launcher.verbose=abc"],
         "Value 'abc' of type 'str' could not be converted to Integer",
     ),
     (["~cell"], "~cell: expected cell=<value>, as it cannot be removed"),

@@ -57,12 +57,12 @@ def artifact(name):
 
 def test_a_language_model_is_timed_with_its_softmax(capsys):
     small = ["vocabulary_size=50", "units=4", "batch=2", "window=5", "windows=2", "repeats=1"]
-    small += ["cutoffs=[10,20]", "cells=[lstm,gru_simplified]"]
+    small += ["cutoffs=[10,20]", "cells=[simple_rnn,gru_simplified]"]
     assert main(["parts=[language]", *(f"language.{each}" for each in small)]) == 0
     shown = capsys.readouterr().out
     assert "adaptive : softmax" in shown
     found = latest().data.metrics
-    for unit in ("lstm", "gru_simplified"):
+    for unit in ("simple_rnn", "gru_simplified"):
         for heads in ("softmax : softmax", "adaptive : adaptive", "adaptive : softmax"):
             key = f"language/{unit}/{heads}"
             ratio = found[f"{key}/peer ms"] / found[f"{key}/ours ms"]
@@ -71,7 +71,7 @@ def test_a_language_model_is_timed_with_its_softmax(capsys):
 
 
 def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
-    assert main(["parts=[limit,steps]", "units=[lstm,gru_simplified]", *SMALL]) == 0
+    assert main(["parts=[limit,steps]", "units=[simple_rnn,gru_simplified]", *SMALL]) == 0
     shown = capsys.readouterr()
     held = latest()
     assert held.info.status == "FINISHED"
@@ -81,7 +81,7 @@ def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
     assert {"machine/processor", "machine/tensorflow", "machine/keras"} <= set(held.data.params)
 
     found = held.data.metrics
-    for unit in ("lstm", "gru_simplified"):
+    for unit in ("simple_rnn", "gru_simplified"):
         for shape in (FIRST, SECOND):
             assert f"{unit} {shape} masks" in shown.out
             for mask in ("no mask", "masks"):
@@ -90,12 +90,12 @@ def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
                     ratio = found[f"{key}/peer ms"] / found[f"{key}/ours ms"]
                     assert found[f"{key}/ratio"] == pytest.approx(ratio)
                     assert found[f"{key}/ours first call s"] > found[f"{key}/ours ms"] / 1000
-    products = 2 * 3 * 6 * 4 * 5 * (4 + 5) * 3
-    seconds = found[f"training/lstm/{FIRST}/no mask/ours ms"] / 1000
+    products = 2 * 3 * 6 * 5 * (4 + 5) * 3
+    seconds = found[f"training/simple_rnn/{FIRST}/no mask/ours ms"] / 1000
     share = products / seconds / (found["limit/gflops"] * 1e9)
-    assert found[f"training/lstm/{FIRST}/no mask/ours of the limit"] == pytest.approx(share)
+    assert found[f"training/simple_rnn/{FIRST}/no mask/ours of the limit"] == pytest.approx(share)
 
-    ratios = [found[f"inference/lstm/{shape}/masks/ratio"] for shape in (FIRST, SECOND)]
+    ratios = [found[f"inference/simple_rnn/{shape}/masks/ratio"] for shape in (FIRST, SECOND)]
     summary = "summary/inference/masks/built-in"
     assert found[f"{summary}/least"] == min(ratios)
     assert found[f"{summary}/geometric mean"] == pytest.approx(np.sqrt(np.prod(ratios)))
@@ -107,9 +107,13 @@ def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
     ):
         assert title in " ".join(shown.out.split())
     assert held.data.tags["mlflow.note.content"] == artifact("speed.md")
-    assert "| lstm | " in artifact("speed.md")
+    assert "| simple_rnn | " in artifact("speed.md")
     (first, *_) = json.loads(artifact("report.json"))["steps"]
-    assert (first["unit"], first["shape"], first["peer"]) == ("lstm", FIRST, "keras.layers.LSTM")
+    assert (first["unit"], first["shape"], first["peer"]) == (
+        "simple_rnn",
+        FIRST,
+        "keras.layers.SimpleRNN",
+    )
     assert len(first["training"]["steady"]["ours"]) == 3
     picture = mlflow.artifacts.download_artifacts(
         run_id=held.info.run_id, artifact_path="speed.png", dst_path=str(tmp_path)
@@ -151,18 +155,26 @@ IMDB = ["parts=[imdb]", "imdb.train_examples=32", "imdb.batch_size=8", "imdb.siz
 
 @pytest.mark.usefixtures("reviews")
 def test_an_epoch_of_reviews_is_compared_on_both_kinds_of_batches(capsys):
-    options = ["imdb.units=[gru]", "imdb.embedding=3", "imdb.seeds=[3]", "imdb.schedule=cosine"]
+    options = [
+        "imdb.units=[simple_rnn]",
+        "imdb.embedding=3",
+        "imdb.seeds=[3]",
+        "imdb.schedule=cosine",
+    ]
     assert main([*IMDB, *options]) == 0
-    assert "imdb gru bucketed seed 3" in capsys.readouterr().out
+    assert "imdb simple_rnn bucketed seed 3" in capsys.readouterr().out
     found = latest().data.metrics
     for batches in ("padded", "bucketed"):
-        key = f"imdb/gru/{batches}/seed 3"
+        key = f"imdb/simple_rnn/{batches}/seed 3"
         ours, peer = (found[f"{key}/{who} accuracy"] for who in ("ours", "peer"))
         assert ours == pytest.approx(peer, abs=0.02)
         assert 0 < found[f"{key}/ours first batch s"] < found[f"{key}/ours s"]
-    ratio = found["imdb/gru/padded/seed 3/peer s"] / found["imdb/gru/bucketed/seed 3/ours s"]
-    assert found["summary/imdb/gru/bucketed/peer on padded"] == pytest.approx(ratio)
-    assert "| gru | bucketed | " in artifact("speed.md")
+    ratio = (
+        found["imdb/simple_rnn/padded/seed 3/peer s"]
+        / found["imdb/simple_rnn/bucketed/seed 3/ours s"]
+    )
+    assert found["summary/imdb/simple_rnn/bucketed/peer on padded"] == pytest.approx(ratio)
+    assert "| simple_rnn | bucketed | " in artifact("speed.md")
 
 
 @pytest.mark.usefixtures("reviews")
@@ -232,33 +244,33 @@ def test_what_fails_is_named_and_the_others_go_on(capsys, monkeypatch):
             raise DifferentFunctionsError("The outputs differ.")
 
     monkeypatch.setattr(steps, "require_same_function", different)
-    assert main(["parts=[steps]", "units=[lstm]", "masks=[false]", *SMALL]) == 1
+    assert main(["parts=[steps]", "units=[simple_rnn]", "masks=[false]", *SMALL]) == 1
     assert "FAILED  The outputs differ." in capsys.readouterr().out
     held = latest()
     assert held.info.status == "FAILED"
     assert held.data.tags["error"] == "1 of 2 measurements failed"
-    assert f"training/lstm/{SECOND}/no mask/ratio" in held.data.metrics
-    assert f"training/lstm/{FIRST}/no mask/ratio" not in held.data.metrics
-    assert f"lstm {FIRST} no mask" in artifact("failures.txt")
+    assert f"training/simple_rnn/{SECOND}/no mask/ratio" in held.data.metrics
+    assert f"training/simple_rnn/{FIRST}/no mask/ratio" not in held.data.metrics
+    assert f"simple_rnn {FIRST} no mask" in artifact("failures.txt")
     assert "DifferentFunctionsError" in artifact("speed.md")
 
 
 def test_interrupted_what_is_done_is_kept(capsys, monkeypatch):
     def interrupted(line):
-        return os.kill(os.getpid(), signal.SIGINT) if SECOND in line else None
+        return os.kill(os.getpid(), signal.SIGINT) if FIRST in line else None
 
     monkeypatch.setattr(run, "_say_line", lambda name, *_: interrupted(name))
     # A worker of pytest-xdist ignores the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        assert main(["parts=[steps]", "units=[lstm]", *SMALL]) == 130
+        assert main(["parts=[steps]", "units=[simple_rnn]", "masks=[true]", *SMALL]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
     held = latest()
     assert held.info.status == "FAILED"
     assert held.data.tags["error"] == "stopped by the user"
-    assert f"training/lstm/{FIRST}/masks/ratio" in held.data.metrics
-    assert f"training/lstm/{SECOND}/masks/ratio" not in held.data.metrics
+    assert f"training/simple_rnn/{FIRST}/masks/ratio" in held.data.metrics
+    assert f"training/simple_rnn/{SECOND}/masks/ratio" not in held.data.metrics
     assert "geometric" in capsys.readouterr().out
     assert FIRST in artifact("speed.md")
 

@@ -9,8 +9,8 @@ from unrolled.comparison.variants import Variant
 from unrolled.tasks.base.metric import accuracy, mean_squared_error
 from unrolled.tracking import RunRecord
 
-MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
-ACCURACY = accuracy(classes=2, learnt=0.9)
+MSE = mean_squared_error(chance_level=1 / 6, solved=0.01)
+ACCURACY = accuracy(classes=2, solved=0.9)
 
 
 def variant(name):

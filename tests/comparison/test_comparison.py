@@ -85,7 +85,7 @@ def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(c
 
 
 def test_a_table_says_how_far_back_language_models_look(capsys):
-    metric = dataclasses.replace(cross_entropy(guessing=3.0, learnt=0.1), learnt=None)
+    metric = dataclasses.replace(cross_entropy(chance_level=3.0, solved=0.1), solved=None)
     parent = tracking.start_sweep("e", "context", {})
     for seed, context in ((1, 20), (2, 50)):
         keep_run(parent, "gru", seed, metric, [2.0, 1.5], 1.5, {})
@@ -115,7 +115,7 @@ def test_points_of_doubling_distance_stand_evenly():
 
 
 def test_where_high_is_good_it_is_the_other_way_round():
-    metric = accuracy(classes=2, learnt=0.9)
+    metric = accuracy(classes=2, solved=0.9)
     columns, _, _ = compared(
         ("gru", 1, metric, [0.5, 0.9], 0.95, {}),
         ("gru", 2, metric, [0.91, 0.5], 0.85, {}),

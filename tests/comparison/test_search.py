@@ -167,7 +167,7 @@ def test_a_run_gets_the_value_of_its_variant_and_no_other_does():
     assert sweep.tuned(lstm) is lstm
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("store", "untraced")
 def test_a_sweep_in_two_stages_runs_every_variant_at_its_own_value(main, tmp_path, capsys):
     small = ["experiment=gru_vs_lstm", "task=adding", "task.T=5", "budget=quick", "model.units=4"]
     small += ["budget.train_examples=64", "budget.evaluation_examples=32", "budget.epochs=1"]
@@ -175,6 +175,7 @@ def test_a_sweep_in_two_stages_runs_every_variant_at_its_own_value(main, tmp_pat
         "cell=simple_rnn,gru",
         "seed=1",
         "training.clip_norm=null",
+        "jobs=1",
         f"hydra.sweep.dir={tmp_path}/outputs",
     ]
     search_for = asked(values="[3e38,0.003]", seeds="[101]")

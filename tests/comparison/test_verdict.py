@@ -29,7 +29,7 @@ BASIC = group("simple_rnn", [0.15, 0.16, 0.17], memories=(9, 10, 11))
 
 
 def test_the_best_is_named_with_what_chance_leaves_of_it():
-    best, against_lstm, learnt, memory = said({"lstm": LSTM, "gru": GRU, "simple_rnn": BASIC})
+    best, against_lstm, solved, memory = said({"lstm": LSTM, "gru": GRU, "simple_rnn": BASIC})
     assert best == (
         "gru does best (geometric mean of the test MSE 0.00110); it is significantly better than "
         "the next, lstm (p = 0.015)."
@@ -38,7 +38,7 @@ def test_the_best_is_named_with_what_chance_leaves_of_it():
         "against the baseline lstm, significantly worse: simple_rnn (p = 0.015); significantly "
         "better: gru (p = 0.015)."
     )
-    assert learnt == (
+    assert solved == (
         "solved (test MSE 0.01 or less) in all seeds by gru; in some by lstm (1 of 3); in none by "
         "simple_rnn."
     )
@@ -79,9 +79,9 @@ def test_from_few_seeds_or_a_quick_budget_nothing_is_concluded(seeds, quick):
 
 def test_runs_that_failed_are_counted_and_leave_open_what_they_might_have_shown():
     runs = {"lstm": LSTM, "gru": GRU[:2]}
-    best, learnt, memory, failed = said(runs, failed={"gru": 1, "x": 3}, diverged={"x": 2})
+    best, solved, memory, failed = said(runs, failed={"gru": 1, "x": 3}, diverged={"x": 2})
     assert "whether it differs from the next, lstm, is open (fewer than 3 runs" in best
-    assert "in some by gru (2 of 3)" in learnt.replace("lstm (1 of 3), ", "")
+    assert "in some by gru (2 of 3)" in solved.replace("lstm (1 of 3), ", "")
     assert "is open" in memory
     assert failed == (
         "4 of 9 runs failed, 2 of them because gradients exploded: gru (1 of 3), x (3 of 3)."
@@ -109,9 +109,9 @@ def test_memories_that_chance_explains_are_not_compared():
 
 def test_a_perfect_score_everywhere_is_no_difference():
     runs = {name: group(name, [1.0, 1.0, 1.0], ACCURACY) for name in ("lstm", "gru")}
-    best, learnt = said(runs)
+    best, solved = said(runs)
     assert "is open (no spread)" in best
-    assert learnt == "solved (test accuracy 90% or more) in all seeds by lstm, gru."
+    assert solved == "solved (test accuracy 90% or more) in all seeds by lstm, gru."
 
 
 def test_equal_memories_are_nobodys_victory():
@@ -140,7 +140,7 @@ SPREAD = (0.8, 0.9, 1, 1.1, 1.2)
 
 def test_several_baselines_have_a_sentence_each_that_holds_for_all_it_names():
     runs = {name: group(name, [mean * s for s in SPREAD]) for name, mean in VALUES.items()}
-    best, lstm, gru, learnt = said(runs, baseline=["lstm", "gru"])
+    best, lstm, gru, solved = said(runs, baseline=["lstm", "gru"])
     assert best.startswith("gru_2 does best")
     assert "it is" not in best.partition("; it is significantly better than the next, gru (")[2]
     assert lstm == (
@@ -152,7 +152,7 @@ def test_several_baselines_have_a_sentence_each_that_holds_for_all_it_names():
         "against the baseline gru, significantly better: gru_2 (p < 0.001); no difference was "
         "shown for 1 more: gru_1 (95% interval ±0.1 in log10 MSE)."
     )
-    assert learnt.endswith("in none by lstm_2, lstm_3; in all seeds by the other 6.")
+    assert solved.endswith("in none by lstm_2, lstm_3; in all seeds by the other 6.")
     del runs["gru_2"]
     assert said(runs, baseline=["lstm", "gru"])[0].endswith("; it is a baseline.")
 

@@ -80,7 +80,7 @@ def test_errors_say_nothing_of_whether_a_search_can_be_trusted():
 
 
 def test_the_name_of_a_metric_is_for_people():
-    renamed = replace(MSE, name="badness by far", learnt=MSE.learnt)
+    renamed = replace(MSE, name="badness by far", solved=MSE.solved)
     plain, reworded = reported(sweep()), reported(sweep(renamed))
     assert numbers(plain) == numbers(reworded)
     assert "badness by far" in as_markdown(reworded[1])
@@ -140,7 +140,7 @@ def test_captions_explain_columns_whatever_their_headings(monkeypatch, module, n
 
 
 def test_the_caption_explains_a_threshold_whatever_its_heading(monkeypatch):
-    monkeypatch.setattr(Metric, "learnt_text", "(as good as we want it)")
+    monkeypatch.setattr(Metric, "solved_text", "(as good as we want it)")
     assert "training examples, in thousands" in reported(sweep())[0].caption
 
 

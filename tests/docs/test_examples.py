@@ -66,7 +66,7 @@ def test_a_unit_and_a_csv_file_of_ones_own(recipes):
     own = ["cell=mine", "task=complaints", "task.path=complaints.csv"]
     config = composed(recipes, *own, "budget=quick", "training.learning_rate=0.03")
     result = run(config, recipes / "run")
-    assert (result.name, result.metric.guessing) == ("mine seed=1", 0.5)
+    assert (result.name, result.metric.chance_level) == ("mine seed=1", 0.5)
     assert result.metrics["accuracy"] > 0.9
 
 

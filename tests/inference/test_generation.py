@@ -14,6 +14,7 @@ from unrolled.console.refusals import RefusedError
 from unrolled.inference.generation import generate_text, load_language_model
 from unrolled.inference.options import FROM_MAKE, any_text, options_of
 from unrolled.project import CONFIGURATION
+from unrolled.sweeps.provenance import tags_of
 from unrolled.sweeps.run import run
 from unrolled.sweeps.sweep import Sweep
 
@@ -30,32 +31,32 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def trained(shared_store):
-    """A store with models of characters and of words, a run of another task, and a sweep."""
+    """A store with models of characters and of words, a run of another task, and a sweep.
+
+    The model of characters is the last one trained, and the better run of the sweep.
+    """
     with shared_store() as (folder, uri):
-        other = ["task=adding", "task.T=6", "cell=gru", "model.units=2", "budget.epochs=1"]
-        other += ["budget.train_examples=40", "budget.evaluation_examples=40"]
-        parent = tracking.start_sweep("e", "a good and a bad one", {})
-        sweep = Sweep("e", parent.run_id, ["training.learning_rate"])
-        rates = {"good": 0.01, "bad": 1e-6}
-        characters = [
-            composed("task=pydoc_char", *TINY, f"training.learning_rate={rate}")
-            for rate in rates.values()
-        ]
-        swept = {
-            name: run(each, folder / name, sweep).run_id
-            for name, each in zip(rates, characters, strict=True)
-        }
-        parent.finish()
+        adding = composed("task=adding", "cell=gru")
+        with tracking.TrackedRun("e", "another", tags_of(adding, Sweep()), {}) as other:
+            pass
+        words = run(composed("task=pydoc_word", *TINY, "training.window=10"), folder / "words")
+        parent = tracking.start_sweep("e", "a bad and a good one", {})
         failed = tracking.TrackedRun("e", "lost", {"model": "language"}, {}, parent.run_id)
         failed.fail("no space left")
-        runs = swept | {
-            "sweep": parent.run_id,
-            "failed": failed.run_id,
-            "other": run(composed(*other), folder / "other").run_id,
-            "words": run(composed("task=pydoc_word", *TINY), folder / "words").run_id,
-            "characters": run(composed("task=pydoc_char", *TINY), folder / "chars").run_id,
-        }
-    return uri, runs
+        sweep = Sweep("e", parent.run_id, ["training.learning_rate"])
+        bad, good = [
+            run(composed("task=pydoc_char", *TINY, f"training.learning_rate={rate}"), path, sweep)
+            for rate, path in ((1e-6, folder / "bad"), (0.01, folder / "good"))
+        ]
+        parent.finish()
+    return uri, {
+        "sweep": parent.run_id,
+        "failed": failed.run_id,
+        "other": other.run_id,
+        "words": words.run_id,
+        "bad": bad.run_id,
+        "characters": good.run_id,
+    }
 
 
 @pytest.fixture
@@ -65,10 +66,28 @@ def ids(trained, monkeypatch):
     return runs
 
 
-def test_a_text_is_scored_token_by_token(ids, capsys):
+@pytest.fixture(scope="module")
+def models(trained):
+    """The models of characters and of words, by name."""
+    uri, runs = trained
+    with pytest.MonkeyPatch.context() as patch:
+        connect(uri, patch)
+        return {name: load_language_model(runs[name]) for name in ("characters", "words")}
+
+
+@pytest.fixture
+def loaded(ids, models, monkeypatch):
+    """The same models, which the programs take by their ids without loading them again."""
+    by_id = {ids[name]: model for name, model in models.items()}
+    for program in (score, sample):
+        monkeypatch.setattr(program, "load_language_model", by_id.__getitem__)
+    return models
+
+
+def test_a_text_is_scored_token_by_token(ids, models, capsys):
     assert score.main([f"run={ids['characters']}", "text=the cat"]) == 0
     out = capsys.readouterr().out
-    loaded = load_language_model(ids["characters"])
+    loaded = models["characters"]
     tokens = loaded.tokenizer.encode("the cat")
     losses = loaded.model.negative_log_likelihoods(tokens, loaded.tokenizer.start)
     assert f"log P {-losses.sum():.2f} nats, 7 tokens" in out
@@ -77,17 +96,17 @@ def test_a_text_is_scored_token_by_token(ids, capsys):
         assert f"{-loss:.2f}" in out
 
 
-def test_texts_are_ranked_and_unknown_words_are_marked(ids, capsys):
+def test_texts_are_ranked_and_unknown_words_are_marked(ids, loaded, capsys):
     assert score.main([f"run={ids['words']}", "text=the zyxt|the statement"]) == 0
     out = capsys.readouterr().out
     assert "zyxt (as <UNK>)" in out
     assert "A word read as <UNK> has the probability of all unknown words" in " ".join(out.split())
     assert "<EOS>" in out
-    loaded = load_language_model(ids["words"])
+    words = loaded["words"]
 
     def log_p(text):
-        tokens = loaded.tokenizer.encode(text)
-        return -loaded.model.negative_log_likelihoods(tokens, loaded.tokenizer.start).sum()
+        tokens = words.tokenizer.encode(text)
+        return -words.model.negative_log_likelihoods(tokens, words.tokenizer.start).sum()
 
     ranked = sorted(["the zyxt", "the statement"], key=log_p, reverse=True)
     shown = out.rpartition("Most probable first")[2]
@@ -95,6 +114,7 @@ def test_texts_are_ranked_and_unknown_words_are_marked(ids, capsys):
     assert f"{log_p(ranked[1]):.2f}" in shown
 
 
+@pytest.mark.usefixtures("loaded")
 def test_every_character_counts_for_a_character_model(ids, capsys):
     assert score.main([f"run={ids['characters']}", "text= a\n"]) == 0
     assert "nats, 3 tokens" in capsys.readouterr().out
@@ -105,6 +125,7 @@ def test_every_character_counts_for_a_character_model(ids, capsys):
             score.main([f"run={ids[name]}", f"text={text}"])
 
 
+@pytest.mark.usefixtures("loaded")
 def test_markup_in_texts_is_not_interpreted(ids, capsys):
     assert score.main([f"run={ids['characters']}", "text=a [/b] :cat:|[bold]b"]) == 0
     table = capsys.readouterr().out.rpartition("Most probable first")[2]
@@ -112,6 +133,7 @@ def test_markup_in_texts_is_not_interpreted(ids, capsys):
     assert "[bold]b" in table
 
 
+@pytest.mark.usefixtures("loaded")
 def test_texts_and_generated_texts_are_escaped(ids, capsys, monkeypatch):
     run = f"run={ids['characters']}"
     assert score.main([run, "text=a\x1b[2J\x07|b\u202ec\udcff"]) == 0
@@ -128,6 +150,7 @@ def test_texts_and_generated_texts_are_escaped(ids, capsys, monkeypatch):
         assert all(sign.isprintable() or sign == "\n" for sign in out)
 
 
+@pytest.mark.usefixtures("loaded")
 def test_texts_can_be_read_from_a_file(ids, tmp_path, capsys):
     path = tmp_path / "texts.txt"
     path.write_text("one text\n\nanother\n")
@@ -135,27 +158,29 @@ def test_texts_can_be_read_from_a_file(ids, tmp_path, capsys):
     assert "another" in capsys.readouterr().out
 
 
-def test_the_seed_determines_the_continuation_of_a_prompt(ids, capsys):
-    said = []
+def test_the_seed_determines_the_continuation_of_a_prompt(ids, models, capsys, monkeypatch):
+    """Only the first time does the program load the model itself."""
+    said, loaded = [], models["characters"]
     for seed in (1, 1, 2):
         arguments = [f"run={ids['characters']}", "prompt=The ", "length=30", f"seed={seed}"]
         assert sample.main(arguments) == 0
         said.append(capsys.readouterr().out.split("\n", 1)[1].rpartition("30 tokens")[0])
+        monkeypatch.setattr(sample, "load_language_model", lambda _: loaded)
     assert said[0] == said[1] != said[2]
-    loaded = load_language_model(ids["characters"])
     prompt = loaded.tokenizer.encode("The ")
     drawn = generate_text(loaded.model, loaded.tokenizer, prompt, length=30, seed=1)
     assert said[0] == f"The {''.join(drawn)}\n"
 
 
+@pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize("prompt", ["", "\N{SNOWMAN}", "x" * 10_000])
 def test_any_prompt_is_accepted(ids, prompt, capsys):
     assert sample.main([f"run={ids['characters']}", f"prompt={prompt}", "length=3"]) == 0
     assert "3 tokens" in capsys.readouterr().out
 
 
-def test_words_end_with_their_sentence(ids):
-    loaded = load_language_model(ids["words"])
+def test_words_end_with_their_sentence(models):
+    loaded = models["words"]
     settings = {"length": 500, "temperature": 1.0}
     prompt = loaded.tokenizer.encode("")
     texts = [
@@ -179,7 +204,7 @@ def test_each_epoch_stores_a_sample(ids):
 
 
 def test_the_best_run_of_a_sweep_by_validation_is_used(ids):
-    assert ids["good"] in load_language_model(ids["sweep"]).name
+    assert ids["characters"] in load_language_model(ids["sweep"]).name
 
 
 def test_runs_without_a_language_model_raise(ids):

@@ -39,9 +39,8 @@ print(json.dumps(found))
 """
 
 
-@pytest.fixture
 def own_files(tmp_path):
-    """Files for the tasks without built-in data, by task."""
+    """Makes files for the tasks without built-in data, by task."""
     lines = "".join(f"the line number {number} of a text .\n" for number in range(4000))
     columns = "Ada B-PER\nmet O\nBob B-PER\n"
     (tmp_path / "text.txt").write_text(lines)
@@ -73,31 +72,40 @@ def saved(name, folder, own_files):
     ]
 
 
-def assert_they_load(weights):
-    """Loads the files in one new process; returns the weights by path."""
-    command = [sys.executable, "-c", LOAD, *weights]
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """By task: the weights of its model, and what a new process, one for all, finds in its file.
+
+    Where the data must be downloaded and are not there: what the task says, and None.
+    """
+    folder, before, missing = tmp_path_factory.mktemp("models"), {}, {}
+    files = own_files(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparedSet, "_download", none)
+        for name in TASKS:
+            try:
+                before[name] = saved(name, folder, files)
+            except MissingDataError as error:
+                missing[name] = str(error), None
+    command = [sys.executable, "-c", LOAD, *(path for path, _ in before.values())]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found.keys() == weights.keys()
-    for path, expected in weights.items():
-        assert not isinstance(found[path], str), f"{path}: {found[path]}"
-        np.testing.assert_allclose(found[path], expected, rtol=1e-5)
+    return missing | {name: (weights, found[path]) for name, (path, weights) in before.items()}
 
 
-def test_models_of_tasks_without_download_load(tmp_path, own_files):
-    tasks = [name for name in TASKS if name not in DOWNLOADED]
-    assert len(tasks) > 10
-    assert_they_load(dict(saved(name, tmp_path, own_files) for name in tasks))
+def none(_):
+    raise OSError("tests download nothing")
 
 
-@pytest.mark.parametrize("name", DOWNLOADED)
-def test_models_of_downloaded_data_load(name, tmp_path, monkeypatch):
-    def none(_):
-        raise OSError("tests download nothing")
+@pytest.mark.parametrize("name", TASKS)
+def test_the_model_of_a_task_loads(name, models):
+    weights, found = models[name]
+    if found is None:
+        assert name in DOWNLOADED
+        pytest.skip(weights)
+    assert not isinstance(found, str), found
+    np.testing.assert_allclose(found, weights, rtol=1e-5)
 
-    monkeypatch.setattr(PreparedSet, "_download", none)
-    try:
-        path, weights = saved(name, tmp_path, {})
-    except MissingDataError as missing:
-        pytest.skip(str(missing))
-    assert_they_load({path: weights})
+
+def test_there_are_tasks_without_download():
+    assert len(set(TASKS) - set(DOWNLOADED)) > 10

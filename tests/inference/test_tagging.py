@@ -10,9 +10,13 @@ from rich.console import Console
 
 from experiments import tag
 from tests.whole_runs import composed, connect
+from unrolled import tracking
 from unrolled.console.refusals import RefusedError
+from unrolled.inference.loading import load_trained
 from unrolled.sweeps.plan import make_plan
+from unrolled.sweeps.provenance import tags_of
 from unrolled.sweeps.run import run
+from unrolled.sweeps.sweep import Sweep
 
 TINY = ["model.units=8", "budget.epochs=3", "training.learning_rate=0.02"]
 
@@ -22,7 +26,7 @@ def trained(shared_store):
     """A store with a tagger of generated sentences."""
     with shared_store() as (folder, uri):
         sizes = ["budget.train_examples=400", "budget.evaluation_examples=100"]
-        cfg = composed("task=names", "cell=gru", "task.distance.max=4", *TINY, *sizes)
+        cfg = composed("task=names", "cell=simple_rnn", "task.distance.max=4", *TINY, *sizes)
         return uri, run(cfg, folder / "run")
 
 
@@ -30,6 +34,21 @@ def trained(shared_store):
 def result(trained, monkeypatch):
     connect(trained[0], monkeypatch)
     return trained[1]
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    """The tagger of that run."""
+    uri, result = trained
+    with pytest.MonkeyPatch.context() as patch:
+        connect(uri, patch)
+        return load_trained(result.run_id, tag.KIND)
+
+
+@pytest.fixture
+def loaded(model, monkeypatch):
+    """The program takes that tagger without loading it again."""
+    monkeypatch.setattr(tag, "load_trained", lambda *_: model)
 
 
 def bare(line):
@@ -85,7 +104,7 @@ def test_lines_of_a_file_remain_lines(capsys, tmp_path):
     assert out[4].count("[LOC Oslo]") > 400
 
 
-@pytest.mark.usefixtures("result")
+@pytest.mark.usefixtures("loaded")
 def test_the_tags_of_a_line_do_not_depend_on_other_lines(capsys, tmp_path):
     path = tmp_path / "lines.txt"
     lines = ["Rose wept .", 'Mary Baker explained : " Rose , in fact , wilted in Lima . "']
@@ -95,7 +114,7 @@ def test_the_tags_of_a_line_do_not_depend_on_other_lines(capsys, tmp_path):
     assert together == alone
 
 
-@pytest.mark.usefixtures("result")
+@pytest.mark.usefixtures("loaded")
 def test_names_are_coloured_on_a_terminal_with_a_legend(capsys, monkeypatch):
     console = Console(force_terminal=True, color_system="standard", width=300)
     monkeypatch.setattr(tag, "say", console)
@@ -110,12 +129,11 @@ def test_names_are_coloured_on_a_terminal_with_a_legend(capsys, monkeypatch):
     assert re.search(r"\x1b\[[0-9;]*mMary Johnson\x1b", out)
 
 
-@pytest.mark.usefixtures("result")
-def test_a_run_without_a_tagger_raises(tmp_path):
-    tiny = ["cell=gru", "model.units=2", "budget.epochs=1"]
-    sizes = ["budget.train_examples=40", "budget.evaluation_examples=40"]
-    cfg = composed("task=adding", "task.T=6", *tiny, *sizes)
-    other = run(cfg, tmp_path / "run")
+@pytest.mark.usefixtures("store")
+def test_a_run_without_a_tagger_raises():
+    adding = composed("task=adding", "cell=gru")
+    with tracking.TrackedRun("e", "another", tags_of(adding, Sweep()), {}) as other:
+        pass
     with pytest.raises(RefusedError, match=r"expected a tagger, but .* was trained on adding"):
         tag.main([f"run={other.run_id}", "text=a"])
 
@@ -144,8 +162,9 @@ def test_a_tagger_learns_from_user_files(tmp_path, capsys):
             who = rng.choice(["Ada", "Bob", "Eve"])
             lines.append(f"1 {who} I-PER O\n2 saw O O\n3 {rng.choice(['Rome', 'Oslo'])} I-LOC O\n")
         (tmp_path / f"{name}.txt").write_text("\n".join(lines))
-    columns = "task.columns=[id,word,tag,_]"
-    cfg = composed("task=conll", f"task.path={tmp_path}", columns, "cell=simple_rnn", *TINY)
+    files = [f"task.path={tmp_path}", "task.columns=[id,word,tag,_]"]
+    model = ["cell=simple_rnn", "model.direction=forward", "model.head=softmax"]
+    cfg = composed("task=conll", *files, *model, *TINY)
     found = run(cfg, tmp_path / "run")
     assert found.metrics["f1"] > 0.9
     out = asked(capsys, f"run={found.run_id}", "text=Eve saw Oslo")

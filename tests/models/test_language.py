@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from unrolled import layers
-from unrolled.models import AdaptiveSoftmax, build_language_model
+from unrolled.models import AdaptiveSoftmax, build_language_model, language
 from unrolled.tasks.language.bptt_batches import TokenSequence, evaluation_batches, training_batches
 
-WORDS = 30
+WORDS = 18
 START = 2
 KINDS = {
     "one-hot": {"embedding": None},
@@ -34,14 +34,14 @@ def _tokens(count, seed=0):
     return np.random.default_rng(seed).integers(1, WORDS, count).astype(np.int32)
 
 
-def _by_prefix(model, tokens):
-    """-log P of each token, computed from the whole prefix every time."""
+def _by_prefix(model, tokens, positions):
+    """-log P of the tokens at these positions, computed from the whole prefix every time."""
     losses = []
-    for position, token in enumerate(tokens):
+    for position in positions:
         prefix = np.concatenate([[START], tokens[:position]])[None]
         scores = np.asarray(model(prefix), np.float64)[0, -1]
         p = np.exp(scores) / np.exp(scores).sum()
-        losses.append(-np.log(p[token]))
+        losses.append(-np.log(p[tokens[position]]))
     return np.array(losses)
 
 
@@ -63,14 +63,15 @@ def test_dropout_exempts_one_hot_vectors(embedding, dropped):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_log_p_equals_that_of_the_whole_prefix(kind):
-    model, tokens = _model(kind), _tokens(25)
-    found = model.negative_log_likelihoods(tokens, START)
-    np.testing.assert_allclose(found, _by_prefix(model, tokens), atol=2e-5)
+    model, tokens, positions = _model(kind), _tokens(25), [0, 1, 2, 11, 24]
+    found = model.negative_log_likelihoods(tokens, START)[positions]
+    np.testing.assert_allclose(found, _by_prefix(model, tokens, positions), atol=2e-5)
 
 
 @pytest.mark.parametrize("unit", [layers.SimpleRNN, layers.GRU, layers.MinGRU, keras.layers.LSTM])
-def test_states_are_carried_over_long_texts(unit):
-    model, tokens = _model(unit=unit), _tokens(530)  # more than a window
+def test_states_are_carried_over_long_texts(unit, monkeypatch):
+    monkeypatch.setattr(language, "_EXACT_STEPS", 25)
+    model, tokens = _model(unit=unit), _tokens(60)  # More than two windows.
     states, losses, before = model.initial_states(1), [], START
     read = tf.function(model.read)
     for token in tokens:
@@ -107,11 +108,11 @@ def test_probabilities_sum_to_1(kind):
     ],
 )
 def test_logits_do_not_depend_on_future_tokens(unit):
-    model, words = _model("deep", unit), _tokens(20)[None]
+    model, words = _model("deep", unit), _tokens(5)[None]
     other = words.copy()
     other[0, -1] = words[0, -1] % (WORDS - 1) + 1
     changed = np.abs(model(other) - model(words)).max(-1)[0] > 0
-    assert list(changed) == [False] * 19 + [True]
+    assert list(changed) == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,20 +120,20 @@ def test_every_head_trains_in_half_precision(kind):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = _model(kind)
+        model = _model(kind, layers.SimpleRNN)
     finally:
         keras.config.set_dtype_policy(before)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     batches = training_batches(TokenSequence(np.tile(_tokens(10), 30), START), 4, 10, seed=1)
     losses = model.fit(batches, epochs=3, shuffle=False, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     assert model(_tokens(3)[None]).dtype == "float32"
 
 
 @pytest.mark.parametrize("kind", ["softmax", "adaptive"])
 def test_token_ids_out_of_range_raise(kind):
     model = _model(kind)
-    assert len(model.negative_log_likelihoods(np.array([1, 20]), START)) == 2  # int64
+    assert len(model.negative_log_likelihoods(np.array([1, WORDS - 1]), START)) == 2  # int64
     for wrong in ([1, WORDS], [-1, 2], [1.5, 2]):
         with pytest.raises(ValueError, match=rf"a vocabulary of {WORDS}, 0 to {WORDS - 1}; got"):
             model.negative_log_likelihoods(np.array(wrong), START)
@@ -168,24 +169,24 @@ def test_invalid_cutoffs_raise(cutoffs):
 
 @pytest.mark.parametrize("kind", ["softmax", "adaptive"])
 def test_an_evaluation_with_batch_size_1_is_exact(kind):
-    model, tokens = _model(kind), _tokens(157)
+    model, tokens = _model(kind), _tokens(25)  # The last window is padded.
     model.compile(jit_compile=False)
-    found = model.evaluate(evaluation_batches(TokenSequence(tokens, START), 1, 20), verbose=0)
+    found = model.evaluate(evaluation_batches(TokenSequence(tokens, START), 1, 10), verbose=0)
     assert found[0] == pytest.approx(model.negative_log_likelihoods(tokens, START).mean(), rel=1e-5)
 
 
 def test_an_epoch_starts_from_zero_states():
     model = _model()
     model.compile(jit_compile=False)
-    batches = evaluation_batches(TokenSequence(_tokens(120), START), 2, 20)
+    batches = evaluation_batches(TokenSequence(_tokens(60), START), 2, 10)
     first = model.evaluate(batches, verbose=0)[0]
     assert model.evaluate(batches, verbose=0)[0] == pytest.approx(first, rel=1e-6)
 
 
 def test_gradients_stop_at_the_start_of_a_window():
     """A window's gradient is that of a model whose initial states are the carried ones."""
-    tokens = _tokens(81)
-    windows = list(TokenSequence(tokens, START).training_windows(2, 10, 0))
+    tokens = _tokens(25)
+    windows = list(TokenSequence(tokens, START).training_windows(2, 5, 0))
     model = _model()
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
     model.train_step(windows[0])
@@ -219,7 +220,7 @@ def test_a_saved_model_is_the_same_model(kind, tmp_path):
     model = _model(kind)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    words = _tokens(12)[None]
+    words = _tokens(4)[None]
     np.testing.assert_allclose(again(words), model(words), atol=1e-6)
     np.testing.assert_allclose(again.network(words), model.network(words), atol=1e-6)
 

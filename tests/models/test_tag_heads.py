@@ -71,10 +71,12 @@ def test_the_decoded_path_is_the_best(crf):
 def test_losses_of_the_steps_sum_to_that_of_the_path_and_are_conditional(crf):
     for row, length in enumerate(LENGTHS[:3]):
         each = paths(crf, row)
-        for path in list(each)[::7]:
-            tags = np.zeros(MASK.shape, np.int32)
-            tags[row, :length] = path
-            losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK)).numpy()[row]
+        some = list(each)[::7]
+        tags = np.zeros((len(some), STEPS), np.int32)
+        tags[:, :length] = some
+        x, mask = (np.repeat(part[row : row + 1], len(some), axis=0) for part in (inputs(), MASK))
+        found = crf.losses_by_step(crf(x), tags, tf.constant(mask)).numpy()
+        for path, losses in zip(some, found, strict=True):
             assert losses.sum() == pytest.approx(log_sum(each.values()) - each[path], abs=1e-4)
             for step in range(length):
                 begun = [v for other, v in each.items() if other[:step] == path[:step]]
@@ -102,15 +104,18 @@ def test_an_illegal_path_has_probability_0():
 def test_gradients_equal_finite_differences(crf):
     tags = np.where(MASK, np.arange(STEPS) % 2, 0).astype(np.int32)
 
+    @tf.function  # Traced once for all differences.
+    def summed():
+        return tf.reduce_sum(crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK)))
+
     def loss(*values):
         for weight, value in zip(crf.weights, values, strict=True):
             weight.assign(value)
-        losses = crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK))
-        return float(tf.reduce_sum(losses))
+        return float(summed())
 
     values = [weight.numpy().astype("float64") for weight in crf.weights]
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(crf.losses_by_step(crf(inputs()), tags, tf.constant(MASK)))
+        total = summed()
     gradients = tape.gradient(total, [weight.value for weight in crf.weights])
     for number, (value, gradient) in enumerate(zip(values, gradients, strict=True)):
         for place in np.ndindex(value.shape):
@@ -122,8 +127,7 @@ def test_gradients_equal_finite_differences(crf):
             assert gradient.numpy()[place] == pytest.approx(slope, abs=2e-3)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 40])
-def test_it_runs_in_a_graph_whatever_the_steps(crf, steps):
+def test_it_runs_in_a_graph_whatever_the_steps(crf):
     @tf.function(
         input_signature=[
             tf.TensorSpec((None, None, UNITS)),
@@ -135,31 +139,37 @@ def test_it_runs_in_a_graph_whatever_the_steps(crf, steps):
         scores = crf(x)
         return crf.losses_by_step(scores, tags, mask), crf.decode(scores, mask)
 
-    x = np.random.default_rng(0).normal(size=(2, steps, UNITS)).astype("float32")
-    mask = tf.ones((2, steps), bool)
-    losses, tags = both(x, tf.zeros((2, steps), tf.int32), mask)
-    again = crf.losses_by_step(crf(x), tf.zeros((2, steps), tf.int32), mask)
-    np.testing.assert_allclose(losses, again, atol=1e-4)
-    np.testing.assert_array_equal(tags, crf.decode(crf(x), mask))
+    for steps in (1, 2, 40):
+        x = np.random.default_rng(0).normal(size=(2, steps, UNITS)).astype("float32")
+        mask = tf.ones((2, steps), bool)
+        losses, tags = both(x, tf.zeros((2, steps), tf.int32), mask)
+        again = crf.losses_by_step(crf(x), tf.zeros((2, steps), tf.int32), mask)
+        np.testing.assert_allclose(losses, again, atol=1e-4)
+        np.testing.assert_array_equal(tags, crf.decode(crf(x), mask))
 
 
 def test_a_thousand_steps_of_large_scores_keep_their_precision(crf):
     x = 100 * np.random.default_rng(0).normal(size=(1, 1000, UNITS)).astype("float32")
     mask = tf.ones((1, 1000), bool)
     scores = crf(x)
-    best = crf.decode(scores, mask)
-    losses = crf.losses_by_step(scores, best, mask).numpy()[0]
+
+    @tf.function  # A thousand steps take seconds without.
+    def computed():
+        best = crf.decode(scores, mask)
+        return best, crf.losses_by_step(scores, best, mask)[0], crf.log_partition(scores, mask)[0]
+
+    best, losses, log_partition = (found.numpy() for found in computed())
     e, starts, steps = (np.float64(part) for part in (scores[0], *map(np.array, crf.weights[2:])))
     if crf.legal_starts:
         starts, steps = np.where(STARTS, starts, -1e4), np.where(TRANSITIONS, steps, -1e4)
-    forward, path = starts + e[0], best.numpy()[0]
+    forward, path = starts + e[0], best[0]
     reached = forward[path[0]]
     for t in range(1, 1000):
         forward = np.logaddexp.reduce(forward[:, None] + steps, axis=0) + e[t]
         reached += steps[path[t - 1], path[t]] + e[t, path[t]]
     partition = np.logaddexp.reduce(forward)
     assert losses.sum() == pytest.approx(partition - reached, abs=1e-3)
-    assert crf.log_partition(scores, mask).numpy()[0] == pytest.approx(partition, rel=1e-6)
+    assert log_partition == pytest.approx(partition, rel=1e-6)
 
 
 def test_legal_tags_of_the_wrong_shape_raise():

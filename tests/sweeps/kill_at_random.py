@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.sweeps.kill_at_random [--kills 20] [--seed 1] [--target sweep]
 
 `--target` says what is killed: `sweep`, the process of a sweep whose runs are all in it; `parent`,
-that of a sweep whose runs are in workers (hydra/launcher=joblib); or `worker`, one of these. Some
+that of a sweep whose runs are in two workers; or `worker`, one of these. Some
 sweeps are killed again while they are resumed.
 
 It prints where each kill hit, and ends with an error if a run stays RUNNING after the next command,
@@ -40,7 +40,7 @@ SWEEP = [
     "budget.evaluation_examples=64",
 ]
 TARGETS = ("sweep", "parent", "worker")
-_OF_TIME = ("seconds", "share_of_time")
+_OF_TIME = ("seconds", "fraction_of_time")
 _LONGEST = 300  # seconds that a command may take
 
 
@@ -71,7 +71,7 @@ class Trial:
     def undisturbed(self) -> float:
         """Run the sweep to its end; returns the seconds that took."""
         start = time.monotonic()
-        self.run(*self._whole())
+        self.run(*self.whole())
         self._look()
         return time.monotonic() - start
 
@@ -81,10 +81,10 @@ class Trial:
         Returns:
             How many kills hit it, before it had ended.
         """
-        command, kills = self._whole(), 0
+        command, kills = self.whole(), 0
         for moment in moments:
             kills += self._killed(self._start(*command), moment)
-            command = self._next()
+            command = self.next_command()
             if command is None:
                 break
         if command is not None:
@@ -110,9 +110,10 @@ class Trial:
             raise LostError(f"a run was finished twice: {sorted(run.name for run in runs)}")
         return {run.name: _without_times(run) for run in runs}
 
-    def _whole(self):
-        launcher = [] if self.target == "sweep" else ["hydra/launcher=joblib"]
-        return ["experiments", *self.arguments, f"hydra.sweep.dir={self.folder}/runs", *launcher]
+    def whole(self) -> list[str]:
+        """The command that runs the sweep."""
+        jobs = f"jobs={1 if self.target == 'sweep' else 2}"
+        return ["experiments", *self.arguments, f"hydra.sweep.dir={self.folder}/runs", jobs]
 
     def _start(self, *command):
         log = open(self.folder / "terminal.txt", "a")  # noqa: SIM115  (the process has it)
@@ -169,10 +170,10 @@ class Trial:
             doing = "comparison" if ended == 6 else "between runs, data, or first epoch"
         return f"{doing}; {begun} runs had begun, {ended} had ended"
 
-    def _next(self):
+    def next_command(self) -> list[str] | None:
         """Check what the kill has left; returns the command that goes on, None if all is done."""
         if self._parent() is None:
-            return self._whole()
+            return self.whole()
         # Any command tidies up; this one reads alone.
         self.run("experiments.resume", "0" * 32)
         self._look()

@@ -1,7 +1,7 @@
 """Whole sweeps, as `make experiment` starts them.
 
-In a process of their own where what is said on the terminal, or how a process ends, is the point;
-in this one, which has TensorFlow already, otherwise.
+In a process of their own where how a process ends is the point; in this one, which has TensorFlow
+already, otherwise. See `test_kill` for sweeps that are killed, and for runs in workers.
 """
 
 import json
@@ -13,7 +13,6 @@ import time
 import mlflow
 import pytest
 
-from experiments import compare
 from unrolled import tracking
 from unrolled.project import CONFIGURATION
 
@@ -27,6 +26,7 @@ SMALL = [
     "task.distance.max=6",
     "task.depth.max=1",
     "model.units=4",
+    "jobs=1",
     "hydra.sweep.dir=(set for each test)",
 ]
 
@@ -39,22 +39,11 @@ def outputs(new_store, tmp_path, monkeypatch):
     SMALL[-1] = f"hydra.sweep.dir={tmp_path}/outputs"
 
 
-def start(*overrides, **options):
-    command = [sys.executable, "-m", "experiments", *SMALL, *overrides]
-    return subprocess.Popen(
-        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
-
-
-def finished(*overrides):
-    process = start(*overrides)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
-def test_a_sweep_ends_in_a_table_and_pictures():
-    code, out, err = finished("cell=gru,simple_rnn", "seed=1,2")
-    assert (code, err) == (0, "")
+@pytest.mark.usefixtures("untraced")
+def test_a_sweep_ends_in_a_table_and_pictures(main, capsys):
+    assert main(*SMALL, "cell=gru,simple_rnn", "seed=1,2") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
     assert "4 runs of 2 epochs" in out
     assert out.count("budget=quick: this shows that it works, and nothing else.") == 2
     for line in ("gru seed=1", "gru seed=2", "simple_rnn seed=1", "simple_rnn seed=2"):
@@ -81,14 +70,6 @@ def test_a_sweep_ends_in_a_table_and_pictures():
     assert "gru" in json.loads(text)["data"][0] + json.loads(text)["data"][1]
 
 
-def test_runs_in_processes_of_their_own_end_in_the_same_sweep():
-    code, _, _ = finished("cell=gru", "seed=1,2", "budget.epochs=1", "hydra/launcher=joblib")
-    assert code == 0
-    sweep = tracking.read_sweep(tracking.latest_sweep())
-    assert [run.status for run in sweep.runs] == ["FINISHED", "FINISHED"]
-    assert len({run.tags["process"] for run in sweep.runs}) == 2
-
-
 def test_missing_data_are_told_before_any_run(main, tmp_path, monkeypatch, capsys):
     for protocol in ("http", "https"):
         monkeypatch.setenv(f"{protocol}_proxy", "http://127.0.0.1:9")
@@ -101,50 +82,32 @@ def test_missing_data_are_told_before_any_run(main, tmp_path, monkeypatch, capsy
     assert tracking.latest_sweep() is None
 
 
-def wait_for_runs(count, process):
-    """Until a sweep has so many runs that ended well, and one more that is running."""
+def test_interrupted_what_is_done_is_compared_and_the_rest_is_failed(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", *SMALL, "cell=simple_rnn", "seed=1,2"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    in_second_run = tmp_path / "outputs" / "1" / "run.json"
     deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        if run_id := tracking.latest_sweep():
-            states = [run.status for run in tracking.read_sweep(run_id).runs]
-            if states.count("FINISHED") >= count and "RUNNING" in states:
-                return run_id
-        time.sleep(0.2)
-    raise AssertionError(f"the sweep never got there: {process.communicate(timeout=10)}")
-
-
-LONG = ["cell=gru", "seed=1,2,3", "budget.epochs=8"]
-"""Two runs go on when one has ended: time enough to stop the sweep."""
-
-
-def test_interrupted_what_is_done_is_compared_and_the_rest_is_failed():
-    process = start(*LONG)
-    run_id = wait_for_runs(1, process)
+    while not in_second_run.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "to 90%" in out
-    sweep = tracking.read_sweep(run_id)
-    assert {run.status for run in sweep.runs} == {"FINISHED", "FAILED"}
+    sweep = tracking.read_sweep(tracking.latest_sweep())
+    assert [run.status for run in sweep.runs] == ["FINISHED", "FAILED"]
     assert "KeyboardInterrupt" in sweep.runs[-1].tags["error"]
-    parent = mlflow.MlflowClient().get_run(run_id)
+    parent = mlflow.MlflowClient().get_run(sweep.run_id)
     assert parent.info.status == "FAILED"
     assert parent.data.tags["error"] == "stopped by the user"
-    assert "test/accuracy/gru/mean" in parent.data.metrics
+    assert "test/accuracy/simple_rnn/mean" in parent.data.metrics
 
 
-def test_killed_what_is_done_can_still_be_compared(capsys):
-    process = start(*LONG)
-    run_id = wait_for_runs(1, process)
-    process.kill()
-    process.communicate(timeout=60)
-    assert compare.main([]) == 0
-    assert "killed" in capsys.readouterr().out
-    sweep = tracking.read_sweep(run_id)
-    assert {run.status for run in sweep.runs} == {"FINISHED", "FAILED"}
-    assert mlflow.MlflowClient().get_run(run_id).info.status == "FAILED"
-
-
+@pytest.mark.usefixtures("untraced")
 def test_a_run_that_fails_is_named_and_the_others_go_on(main, capsys):
     axes = ["cell=gru", "seed=1", "training.learning_rate=3e38,0.001", "training.clip_norm=null"]
     assert main(*SMALL, *axes) == 1

@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from tests.whole_runs import composed, connect
+from tests.whole_runs import composed, connect, untraced
 from unrolled import tracking
 from unrolled.comparison.comparison import compare
 from unrolled.diagnostics import DivergedError, FlowMeter, GateMeter, decay
@@ -28,7 +28,7 @@ SMALL = [
     "diagnostics.measurements=4",
     "diagnostics.examples=8",
 ]
-ADDING = ["task=adding", "task.T=12"]
+ADDING = ["task=adding", "task.T=8"]
 AGREEMENT = [
     "task=agreement",
     "task.distance.min=1",
@@ -48,7 +48,7 @@ def configuration(*overrides):
 @pytest.fixture(scope="module")
 def swept(shared_store):
     """A store with a sweep, the id of its parent run, and what its runs found."""
-    with shared_store() as (folder, uri):
+    with shared_store() as (folder, uri), untraced():
         parent = tracking.start_sweep("flows", "flows", {})
         sweep = Sweep("flows", parent.run_id, ["cell", "seed"])
         found = {}
@@ -66,6 +66,25 @@ def sweep(store, swept, monkeypatch):  # noqa: ARG001  (that store gives way to 
     return swept[1:]
 
 
+LSTM = [*AGREEMENT, "cell=lstm", "diagnostics.losses=[late,own]", "training.clip_norm=1e-6"]
+
+
+@pytest.fixture(scope="module")
+def twice(shared_store):
+    """A store with the same run, measured and not measured, and what these found."""
+    with shared_store() as (folder, uri):
+        measured = run(configuration(*LSTM), folder / "measured")
+        left_alone = run(configuration(*LSTM, "diagnostics.measurements=0"), folder / "alone")
+    return uri, measured, left_alone
+
+
+@pytest.fixture
+def measured_and_not(store, twice, monkeypatch):  # noqa: ARG001  (as above)
+    """What the same run found, measured and not measured."""
+    connect(twice[0], monkeypatch)
+    return twice[1:]
+
+
 def report_of(run_id):
     return json.loads(mlflow.artifacts.load_text(f"runs:/{run_id}/report.json"))
 
@@ -78,12 +97,11 @@ def history_of(run_id, metric):
     return {m.step: m.value for m in mlflow.MlflowClient().get_metric_history(run_id, metric)}
 
 
-def test_a_run_is_measured_before_during_and_after_training(tmp_path):
-    config = configuration(*AGREEMENT, "cell=lstm", "diagnostics.losses=[late,own]")
-    found = run(config, tmp_path / "run")
+def test_a_run_is_measured_before_during_and_after_training(measured_and_not):
+    config, (found, _) = configuration(*LSTM), measured_and_not
     looked = report_of(found.run_id)["diagnosis"]
     assert [measured["step"] for measured in looked["measured"]] == [0, 1, 3, 8]
-    assert 0 < looked["share_of_time"] < 1
+    assert 0 < looked["fraction_of_time"] < 1
     task, model = load_task(config), build(config, load_task(config))
     compile_model(model, task, config.training)
     model.load_weights(found.model_file)
@@ -121,20 +139,16 @@ def test_the_trace_of_an_example_is_that_of_its_memory():
     np.testing.assert_allclose(norms, states["c"].log10_norms[number])
 
 
-def test_looking_into_a_run_changes_nothing_of_it(sweep, tmp_path):
-    looked_into = sweep[1]["lstm", 1]
-    left_alone = run(
-        configuration(*ADDING, "cell=lstm", "diagnostics.measurements=0"), tmp_path / "b"
-    )
+def test_looking_into_a_run_changes_nothing_of_it(measured_and_not):
+    looked_into, left_alone = measured_and_not
     assert "diagnosis" in report_of(looked_into.run_id)
     assert looked_into.metrics == left_alone.metrics
     assert looked_into.history["train/loss"] == left_alone.history["train/loss"]
     assert "diagnosis" not in report_of(left_alone.run_id)
 
 
-def test_every_run_keeps_the_norms_of_gradients_and_the_share_of_clipped_steps(tmp_path):
-    config = configuration(*ADDING, "diagnostics.measurements=0", "training.clip_norm=1e-6")
-    found = run(config, tmp_path / "run")
+def test_every_run_keeps_the_norms_of_gradients_and_the_share_of_clipped_steps(measured_and_not):
+    _, found = measured_and_not  # Norms before clipping: all are above the norm that is clipped to.
     assert found.history["clipped_steps"] == [1.0, 1.0]
     norms = [v for k, v in found.history.items() if k.startswith("gradient_norm/recurrent_1/")]
     assert len(norms) == 3  # kernel, recurrent kernel, bias

@@ -12,7 +12,7 @@ from unrolled import tracking
 
 SWEEP = [
     *("task=adding", "task.T=6", "cell=gru", "seed=1,2", "model.units=4", "budget.epochs=3"),
-    *("budget.train_examples=64", "budget.evaluation_examples=32"),
+    *("budget.train_examples=64", "budget.evaluation_examples=32", "jobs=1"),
 ]
 
 
@@ -31,6 +31,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_sweep_ends_clearly_and_is_resumed_once_there_is_room(
     small_disk, main, monkeypatch, new_store, capsys
 ):

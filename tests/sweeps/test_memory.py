@@ -8,6 +8,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 import unrolled.sweeps.run
 from tests.whole_runs import composed
+from unrolled.sweeps.memory import freeze_imports
 from unrolled.sweeps.run import run
 
 RUN = [
@@ -17,7 +18,7 @@ RUN = [
     "model.units=2",
     "budget=quick",
     "budget.epochs=1",
-    "budget.train_examples=50",
+    "budget.train_examples=20",
     "budget.evaluation_examples=20",
 ]
 
@@ -45,3 +46,12 @@ def test_runs_after_the_first_leave_nothing_and_end_in_the_same_numbers(tmp_path
     assert [model() for model in models] == [None, None]
     assert left[0] == left[1]
     assert found[0] == found[1]
+
+
+def test_what_a_program_imports_is_excluded_from_collections_once(monkeypatch):
+    frozen = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(gc))
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: len(frozen))
+    freeze_imports()
+    freeze_imports()
+    assert frozen == [gc]

@@ -22,6 +22,7 @@ SWEEP = [
     "baseline=lstm",
     "diagnostics=gradients",
     "diagnostics.measurements=2",
+    "diagnostics.examples=4",
     "budget=quick",
     "budget.epochs=1",
     "budget.train_examples=64",

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import unrolled.sweeps.run
-from tests.whole_runs import composed
+from tests.whole_runs import composed, connect, untraced
 from unrolled import layers
 from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
@@ -42,20 +42,43 @@ def configuration(*overrides):
     return composed(*SMALL, *overrides)
 
 
+@pytest.fixture(scope="module")
+def finished(shared_store):
+    """The folder and the URI of a store, and the runs in it: their results and folders."""
+    with shared_store() as (folder, uri):
+        yield folder, uri, {}
+
+
+@pytest.fixture
+def shared_run(store, finished, monkeypatch):  # noqa: ARG001  (that store gives way to this one)
+    """A function that makes a run of a configuration once, for all tests: its result and folder."""
+    folder, uri, made = finished
+    connect(uri, monkeypatch)
+
+    def shared(config, sweep=None):
+        key = OmegaConf.to_yaml(config, resolve=True)
+        if key not in made:
+            directory = folder / str(len(made))
+            made[key] = run(config, directory, sweep), directory
+        return made[key]
+
+    return shared
+
+
 def tracked(run_id):
     return mlflow.MlflowClient().get_run(run_id)
 
 
 def test_every_cell_makes_a_model_that_can_be_saved(tmp_path):
+    task, words = load_task(configuration()), np.array([[3, 4, 5, 0]])
     for cell in sorted(path.stem for path in (CONFIGURATION / "cell").glob("*.yaml")):
-        config = configuration(f"cell={cell}", "model.embedding=8")
-        model = build(config, load_task(config))
+        model = build(configuration(f"cell={cell}", "model.embedding=8"), task)
         assert model.name == cell
-        words = np.array([[3, 4, 5, 0]])
-        assert np.isfinite(model(words)).all()
+        expected = model(words)
+        assert np.isfinite(expected).all()
         model.save(tmp_path / f"{cell}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{cell}.keras")
-        np.testing.assert_array_equal(loaded(words), model(words))
+        np.testing.assert_array_equal(loaded(words), expected)
 
 
 def test_a_cell_that_sizes_do_not_suit_is_refused_with_them():
@@ -67,10 +90,24 @@ def test_a_cell_that_sizes_do_not_suit_is_refused_with_them():
         build(config, load_task(config))
 
 
+def seeded(seed, *overrides):
+    fast = ["cell=simple_rnn", "training.learning_rate=0.05"]
+    return configuration(*fast, f"seed={seed}", *overrides)
+
+
+@pytest.fixture
+def long_run(shared_run):
+    """A run of six epochs in a sweep over sizes: its configuration and its result."""
+    config = seeded(2, "budget.epochs=6")
+    sweep = Sweep("sizes", None, ["cell", "model.units", "model.match", "seed"])
+    with untraced():
+        return config, shared_run(config, sweep)[0]
+
+
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm_peephole"])
-def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
-    config = configuration(f"cell={cell}", "seed=5")
-    result = run(config, tmp_path / "run")
+def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, shared_run, tmp_path):
+    config = seeded(5, f"cell={cell}")
+    result, directory = shared_run(config)
 
     held = tracked(result.run_id)
     assert held.info.status == "FINISHED"
@@ -88,7 +125,7 @@ def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
     assert [m.step for m in history] == [1, 2]
     assert [m.value for m in history] == result.history["validation/accuracy"]
     assert result.history["examples_seen"] == [96, 192]
-    assert Progress(tmp_path / "run").fraction == 1.0
+    assert Progress(directory).fraction == 1.0
 
     names = {a.path for a in mlflow.MlflowClient().list_artifacts(result.run_id)}
     assert names == {"configuration.yaml", "learning_curves.png", "model", "report.json"}
@@ -103,18 +140,19 @@ def test_a_run_leaves_all_that_one_needs_to_know_of_it(cell, tmp_path):
     assert again.metrics == result.metrics
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
-    losses = [
-        run(configuration(f"seed={seed}"), tmp_path / name).history["train/loss"]
-        for name, seed in (("a", 1), ("b", 1), ("c", 2))
-    ]
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(long_run, tmp_path):
+    """Functions are traced in `test_memory`, where a second run ends in the same numbers."""
+    with untraced():
+        one, same = (run(seeded(5), tmp_path / name) for name in ("one", "same"))
+    losses = [each.history["train/loss"][:2] for each in (one, same, long_run[1])]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert not np.allclose(losses[0], losses[2], rtol=1e-3)
 
 
 @pytest.mark.parametrize("unit", ["simple_rnn", "gru", "lstm"])
 def test_a_layer_of_keras_s_own_stands_for_ours_in_a_whole_run(unit, tmp_path):
-    config = configuration(f"cell=keras_{unit}", "diagnostics=gradients")
+    measured = ["diagnostics=gradients", "diagnostics.measurements=2", "diagnostics.examples=2"]
+    config = configuration(f"cell=keras_{unit}", "budget.epochs=1", *measured)
     result = run(config, tmp_path / "run")
     task, theirs = load_task(config), keras.saving.load_model(result.model_file)
     ours = build(configuration(f"cell={unit}"), task)
@@ -126,9 +164,8 @@ def test_a_layer_of_keras_s_own_stands_for_ours_in_a_whole_run(unit, tmp_path):
     np.testing.assert_allclose(ours(words), theirs(words), atol=1e-5)
 
 
-def test_the_best_epoch_on_validation_is_the_one_kept(tmp_path):
-    config = configuration("budget.epochs=6", "training.learning_rate=0.05", "model.units=16")
-    result = run(config, tmp_path / "run")
+def test_the_best_epoch_on_validation_is_the_one_kept(long_run):
+    config, result = long_run
     accuracy, loss = result.history["validation/accuracy"], result.history["validation/loss"]
     ranked = sorted(range(6), key=lambda epoch: (-accuracy[epoch], loss[epoch]))
     assert result.best_epoch == ranked[0] + 1
@@ -152,7 +189,7 @@ LONG_LAG = {  # A tiny run of each, and what its test metric is called.
 }
 TINY = [
     *("budget=quick", "budget.epochs=4", "model.units=8", "training.learning_rate=0.05"),
-    *("budget.train_examples=200", "budget.evaluation_examples=60"),
+    *("budget.train_examples=128", "budget.evaluation_examples=64"),
 ]
 
 
@@ -161,9 +198,9 @@ def long_lag(task, *overrides):
 
 
 @pytest.mark.parametrize("task", LONG_LAG)
-def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, tmp_path):
+def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, shared_run):
     config, key = long_lag(task), LONG_LAG[task][1]
-    result = run(config, tmp_path / "run")
+    result, _ = shared_run(config)
     values, losses = (result.history[f"validation/{name}"] for name in (key, "loss"))
     sign = -1 if key == "accuracy" else 1
     ranked = sorted(range(4), key=lambda epoch: (sign * values[epoch], losses[epoch]))
@@ -171,7 +208,7 @@ def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, tm
     held = tracked(result.run_id).data.metrics
     assert held[f"test/{key}"] == result.metrics[key]
     metric = load_task(config).metric
-    assert (held["guessing"], held["learnt"]) == (metric.guessing, metric.learnt)
+    assert (held["chance_level"], held["solved"]) == (metric.chance_level, metric.solved)
     assert held["parameters"] == result.parameters
     assert result.summary == f"test {metric.name} {metric.text(result.metrics[key])}"
     model = keras.saving.load_model(result.model_file)
@@ -183,15 +220,12 @@ def test_a_task_of_any_inputs_and_answers_runs_and_keeps_its_best_epoch(task, tm
     assert found[key] == pytest.approx(values[result.best_epoch - 1], rel=1e-4)
 
 
-def test_another_seed_makes_other_fresh_data(tmp_path):
+def test_another_seed_makes_other_fresh_data(shared_run, tmp_path):
     """The same makes the same: see the fresh examples of `test_resume`."""
-    losses = [
-        run(long_lag("adding", f"seed={seed}", "budget.epochs=1"), tmp_path / f"{seed}").history[
-            "train/loss"
-        ]
-        for seed in (1, 2)
-    ]
-    assert not np.allclose(*losses, rtol=1e-3)
+    one, _ = shared_run(long_lag("adding"))
+    with untraced():
+        other = run(long_lag("adding", "seed=2", "budget.epochs=1"), tmp_path / "run")
+    assert not np.allclose(one.history["train/loss"][0], other.history["train/loss"][0], rtol=1e-3)
 
 
 def test_an_embedding_of_vectors_is_refused():
@@ -200,7 +234,7 @@ def test_an_embedding_of_vectors_is_refused():
         build(config, load_task(config))
 
 
-@pytest.mark.usefixtures("watched")
+@pytest.mark.usefixtures("watched", "untraced")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("becomes", [TypeError, None])
 def test_an_interrupt_is_kept_where_tensorflow_makes_something_else_of_it(
@@ -227,6 +261,7 @@ def test_an_interrupt_is_kept_where_tensorflow_makes_something_else_of_it(
     assert "train/loss" not in found.data.metrics
 
 
+@pytest.mark.usefixtures("untraced")
 def test_an_error_while_training_leaves_the_run_failed(tmp_path, monkeypatch):
     def no_room(*_, **__):
         raise OSError(28, "No space left on device")
@@ -239,12 +274,10 @@ def test_an_error_while_training_leaves_the_run_failed(tmp_path, monkeypatch):
     assert "No space left on device" in found[0].data.tags["error"]
 
 
-def test_a_sweeps_runs_are_named_by_what_sets_them_apart(tmp_path):
-    sweep = Sweep("sizes", None, ["cell", "model.units", "model.match", "seed"])
-    config = configuration("cell=gru", "model.units=4", "seed=3", "budget.epochs=1")
-    result = run(config, tmp_path / "run", sweep)
-    assert result.name == "gru units=4 match=units seed=3"
-    assert tracked(result.run_id).data.tags["variant"] == "gru units=4 match=units"
+def test_a_sweeps_runs_are_named_by_what_sets_them_apart(long_run):
+    _, result = long_run
+    assert result.name == "simple_rnn units=8 match=units seed=2"
+    assert tracked(result.run_id).data.tags["variant"] == "simple_rnn units=8 match=units"
 
 
 def test_matched_by_parameters_a_unit_of_the_same_size_begins_with_the_same_weights():

@@ -39,10 +39,18 @@ def test_what_this_version_wrote_stays():
     assert earlier.updated_report(None) is None
 
 
+def test_a_report_gets_the_current_names_of_the_attributes_of_a_metric():
+    before = {"key": "f1", "name": "F1", "guessing": 0.0, "learnt": 0.8, "share": True}
+    now = {"key": "f1", "name": "F1", "chance_level": 0.0, "solved": 0.8, "is_fraction": True}
+    report = {"metric": before, "breakdowns": [{"what": "F1", "metric": before}]}
+    found = earlier.updated_report(report)
+    assert found == {"metric": now, "breakdowns": [{"what": "F1", "metric": now}]}
+
+
 def test_a_report_gets_its_keys_and_metrics_from_names():
-    names, points = {"name": "F1", "guessing": 0.5}, [{"at": 1, "value": 0.5, "count": 2}]
+    names, points = {"name": "F1", "chance_level": 0.5}, [{"at": 1, "value": 0.5, "count": 2}]
     report = {
-        "metric": {"name": "cross-entropy", "guessing": 3.0},
+        "metric": {"name": "cross-entropy", "chance_level": 3.0},
         "metrics": {"cross_entropy": 1.0},
         "breakdowns": {
             "cross-entropy by rank": points,

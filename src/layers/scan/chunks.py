@@ -26,11 +26,13 @@ class Compilation:
     Attributes:
         allowed: whether chunks of this batch size are compiled; a bool tensor if the batch size is
             unknown while tracing.
+        programs: of this call of the layer.
         exact_length: whether chunks are cut to fit the number of steps, if it is known.
     """
 
     def __init__(self, cell: Cell, inputs: tf.Tensor, state: tf.Tensor, jit_compile: bool) -> None:
         self.allowed: Any = jit_compile
+        self.programs = programs.ProgramsOfCall()
         self.exact_length = True
         known, batch = inputs.shape[:2]
         if not jit_compile or runs_whole(known):
@@ -61,6 +63,7 @@ class Chunks:
     def __init__(self, inputs: tf.Tensor, compilation: Compilation) -> None:
         known, self.batch = inputs.shape[:2]
         self._allowed = compilation.allowed
+        self._programs = compilation.programs
         self.whole = runs_whole(known)
         self._fitted = known is not None and compilation.exact_length and not self.whole
         self._steps = tf.shape(inputs)[0] if known is None else known
@@ -110,7 +113,7 @@ class Chunks:
         """Call a function of one chunk, compiled where that is allowed and pays."""
         if self.whole or self._allowed is False:
             return function(*arguments)
-        program = programs.Program(function, *arguments)
+        program = self._programs.of(function, *arguments)
         compiled = self._allowed
         if not self._fitted:
             compiled = compiled & (self._steps >= FEWEST_STEPS_TO_COMPILE)

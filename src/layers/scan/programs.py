@@ -30,10 +30,33 @@ class Program:
     Attributes:
         plain: the function uncompiled.
         compiled: the function compiled by XLA.
+        captures: whether it uses tensors of the graph in which it was traced.
     """
 
     def __init__(self, function: Callable, *arguments: Any) -> None:
         self.plain, self.compiled = _programs.of(function, arguments)
+        self.captures = bool(self.plain.captured_inputs)
+
+
+class ProgramsOfCall:
+    """The programs of one call of a layer, which calls a function in several branches."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Program] = {}
+
+    def of(self, function: Callable, *arguments: Any) -> Program:
+        """A `Program`, traced once for arguments of the same shapes."""
+        key = function, repr(tf.nest.map_structure(_shape_and_dtype, arguments))
+        if key in self._known:
+            return self._known[key]
+        program = Program(function, *arguments)
+        if not program.captures:
+            self._known[key] = program
+        return program
+
+
+def _shape_and_dtype(argument):
+    return (argument.shape, argument.dtype) if tf.is_tensor(argument) else argument
 
 
 class _Programs:

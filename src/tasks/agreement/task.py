@@ -89,7 +89,7 @@ class Agreement(Task):
     name: ClassVar[str] = "agreement"
     classes = 2
     per_step: ClassVar[bool] = True
-    metric = accuracy(classes, learnt=0.9)
+    metric = accuracy(classes, solved=0.9)
 
     held_out_words: frozenset[str]
     test_verbs: TargetVerbs

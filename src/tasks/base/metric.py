@@ -11,11 +11,11 @@ class Metric:
     Attributes:
         key: name in Keras, in MLflow and in a `Report`: "mse", as in "test/mse".
         name: display name, such as "accuracy" or "MSE".
-        guessing: chance level: the value of the best prediction that ignores the input.
-        learnt: the value at which the task counts as solved, whose cost is compared; None for a
+        chance_level: the value of the best prediction that ignores the input.
+        solved: the value at which the task counts as solved, whose cost is compared; None for a
             task that is never solved.
         higher_is_better: whether higher values are better.
-        share: whether values are fractions, displayed in percent.
+        is_fraction: whether values are fractions, displayed in percent.
         unit: unit of the values, if they have one.
         is_loss: whether the metric is also the loss.
         logarithmic: whether values are logarithms, such as nats per character, whose differences
@@ -24,10 +24,10 @@ class Metric:
 
     key: str
     name: str
-    guessing: float
-    learnt: float | None
+    chance_level: float
+    solved: float | None
     higher_is_better: bool
-    share: bool = False
+    is_fraction: bool = False
     unit: str = ""
     is_loss: bool = False
     logarithmic: bool = False
@@ -50,9 +50,9 @@ class Metric:
         """Returns the worst value."""
         return min(values, key=self.merit)
 
-    def is_learnt(self, value: float) -> bool:
+    def is_solved(self, value: float) -> bool:
         """Whether the task counts as solved at this value."""
-        return self.learnt is not None and self.merit(value) >= self.merit(self.learnt)
+        return self.solved is not None and self.merit(value) >= self.merit(self.solved)
 
     def text(self, value: float) -> str:
         """Formats a value for a table.
@@ -60,35 +60,37 @@ class Metric:
         Fractions and logarithms have three decimals, and values from 100 to 10,000, such as
         perplexities, one. All others have three significant digits.
         """
-        if self.share or self.logarithmic:
+        if self.is_fraction or self.logarithmic:
             return f"{value:.3f}"
         if 100 <= value < 10_000:
             return f"{value:.1f}"
         return f"{value:#.3g}".removesuffix(".")
 
     @property
-    def learnt_text(self) -> str:
-        """The value of `learnt`, formatted for a table heading."""
-        return f"{self.learnt:.0%}" if self.share else f"{self.learnt:.3g}"
+    def solved_text(self) -> str:
+        """The value of `solved`, formatted for a table heading."""
+        return f"{self.solved:.0%}" if self.is_fraction else f"{self.solved:.3g}"
 
 
-def accuracy(classes: int, learnt: float) -> Metric:
+def accuracy(classes: int, solved: float) -> Metric:
     """The fraction of correct predictions among `classes` equally frequent classes."""
-    return Metric("accuracy", "accuracy", 1 / classes, learnt, higher_is_better=True, share=True)
+    return Metric(
+        "accuracy", "accuracy", 1 / classes, solved, higher_is_better=True, is_fraction=True
+    )
 
 
-def mean_squared_error(guessing: float, learnt: float) -> Metric:
+def mean_squared_error(chance_level: float, solved: float) -> Metric:
     """The mean squared error, for targets that are a single number."""
-    return Metric("mse", "MSE", guessing, learnt, higher_is_better=False, is_loss=True)
+    return Metric("mse", "MSE", chance_level, solved, higher_is_better=False, is_loss=True)
 
 
-def cross_entropy(guessing: float, learnt: float) -> Metric:
+def cross_entropy(chance_level: float, solved: float) -> Metric:
     """The cross-entropy in nats per predicted step."""
     return Metric(
         "cross_entropy",
         "cross-entropy",
-        guessing,
-        learnt,
+        chance_level,
+        solved,
         higher_is_better=False,
         unit="nats a step",
         is_loss=True,

@@ -26,7 +26,7 @@ class Corpus:
     validation: str
     test: str
 
-    def repeated_share(self, part: str) -> float:
+    def repeated_fraction(self, part: str) -> float:
         """Returns the fraction of "validation" or "test" in long lines that also occur in training.
 
         Only lines of at least 40 characters count, because shorter ones repeat by chance. The

@@ -50,10 +50,10 @@ class LanguageModelling(Task):
         context_positions: number of test positions at which the use of context is measured
             (`unrolled.tasks.language.context`); 0 for none.
         tokenizer: after `load`, the tokenizer.
-        unknown_share: after `load`, by split, the fraction of tokens that are not in the
+        unknown_fraction: after `load`, by split, the fraction of tokens that are not in the
             vocabulary.
-        repeated_share: after `load`, by split, the fraction of its text in long lines (at least 40
-            characters) that also occur in training.
+        repeated_fraction: after `load`, by split, the fraction of its text in long lines (at least
+            40 characters) that also occur in training.
     """
 
     per_step: ClassVar[bool] = True
@@ -74,7 +74,7 @@ class LanguageModelling(Task):
             if getattr(self, name) is not None:
                 require_integer(name, getattr(self, name), _MIN_TOKENS)
         require_integer("context_positions", self.context_positions, 0)
-        self._guessing = math.nan
+        self._chance_level = math.nan
 
     @property
     def name(self) -> str:  # type: ignore[override]  # Nothing assigns it.
@@ -95,14 +95,14 @@ class LanguageModelling(Task):
         self.training: TokenSequence = training.first(self.train_tokens)  # type: ignore[assignment]
         self.validation: TokenSequence = validation.first(self.evaluation_tokens)  # type: ignore[assignment]
         self.test: TokenSequence = test.first(self.evaluation_tokens)  # type: ignore[assignment]
-        self.unknown_share = {
+        self.unknown_fraction = {
             split: float((getattr(self, split).tokens == UNKNOWN).mean()) for split in _SPLITS
         }
-        self.repeated_share = {
-            split: corpus.repeated_share(split) for split in ("validation", "test")
+        self.repeated_fraction = {
+            split: corpus.repeated_fraction(split) for split in ("validation", "test")
         }
         self._tokens_per_character = len(test) / len(corpus.test)
-        self._guessing = _unigram(self.training.tokens, self.test.tokens, self.classes)
+        self._chance_level = _unigram(self.training.tokens, self.test.tokens, self.classes)
         self._warn_about_repeated()
         self._warn_about_unknown()
         self.fingerprint = self._fingerprint()
@@ -123,7 +123,7 @@ class LanguageModelling(Task):
         return fingerprint({"tokenizer": np.frombuffer(tokenizer, np.uint8), **arrays})
 
     def _warn_about_repeated(self) -> None:
-        for split, fraction in self.repeated_share.items():
+        for split, fraction in self.repeated_fraction.items():
             if fraction > _MAX_REPEATED:
                 _logger.warning(
                     "%s: %.0f%% of the text in long lines of %s also occurs in training, so a "
@@ -201,8 +201,8 @@ class LanguageModelling(Task):
                 "cross_entropy": mean,
                 "bits_per_character": mean / math.log(2) * self._tokens_per_character,
                 "perplexity": _perplexity(mean),
-                "unknown_share": self.unknown_share["test"],
-                "repeated_share": self.repeated_share["test"],
+                "unknown_fraction": self.unknown_fraction["test"],
+                "repeated_fraction": self.repeated_fraction["test"],
                 **context.metrics,
             },
             breakdowns,
@@ -224,7 +224,7 @@ class Characters(LanguageModelling):
         return Metric(
             "cross_entropy",
             "cross-entropy",
-            self._guessing,
+            self._chance_level,
             None,
             higher_is_better=False,
             unit="nats a character",
@@ -266,21 +266,21 @@ class Words(LanguageModelling):
 
     @property
     def metric(self) -> Metric:  # type: ignore[override]  # Nothing assigns it.
-        guessing = _perplexity(self._guessing)
-        return Metric("perplexity", "perplexity", guessing, None, higher_is_better=False)
+        chance_level = _perplexity(self._chance_level)
+        return Metric("perplexity", "perplexity", chance_level, None, higher_is_better=False)
 
     def make_tokenizer(self, text: str) -> Tokenizer:
         tokenised = self.corpus == "ptb"
         return WordTokenizer.of(text, self.vocabulary_size, self.lower, tokenised)
 
     def _warn_about_unknown(self) -> None:
-        if not self.unknown_share["training"] and self.unknown_share["test"]:
+        if not self.unknown_fraction["training"] and self.unknown_fraction["test"]:
             _logger.warning(
                 "%s: task.vocabulary_size=%d includes all training words, so <UNK> is never "
                 "trained, but %.1f%% of the test tokens are <UNK>. Decrease it.",
                 self.name,
                 self.vocabulary_size,
-                100 * self.unknown_share["test"],
+                100 * self.unknown_fraction["test"],
             )
 
     def _breakdowns(self, losses: np.ndarray) -> dict[Breakdown, list]:

@@ -113,7 +113,7 @@ class Imdb(Task):
     name: ClassVar[str] = "imdb"
     classes = 2
     per_step: ClassVar[bool] = False
-    metric = accuracy(classes, learnt=0.85)
+    metric = accuracy(classes, solved=0.85)
 
     vocabulary_size: int = 10_000
     max_words: int = 400

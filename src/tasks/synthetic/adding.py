@@ -44,7 +44,7 @@ class Adding(LongLag):
     features: ClassVar[int] = 2
     classes = None
     per_step: ClassVar[bool] = False
-    metric = mean_squared_error(guessing=1 / 6, learnt=0.01)
+    metric = mean_squared_error(chance_level=1 / 6, solved=0.01)
     shortest: ClassVar[int] = 2
 
     def draw(self, count: int, rng: np.random.Generator) -> Examples:

@@ -54,8 +54,8 @@ class Copying(LongLag):
 
     @property
     def metric(self) -> Metric:  # type: ignore[override]  # Nothing assigns it.
-        guessing = COPIED * math.log(SYMBOLS) / (self.T + 2 * COPIED)
-        return cross_entropy(guessing, _SOLVED_FRACTION * guessing)
+        chance_level = COPIED * math.log(SYMBOLS) / (self.T + 2 * COPIED)
+        return cross_entropy(chance_level, _SOLVED_FRACTION * chance_level)
 
     def load(self) -> None:
         self.vocabulary = list(_VOCABULARY)

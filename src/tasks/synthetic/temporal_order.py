@@ -70,7 +70,7 @@ class TemporalOrder(LongLag):
 
     @property
     def metric(self) -> Metric:  # type: ignore[override]  # Nothing assigns it.
-        return accuracy(self.classes, learnt=0.9)
+        return accuracy(self.classes, solved=0.9)
 
     def load(self) -> None:
         self.vocabulary = list(_VOCABULARY)

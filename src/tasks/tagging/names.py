@@ -20,7 +20,7 @@ BY_DISTANCE = Breakdown("accuracy at ambiguous words", "distance of the deciding
 BY_DISTANCE_UNSEEN = Breakdown(
     "accuracy at unseen ambiguous words", "distance of the deciding word in words"
 )
-_NAME_OR_NONE = accuracy(2, learnt=0.95)
+_NAME_OR_NONE = accuracy(2, solved=0.95)
 
 
 @dataclass(eq=False)
@@ -39,7 +39,7 @@ class Names(Tagging[NameSentence]):
     """
 
     name: ClassVar[str] = "names"
-    metric = Metric("f1", "F1", 0.0, 0.95, higher_is_better=True, share=True)
+    metric = Metric("f1", "F1", 0.0, 0.95, higher_is_better=True, is_fraction=True)
 
     train_examples: int = 4000
     evaluation_examples: int = 2000

@@ -103,7 +103,8 @@ class Tagging(Task, Generic[AnySentence]):
         tags: after `load`, the `unrolled.tasks.tagging.entities.Tags`.
         encoder: after `load`, converts words to ids.
         test_sentences: after `load`, the `Sentence`s of the test split.
-        unknown_share: after `load`, by split, the fraction of words that are not in the vocabulary.
+        unknown_fraction: after `load`, by split, the fraction of words that are not in the
+            vocabulary.
     """
 
     per_step: ClassVar[bool] = True
@@ -143,11 +144,13 @@ class Tagging(Task, Generic[AnySentence]):
         )
         self.vocabulary = self.encoder.vocabulary.words
         self.classes = len(self.tags.names)
-        self.unknown_share: dict[str, float] = {}
+        self.unknown_fraction: dict[str, float] = {}
         for split, sentences in sentences_by_split.items():
             examples = self._encode(sentences)
             setattr(self, split, examples)
-            self.unknown_share[split] = float((examples.inputs == UNKNOWN).sum() / examples.words)
+            self.unknown_fraction[split] = float(
+                (examples.inputs == UNKNOWN).sum() / examples.words
+            )
         self.fingerprint = self._fingerprint()
 
     def _read_vectors(self, splits: dict[str, list[AnySentence]]) -> dict[str, np.ndarray]:
@@ -217,7 +220,7 @@ class Tagging(Task, Generic[AnySentence]):
             "recall": scores.overall.recall,
             "token_accuracy": float(correct[mask].mean()),
             "loss_a_sentence": float(losses.sum() / len(losses)),
-            "unknown_share": self.unknown_share["test"],
+            "unknown_fraction": self.unknown_fraction["test"],
         }
         steps = np.broadcast_to(np.arange(1, mask.shape[1] + 1), mask.shape)
         shown = mask & (steps <= _STEPS_SHOWN)
@@ -296,7 +299,7 @@ class Conll2003(Tagging[Sentence]):
     """
 
     name: ClassVar[str] = "conll2003"
-    metric = Metric("f1", "F1", 0.0, 0.8, higher_is_better=True, share=True)
+    metric = Metric("f1", "F1", 0.0, 0.8, higher_is_better=True, is_fraction=True)
 
     def read(self) -> Splits[Sentence]:
         prepared = PreparedConll()
@@ -315,7 +318,7 @@ class ConllFiles(Tagging[Sentence]):
     """
 
     name: ClassVar[str] = "conll"
-    metric = Metric("f1", "F1", 0.0, None, higher_is_better=True, share=True)
+    metric = Metric("f1", "F1", 0.0, None, higher_is_better=True, is_fraction=True)
 
     path: str | os.PathLike = ""
     columns: Sequence[str] | None = None

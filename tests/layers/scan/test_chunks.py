@@ -1,5 +1,8 @@
 """Long sequences, in compiled chunks: the same function and gradients as step by step."""
 
+import functools
+from typing import Any, NamedTuple
+
 import keras
 import numpy as np
 import pytest
@@ -27,16 +30,20 @@ UNITS_OF_ALL_KINDS = {
 }
 
 
-def function_and_gradients(layer, signature, sequences=True, training=True):
+def loss_of(results, sequences=True):
+    shown = results if sequences else results[1:]
+    return tf.add_n([tf.reduce_sum(tf.sin(3 * part)) for part in shown])
+
+
+def function_and_gradients(layer, signature, sequences=True, training=True, persistent=False):
     """Outputs and last states of a layer, and the gradients of a loss of all of them."""
 
     @tf.function(input_signature=signature)
     def call(x, mask, *states):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=persistent) as tape:
             tape.watch([x, *states])
             results = layer(x, mask=mask, initial_state=list(states), training=training)
-            shown = results if sequences else results[1:]
-            loss = tf.add_n([tf.reduce_sum(tf.sin(3 * part)) for part in shown])
+            loss = loss_of(results, sequences)
         return results, tape.gradient(loss, [x, *states, *layer.trainable_weights])
 
     return call
@@ -63,14 +70,42 @@ def assert_close(ours, expected, tolerance):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
+class Case(NamedTuple):
+    """A layer, and functions for batches of any size and length, both without dropout.
+
+    Attributes:
+        ours: of the layer.
+        expected: of `keras.layers.RNN` over its cell, step by step.
+    """
+
+    layer: Any
+    ours: Any
+    expected: Any
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Each case is made and traced once; tests only call it."""
+
+    @functools.cache
+    def make(unit, sequences=True):
+        keras.utils.set_random_seed(1)
+        options = {"return_sequences": sequences, "return_state": True, "dtype": "float64"}
+        layer = UNITS_OF_ALL_KINDS[unit](**options)
+        layer.build((None, None, FEATURES))
+        of_any_size = any_batch_and_length(layer)
+        reference = keras.layers.RNN(layer.cell, **options)
+        ours, expected = (
+            function_and_gradients(each, of_any_size, sequences) for each in (layer, reference)
+        )
+        return Case(layer, ours, expected)
+
+    return make
+
+
 @pytest.mark.parametrize("unit", UNITS_OF_ALL_KINDS)
-def test_one_trace_is_exact_at_every_length(unit):
-    options = {"return_sequences": True, "return_state": True, "dtype": "float64"}
-    layer = UNITS_OF_ALL_KINDS[unit](**options)
-    layer.build((None, None, FEATURES))
-    ours = function_and_gradients(layer, any_batch_and_length(layer))
-    reference = keras.layers.RNN(layer.cell, **options)
-    expected = function_and_gradients(reference, any_batch_and_length(layer))
+def test_one_trace_is_exact_at_every_length(unit, case):
+    layer, ours, expected = case(unit)
     for steps in LENGTHS.values():
         arguments = draw(layer, steps)
         assert_close(ours(*arguments), expected(*arguments), 1e-10)
@@ -80,22 +115,18 @@ def test_one_trace_is_exact_at_every_length(unit):
 @pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_known_lengths_with_and_without_outputs_or_training(length, sequences, training):
-    options = {"return_sequences": sequences, "return_state": True, "dtype": "float64"}
-    layer = layers.GRU(UNITS, **options)
-    layer.build((None, None, FEATURES))
+def test_known_lengths_with_and_without_outputs_or_training(length, sequences, training, case):
+    layer, _, expected = case("gru", sequences)
     arguments = draw(layer, LENGTHS[length])
     signature = [tf.TensorSpec(part.shape, part.dtype) for part in arguments]
     ours = function_and_gradients(layer, signature, sequences, training)
-    reference = keras.layers.RNN(layer.cell, **options)
-    expected = function_and_gradients(reference, signature, sequences, training)
     assert_close(ours(*arguments), expected(*arguments), 1e-10)
 
 
 @pytest.mark.parametrize("steps", [*LENGTHS.values(), None])
 @pytest.mark.parametrize("training", [True, False])
 def test_what_is_known_of_the_shape_stays_known(steps, training):
-    layer = layers.LSTM(UNITS, return_sequences=True)
+    layer = layers.SimpleRNN(UNITS, return_sequences=True)
 
     @tf.function(input_signature=[tf.TensorSpec((BATCH, steps, FEATURES))])
     def call(x):
@@ -104,23 +135,25 @@ def test_what_is_known_of_the_shape_stays_known(steps, training):
     assert call.get_concrete_function().output_shapes == (BATCH, steps, UNITS)
 
 
-def test_gradient_of_a_function_traced_without_one():
-    layer = layers.LSTM(UNITS, dtype="float64")
-    layer.build((None, None, FEATURES))
-    x, *_ = draw(layer, LENGTHS["several"])
-    call = tf.function(layer)
-    gradients = []
-    for function in (call, keras.layers.RNN(layer.cell, dtype="float64")):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(function(x))
-        gradients.append(tape.gradient(loss, [x, *layer.trainable_weights]))
-    assert_close(*gradients, 1e-10)
+def test_gradient_of_a_function_traced_without_one(case):
+    layer, _, expected = case("lstm")
+    x, mask, *states = draw(layer, LENGTHS["several"])
+
+    @tf.function(input_signature=any_batch_and_length(layer))
+    def call(x, mask, *states):
+        return layer(x, mask=mask, initial_state=list(states))
+
+    with tf.GradientTape() as tape:
+        tape.watch([x, *states])
+        loss = loss_of(call(x, mask, *states))
+    gradients = tape.gradient(loss, [x, *states, *layer.trainable_weights])
+    assert_close(gradients, expected(x, mask, *states)[1], 1e-10)
 
 
 def test_dropout_draws_the_same_masks_for_all_chunks():
     layer = layers.LSTM(UNITS, dropout=0.5, recurrent_dropout=0.5, return_sequences=True)
-    x = tf.tile(tf.random.normal((BATCH, 1, FEATURES)), (1, LENGTHS["several"], 1))
+    one = tf.random.stateless_normal((BATCH, 1, FEATURES), (1, 2))
+    x = tf.tile(one, (1, LENGTHS["several"], 1))
     layer.build(x.shape)
     # Without a memory, every step of a constant input gives one and the same candidate.
     layer.cell.recurrent_kernel.assign(tf.zeros_like(layer.cell.recurrent_kernel))
@@ -149,37 +182,22 @@ def test_half_precision_sums_over_chunks_in_float32():
     assert float(gradient()[0, 0]) == pytest.approx(8192 + steps - 1, rel=0.01)
 
 
-def test_a_persistent_tape_gives_the_same_gradients():
-    layer = layers.LSTM(UNITS, dtype="float64")
-    layer.build((None, None, FEATURES))
-    x, *_ = draw(layer, LENGTHS["several"])
-
-    def gradients(persistent):
-        @tf.function(input_signature=[tf.TensorSpec((None, None, FEATURES), "float64")])
-        def both(x):
-            with tf.GradientTape(persistent=persistent) as tape:
-                loss = tf.reduce_sum(layer(x, training=True))
-            return tape.gradient(loss, layer.trainable_weights)
-
-        return both(x)
-
-    assert_close(gradients(True), gradients(False), 1e-12)
+def test_a_persistent_tape_gives_the_same_gradients(case):
+    layer, ours, _ = case("lstm")
+    arguments = draw(layer, LENGTHS["several"])
+    persistent = function_and_gradients(layer, any_batch_and_length(layer), persistent=True)
+    assert_close(persistent(*arguments), ours(*arguments), 1e-12)
 
 
 @pytest.mark.parametrize("known", [[1], [2], [BATCH], []], ids=str)
-@pytest.mark.parametrize("sequences", [True, False])
-def test_halves_of_a_batch_give_what_the_whole_gives(known, sequences, monkeypatch):
+@pytest.mark.parametrize(("unit", "sequences"), [("peephole", True), ("simple", False)])
+def test_halves_of_a_batch_give_what_the_whole_gives(known, unit, sequences, case, monkeypatch):
     monkeypatch.setattr(chunk_loops, "LEAST_STATE_TO_HALVE", UNITS)
-    options = {"return_sequences": sequences, "return_state": True, "dtype": "float64"}
-    layer = layers.PeepholeLSTM(UNITS, **options)
-    layer.build((None, None, FEATURES))
+    layer, _, expected = case(unit, sequences)
     drawn = draw(layer, LENGTHS["several"])
-    of_any_size = any_batch_and_length(layer)
-    reference = keras.layers.RNN(layer.cell, **options)
-    expected = function_and_gradients(reference, of_any_size, sequences, training=False)
     signature = [tf.TensorSpec((*known, *part.shape[1:]), part.dtype) for part in drawn]
     ours = function_and_gradients(
-        layer, signature if known else of_any_size, sequences, training=False
+        layer, signature if known else any_batch_and_length(layer), sequences, training=False
     )
     for batch in known or [1, 2, BATCH]:
         arguments = [part[:batch] for part in drawn]
@@ -220,7 +238,8 @@ def test_keras_does_not_compile_the_whole_step_by_itself():
 @pytest.mark.parametrize("kind", ["lstm", "simple"])
 def test_the_backward_pass_may_be_traced_after_an_eager_forward_pass(kind):
     layer = UNITS_OF_ALL_KINDS[kind](return_sequences=True, dtype="float64")
-    x = tf.constant(np.random.default_rng(1).normal(size=(2, LENGTHS["several"], FEATURES)))
+    steps = chunks.STEPS_PER_CHUNK + 1  # Two chunks in the traced backward pass, eagerly one.
+    x = tf.constant(np.random.default_rng(1).normal(size=(2, steps, FEATURES)))
     layer.build(x.shape)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)

@@ -27,7 +27,7 @@ def outputs_and_gradients(layer, x, state, mask):
 
 
 @UNITS_THAT_ARE_LINEAR
-@pytest.mark.parametrize("steps", [1, 2, 3, 16, 17, 91])
+@pytest.mark.parametrize("steps", [1, 2, 3, 16, 17, 31])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("options", [{}, {"return_sequences": True, "go_backwards": True}], ids=str)
 @pytest.mark.usefixtures("always_in_pieces")
@@ -84,7 +84,8 @@ def test_one_trace_serves_all_batch_sizes_and_lengths(compiled):
         return outputs_and_gradients(layer, x, state, None)
 
     for batch, steps in ((1, 1), (2, 19), (5, 9)):
-        x, state = tf.random.normal((batch, steps, 5)), tf.random.normal((batch, UNITS))
+        x = tf.random.stateless_normal((batch, steps, 5), (1, 2))
+        state = tf.random.stateless_normal((batch, UNITS), (3, 4))
         expected = outputs_and_gradients(layer, x, state, None)
         for one, other in zip(call(x, state), expected, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
@@ -95,7 +96,7 @@ def test_one_trace_serves_all_batch_sizes_and_lengths(compiled):
 @pytest.mark.usefixtures("always_in_pieces")
 def test_second_derivatives_are_exact(unit):
     layer = unit(UNITS, dtype="float64")
-    x = tf.random.stateless_normal((2, 7, 3), (5, 6), dtype="float64")
+    x = tf.random.stateless_normal((2, 5, 3), (5, 6), dtype="float64")
     layer.build(x.shape)
 
     def twice(layer):

@@ -74,6 +74,8 @@ def compiled_for(monkeypatch):
     sizes = []
 
     class Recorded(programs.Program):
+        captures = False
+
         def __init__(self, function, *_):
             self.plain = function
 

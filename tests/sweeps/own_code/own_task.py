@@ -18,7 +18,7 @@ class FirstToken(Task):
     name: ClassVar[str] = "first_token"
     classes: ClassVar[int] = 2
     per_step: ClassVar[bool] = False
-    metric: ClassVar[Metric] = accuracy(classes, learnt=0.95)
+    metric: ClassVar[Metric] = accuracy(classes, solved=0.95)
 
     steps: int
     train_examples: int

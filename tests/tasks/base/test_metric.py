@@ -8,20 +8,20 @@ from unrolled.tasks.agreement.task import Agreement
 from unrolled.tasks.base.metric import Metric, accuracy, cross_entropy, mean_squared_error
 from unrolled.tasks.base.task import Report, Task
 
-ACCURACY = accuracy(classes=4, learnt=0.9)
-MSE = mean_squared_error(guessing=1 / 6, learnt=0.01)
+ACCURACY = accuracy(classes=4, solved=0.9)
+MSE = mean_squared_error(chance_level=1 / 6, solved=0.01)
 
 
 def test_better_is_higher_for_an_accuracy_and_lower_for_an_error():
     values = [0.2, 0.9, 0.5]
     assert max(values, key=ACCURACY.merit) == ACCURACY.worst([0.9, 0.95]) == 0.9
     assert max(values, key=MSE.merit) == MSE.worst([0.1, 0.2]) == 0.2
-    assert [ACCURACY.is_learnt(value) for value in (0.89, 0.9, 0.91)] == [False, True, True]
-    assert [MSE.is_learnt(value) for value in (0.011, 0.01, 0.009)] == [False, True, True]
+    assert [ACCURACY.is_solved(value) for value in (0.89, 0.9, 0.91)] == [False, True, True]
+    assert [MSE.is_solved(value) for value in (0.011, 0.01, 0.009)] == [False, True, True]
 
 
 def test_the_chance_level_of_an_accuracy_is_one_over_the_classes():
-    assert ACCURACY.guessing == 0.25
+    assert ACCURACY.chance_level == 0.25
 
 
 def test_values_are_formatted_with_enough_digits():
@@ -33,11 +33,11 @@ def test_values_are_formatted_with_enough_digits():
     assert [perplexity.text(value) for value in (102.63, 99.96, 8.12345, 1234.5, 2e8)] == [
         *("102.6", "100", "8.12", "1234.5", "2.00e+08")
     ]
-    assert (ACCURACY.learnt_text, MSE.learnt_text) == ("90%", "0.01")
+    assert (ACCURACY.solved_text, MSE.solved_text) == ("90%", "0.01")
 
 
 def test_keys_and_labels():
-    metric = cross_entropy(guessing=1.0, learnt=0.1)
+    metric = cross_entropy(chance_level=1.0, solved=0.1)
     assert (metric.name, metric.key) == ("cross-entropy", "cross_entropy")
     assert metric.label == "cross-entropy (nats a step)"
     assert (MSE.key, MSE.label) == ("mse", "MSE")
@@ -83,4 +83,4 @@ def test_loss_and_metric_are_those_of_the_answers(task, expected, metric):
 def test_the_metric_of_agreement():
     task = Agreement()
     assert isinstance(task.keras_metrics()[0], keras.metrics.SparseCategoricalAccuracy)
-    assert (task.metric.key, task.metric.guessing, task.metric.learnt) == ("accuracy", 0.5, 0.9)
+    assert (task.metric.key, task.metric.chance_level, task.metric.solved) == ("accuracy", 0.5, 0.9)

@@ -49,10 +49,11 @@ def test_each_epoch_has_another_offset_determined_by_the_seed():
         dataset = training_batches(_stream(500), 2, 10, seed, first_epoch)
         return [int(next(iter(dataset))[1][0, 0]) for _ in range(epochs)]
 
-    assert firsts(1) == firsts(1)
-    assert len(set(firsts(1))) > 1
-    assert firsts(1) != firsts(2)
-    assert firsts(1)[2:] == firsts(1, first_epoch=2, epochs=4)
+    found = firsts(1)
+    assert found == firsts(1)
+    assert len(set(found)) > 1
+    assert found != firsts(2)
+    assert found[2:] == firsts(1, first_epoch=2, epochs=4)
 
 
 def test_datasets_have_a_known_cardinality():

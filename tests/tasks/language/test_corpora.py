@@ -24,7 +24,7 @@ def test_a_file_is_split_at_line_ends(file):
     assert "".join(parts) == file.read_text()
     assert all(part.endswith("\n") for part in parts)
     assert [round(len(part) / len(file.read_text()), 2) for part in parts] == [0.9, 0.05, 0.05]
-    assert corpus.repeated_share("test") == 0
+    assert corpus.repeated_fraction("test") == 0
 
 
 def test_files_of_a_large_folder_are_assigned_as_a_whole(tmp_path):
@@ -86,7 +86,7 @@ def test_the_name_of_a_folder_may_be_a_number(tmp_path, monkeypatch):
 def test_repeated_lines_are_counted(tmp_path):
     path = tmp_path / "twice.txt"
     path.write_text("".join(LINES[:200] * 2))
-    assert text(path).repeated_share("test") == 1
+    assert text(path).repeated_fraction("test") == 1
 
 
 def test_byte_order_marks_and_line_ends_are_normalised(tmp_path):
@@ -125,6 +125,6 @@ def test_pydoc_has_no_paragraph_in_two_splits():
     paragraphs = [{p.strip() for p in part.split("\n\n") if len(p.strip()) >= 40} for part in parts]
     assert not paragraphs[0] & paragraphs[1]
     assert not paragraphs[0] & paragraphs[2]
-    assert corpus.repeated_share("validation") == corpus.repeated_share("test") == 0
+    assert corpus.repeated_fraction("validation") == corpus.repeated_fraction("test") == 0
     assert len(corpus.training) > 250_000
     assert min(len(corpus.validation), len(corpus.test)) > 15_000

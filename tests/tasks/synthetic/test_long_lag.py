@@ -83,7 +83,7 @@ class TestAdding:
     def test_the_best_constant_reaches_a_sixth(self):
         task = loaded(Adding, T=10, test_examples=20_000)
         best = np.mean((task.test.targets - task.test.targets.mean()) ** 2)
-        assert task.metric.guessing == pytest.approx(1 / 6)
+        assert task.metric.chance_level == pytest.approx(1 / 6)
         assert best == pytest.approx(1 / 6, abs=0.005)
         metrics = task.evaluate(Answers(lambda _: np.array([1.0]))).metrics
         assert metrics["mse"] == metrics["baseline_mean"] == pytest.approx(best, abs=1e-3)
@@ -98,8 +98,8 @@ class TestAdding:
         assert found == pytest.approx(1 / 12, abs=0.003)
         found = task.evaluate(Answers(lambda e: np.array([e[:, 0] @ e[:, 1]])))
         assert found.metrics["mse"] == pytest.approx(0, abs=1e-9)
-        assert task.metric.is_learnt(found.metrics["mse"])
-        assert not task.metric.is_learnt(1 / 12)
+        assert task.metric.is_solved(found.metrics["mse"])
+        assert not task.metric.is_solved(1 / 12)
 
     def test_error_by_lag(self):
         """The error is 1 if the first marked value is at least 15 steps before the last step."""
@@ -160,10 +160,10 @@ class TestCopying:
 
         metrics = task.evaluate(Answers(memoryless)).metrics
         assert metrics["cross_entropy"] == pytest.approx(10 * math.log(8) / (T + 20), rel=1e-5)
-        assert task.metric.guessing == pytest.approx(10 * math.log(8) / (T + 20))
+        assert task.metric.chance_level == pytest.approx(10 * math.log(8) / (T + 20))
         assert metrics["recall_accuracy"] == pytest.approx(1 / 8, abs=0.03)
-        assert task.metric.learnt < 0.2 * task.metric.guessing
-        assert not task.metric.is_learnt(metrics["cross_entropy"])
+        assert task.metric.solved < 0.2 * task.metric.chance_level
+        assert not task.metric.is_solved(metrics["cross_entropy"])
 
     def test_recall_by_position(self):
         task = loaded(Copying, T=3)
@@ -234,10 +234,10 @@ class TestTemporalOrder:
     def test_random_predictions_are_at_chance_level(self, symbols):
         task = loaded(TemporalOrder, T=20, symbols=symbols, test_examples=8000)
         assert task.classes == 2**symbols
-        assert task.metric.guessing == 1 / task.classes
+        assert task.metric.chance_level == 1 / task.classes
         always_first = Answers(lambda _: np.eye(task.classes)[0])
         found = task.evaluate(always_first).metrics["accuracy"]
-        assert found == pytest.approx(task.metric.guessing, abs=0.02)
+        assert found == pytest.approx(task.metric.chance_level, abs=0.02)
 
     def test_accuracy_by_lag(self):
         """Correct if the first symbol is fewer than 90 steps before the end."""

@@ -60,7 +60,7 @@ def test_words_capitals_and_characters_of_each_split(files):
     assert [words[number] for number in files.training.inputs[0]] == ["ada", "met", "bob"]
     assert files.test.inputs[0].tolist() == [UNKNOWN, words.index("met"), words.index("ibm")]
     assert files.tags.decode(files.test.targets[1, :2]) == ["O", "B-MISC"]
-    assert files.unknown_share == {"training": 0.0, "validation": 0.5, "test": 3 / 5}
+    assert files.unknown_fraction == {"training": 0.0, "validation": 0.5, "test": 3 / 5}
     inputs, tags = files.training.batch(np.array([1, 2]))
     assert {name: part.shape for name, part in inputs.items()} == {
         "words": (2, 3),
@@ -120,7 +120,7 @@ def test_the_report(files):
     assert report.metrics["f1_MISC"] == 0
     assert report.metrics["token_accuracy"] == 3 / 5
     assert report.metrics["loss_a_sentence"] == pytest.approx((1.5 + 1) / 2)
-    assert report.metrics["unknown_share"] == 3 / 5
+    assert report.metrics["unknown_fraction"] == 3 / 5
     assert [(point.at, point.value, point.count) for point in report.breakdowns[LOSS_BY_STEP]] == [
         (1, 0.5, 2),
         (2, 0.5, 2),
@@ -194,7 +194,7 @@ def test_names_reports_ambiguous_words_separately(names):
     for name in (BY_DISTANCE, BY_DISTANCE_UNSEEN):
         assert all(point.value == 0.5 for point in report.breakdowns[name])
         assert sum(point.count for point in report.breakdowns[name]) == 50
-        assert report.judged[name].guessing == 0.5
+        assert report.judged[name].chance_level == 0.5
     right = names.evaluate(Answers(names, names.test.targets))
     assert right.metrics["accuracy_ambiguous"] == right.metrics["f1"] == 1
 
