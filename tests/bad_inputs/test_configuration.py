@@ -39,7 +39,10 @@ KEYS_AND_CHOICES = [
     (["++hydra.sweep.subdir=x"], "++hydra.sweep.subdir: stays the number of the run"),
     (["++hydra.mode=RUN"], "++hydra.mode: stays MULTIRUN"),
     (["++hydra.sweep.dir=/x"], "++hydra.sweep.dir: expected one of", "hydra.sweep.dir=<a new fold"),
-    (["++hydra.launcher.n_jobs=0"], "++hydra.launcher.n_jobs: expected one of the keys of Hydra"),
+    (
+        ["++hydra.launcher.n_jobs=0"],
+        "++hydra.launcher.n_jobs: is the option jobs here; expected jo",
+    ),
     (["+hydra.callbacks.x._target_=os.abort"], "+hydra.callbacks.x._target_: expected one of"),
     (["hydra.launcher._target_=os.abort"], "hydra.launcher._target_: expected one of the keys"),
     (["hydra.output_subdir=null"], "hydra.output_subdir: expected one of the keys of Hydra"),

@@ -122,6 +122,15 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(main, capsys):
     assert "test/accuracy/gru learning_rate:0.001/mean" in parent.data.metrics
 
 
+@pytest.mark.usefixtures("untraced")
+def test_no_more_runs_start_after_the_first_failure_if_that_is_asked_for(main, capsys):
+    axes = ["cell=gru", "seed=1", "training.learning_rate=3e38,0.001", "training.clip_norm=null"]
+    assert main(*SMALL, *axes, "stop_at_first_failure=true") == 1
+    assert "1 of 2 runs failed, 1 did not start." in capsys.readouterr().out
+    (only,) = tracking.read_sweep(tracking.latest_sweep()).runs
+    assert only.status == "FAILED"
+
+
 def test_a_text_too_short_for_its_windows_is_refused_before_a_run_starts(main, tmp_path, capsys):
     text = tmp_path / "short.txt"
     text.write_text("all work and no play makes a dull text\n" * 600)

@@ -35,6 +35,9 @@ def test_runs_in_processes_of_their_own_end_in_the_same_sweep(undisturbed):
     told = (trial.folder / "terminal.txt").read_text()
     for line in ("2 runs of 5 epochs", "simple_rnn seed=1", "simple_rnn seed=2", "±"):
         assert line in told
+    # What libraries write goes to the log of the run.
+    assert "oneDNN" not in told
+    assert "oneDNN" in (trial.folder / "runs" / "0" / "unrolled.log").read_text()
     assert [run.status for run in sweep.runs] == ["FINISHED", "FINISHED"]
     assert len({run.tags["process"] for run in sweep.runs}) == 2
 
