@@ -54,13 +54,13 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
             the training step of `fit`, for sequences of at least 16 steps, and for a limited number
             of batch sizes. False is for batches whose size always changes, since XLA compiles each
             size anew, and for operations that XLA does not support, such as
-            `tf.debugging.enable_check_numerics`.
+            `tf.debugging.enable_check_numerics`. MinGRU and MinLSTM ignore it.
         **options: those of `keras.layers.RNN`, and those of the cell.
 
     Attributes:
         cell_class: the class of the cell.
-        in_place_of: the layer of Keras that this one replaces; it gives the order of positional
-            arguments. Without one, all options but `units` are keywords.
+        in_place_of: the layer of Keras that takes the same arguments; it gives the order of
+            positional arguments. None: all options but `units` are keywords.
 
     Raises:
         TypeError: for an unknown option; the message lists the known ones.
@@ -74,7 +74,8 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
         super().__init_subclass__(**kwargs)
         if hasattr(cls, "cell_class"):
             for name in ("units", *cls.cell_class.options()):
-                setattr(cls, name, property(attrgetter(f"cell.{name}")))
+                if name not in vars(cls):  # A subclass may define an attribute of that name itself.
+                    setattr(cls, name, property(attrgetter(f"cell.{name}")))
 
     def __init__(self, units: int, *in_order: Any, **options: Any) -> None:
         options = self.without_variant_options(self.by_name(in_order, options))

@@ -92,6 +92,12 @@ def test_an_option_of_any_type_is_in_the_configuration():
     assert tuple(again.cell.scales) == (0.25, 2.0)
 
 
+def test_a_layer_may_define_an_attribute_named_like_an_option():
+    own = type("Own", (Recurrent,), {"cell_class": Scaled, "scales": "its own"})
+    assert own(4).scales == "its own"
+    assert own(4).units == 4
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
