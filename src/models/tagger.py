@@ -88,28 +88,21 @@ def build_tagger(
     Lample et al. 2016, "Neural Architectures for Named Entity Recognition", NAACL.
     """
     _check(direction, merge, head, vectors, embedding)
-    words = keras.Input((None,), dtype="int32", name="words")
-    shape_ids = keras.Input((None,), dtype="int32", name="capitals")
-    character_ids = keras.Input((None, longest_word), dtype="int32", name="characters")
+    inputs = _inputs(longest_word)
     # Every feature needs a mask: `Concatenate` drops the mask if one is missing.
-    features = [_word_feature(words, vocabulary_size, embedding, word_dropout)]
+    features = [_word_feature(inputs["words"], vocabulary_size, embedding, word_dropout)]
     if capitals is not None:
         shape_embedding = Embedding(shapes, capitals, mask_zero=True, name="capitals_embedding")
-        features.append(shape_embedding(shape_ids))
+        features.append(shape_embedding(inputs["capitals"]))
     if character_units is not None:
-        spelling = Spelling(
-            Embedding(characters, character_embedding, name="character_embedding"),
-            keras.layers.Bidirectional(unit(units=character_units)),
-            name="spelling",
-        )
-        features.append(spelling(character_ids))
+        spelling = _spelling(unit, characters, character_embedding, character_units)
+        features.append(spelling(inputs["characters"]))
     x = keras.layers.Concatenate(name="word")(features) if len(features) > 1 else features[0]
     for index in range(1, layers + 1):
         x = _dropout(dropout, variational, f"dropout_{index}")(x)
         layer_options = {"units": units, "return_sequences": True}
         x = recurrent(unit, layer_options, direction, merge, f"recurrent_{index}")(x)
     x = _dropout(dropout, variational, "dropout")(x)
-    inputs = {"words": words, "capitals": shape_ids, "characters": character_ids}
     outputs = _head(head, tags, legal_starts, legal_transitions)(x)
     model = Tagger(inputs, outputs, name=name or "tagger")
     if vectors is not None:
@@ -134,12 +127,25 @@ def _check(
         )
 
 
+def _inputs(longest_word: int) -> dict[str, keras.KerasTensor]:
+    shapes = {"words": (None,), "capitals": (None,), "characters": (None, longest_word)}
+    return {name: keras.Input(shape, dtype="int32", name=name) for name, shape in shapes.items()}
+
+
 def _word_feature(
     words: keras.KerasTensor, vocabulary_size: int, embedding: int, word_dropout: float
 ) -> keras.KerasTensor:
     if word_dropout:
         words = WordDropout(word_dropout, name="word_dropout")(words)
     return Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
+
+
+def _spelling(unit: Unit, characters: int, embedding: int, units: int) -> "Spelling":
+    return Spelling(
+        Embedding(characters, embedding, name="character_embedding"),
+        keras.layers.Bidirectional(unit(units=units)),
+        name="spelling",
+    )
 
 
 def _head(
