@@ -73,8 +73,10 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if hasattr(cls, "cell_class"):
+            # A subclass may define an attribute of that name itself, and those derived inherit it.
+            derived = cls.__mro__[: cls.__mro__.index(Recurrent)]
             for name in ("units", *cls.cell_class.options()):
-                if name not in vars(cls):  # A subclass may define an attribute of that name itself.
+                if not any(name in vars(base) for base in derived):
                     setattr(cls, name, property(attrgetter(f"cell.{name}")))
 
     def __init__(self, units: int, *in_order: Any, **options: Any) -> None:
