@@ -1,7 +1,7 @@
 """All private API of Keras and TensorFlow that this package uses.
 
-Each entry says what it is for and what to do if a new release no longer has it. Written for Keras
-3.15 and TensorFlow 2.21.
+Each entry says what it is for, and what to do if a new release lacks the private name. Written for
+Keras 3.15 and TensorFlow 2.21.
 """
 
 import copy
@@ -57,7 +57,11 @@ def inside_xla() -> bool:
 
 
 def inside_vectorized_map() -> bool:
-    """Whether the function of a `tf.vectorized_map` is being traced, judged by its name scopes."""
+    """Whether the function of a `tf.vectorized_map` is being traced, judged by its name scopes.
+
+    Without the scope `loop_body`: always True. A layer then compiles its loops for any number of
+    batch sizes that are unknown while tracing.
+    """
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
         if "/loop_body" in f"/{graph.get_name_scope()}":
@@ -67,28 +71,43 @@ def inside_vectorized_map() -> bool:
 
 
 def stateful_batch_size(layer: Any) -> int:
-    """The batch size of a built `keras.layers.RNN` with `stateful=True`."""
+    """The batch size of a built `keras.layers.RNN` with `stateful=True`.
+
+    Without `_expected_batch_size`: the first size of `layer.states[0].shape`.
+    """
     return layer._expected_batch_size
 
 
 def variables_of(layer: Any) -> list:
     """The variables of a Keras layer alone, without sublayers, in the order in which Keras saves
-    them."""
+    them.
+
+    Without these lists: the trainable, then the other `weights` that no sublayer has.
+    """
     return layer._trainable_variables + layer._non_trainable_variables
 
 
 def loss_weights_of(model: keras.Model) -> Any:
-    """The `loss_weights` with which a model was compiled."""
+    """The `loss_weights` with which a model was compiled.
+
+    Without `_compile_loss`: take them from `model.get_compile_config()`.
+    """
     return model._compile_loss._user_loss_weights
 
 
 def output_shape_of(layer: keras.layers.Lambda) -> Any:
-    """The argument `output_shape` of a Lambda layer."""
+    """The argument `output_shape` of a Lambda layer.
+
+    Without `_output_shape`: None. Keras then infers the shape from a call of the function.
+    """
     return layer._output_shape
 
 
 def in_float64(loss: keras.losses.Loss) -> keras.losses.Loss:
-    """A copy of a loss that computes in float64; a loss casts to its own dtype."""
+    """A copy of a loss that computes in float64; a loss casts to its own dtype.
+
+    Without these attributes: create the loss again from its `get_config`, with the new dtype.
+    """
     loss = copy.copy(loss)
     loss._dtype_policy = keras.DTypePolicy("float64")
     loss._dtype = "float64"
@@ -99,7 +118,10 @@ _CUSTOM_GRADIENT = "CustomGradient-"
 
 
 def custom_gradient_names() -> set[str]:
-    """The names under which traced functions with `tf.custom_gradient` are registered."""
+    """The names under which traced functions with `tf.custom_gradient` are registered.
+
+    Without `gradient_registry`: an empty set, so that nothing is removed from it.
+    """
     return {name for name in gradient_registry.list() if name.startswith(_CUSTOM_GRADIENT)}
 
 

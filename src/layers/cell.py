@@ -30,9 +30,9 @@ _SERIALIZERS = {
 class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
     """A recurrent unit: one step through time.
 
-    A subclass states its equations in `equations`. It names in `sites` the places where the input
-    and a state meet weights. The lecture writes `W_u [a<t-1>, x<t>] + b_u` for one site `u`, with
-    the state and the input stacked. Here, as in Keras, `W_u` is stored in two parts:
+    A subclass states its equations in `equations`, and names in `sites` its pre-activations, one
+    per gate or candidate. The lecture writes `W_u [a<t-1>, x<t>] + b_u` for one site `u`, with the
+    state and the input stacked. Here, as in Keras, `W_u` is stored in two parts:
 
     - `kernel`, `(input_dim, sites * units)`: the columns that multiply `x<t>`;
     - `recurrent_kernel`, `(units, sites * units)`: the columns that multiply the state;
@@ -61,8 +61,8 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
 
     Attributes:
         sites: names of the sites, in the order of their columns in the weights.
-        input_only: sites that no state meets.
-        state_only: sites that the input does not meet.
+        input_only: sites without recurrent weights.
+        state_only: sites without input weights, to which `x<t>` does not come.
         input_itself: sites to which `x<t>` comes without weights, each with the function that is
             applied to it.
         unbiased: sites without a bias.
@@ -189,9 +189,9 @@ class Cell(MarkedWeights, keras.layers.Layer, DropoutRNNCell):
         input_dim = input_shape[-1]
         if self.input_itself and input_dim != self.units:
             raise ValueError(
-                f"{type(self).__name__}: x<t> comes in without weights, which takes as many inputs "
-                f"as units; expected {self.units}, got {input_dim}. Set `units` to {input_dim}, or "
-                f"make what comes before, such as the embedding, of size {self.units}."
+                f"{type(self).__name__}: the unweighted input requires as many inputs as units: "
+                f"expected {self.units}, got {input_dim}. Set `units` to {input_dim}, or the size "
+                f"of the previous layer, such as the embedding, to {self.units}."
             )
         # First: it decides the names of the others in a checkpoint. In the list `weights` it comes
         # last, because it is not trainable.

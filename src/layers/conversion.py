@@ -111,10 +111,11 @@ def _check_that_the_update_gate_can_be_negated(cell):
     """Keras's z is 1 - Γ_u, which needs a σ with σ(-x) = 1 - σ(x), and no constraint on signs."""
     x = ops.convert_to_tensor(np.linspace(-4, 4, 17), "float32")
     sigma = cell.recurrent_activation
+    given = getattr(sigma, "__name__", type(sigma).__name__)  # A Keras layer has no `__name__`.
     if not np.allclose(sigma(-x), 1 - ops.convert_to_numpy(sigma(x)), atol=1e-3):
         raise ValueError(
             "`recurrent_activation`: Keras's update gate is 1 minus the one here, which needs a "
-            f"function with f(-x) = 1 - f(x), such as sigmoid; got {sigma.__name__}."
+            f"function with f(-x) = 1 - f(x), such as sigmoid; got {given}."
         )
     for name in ("kernel_constraint", "recurrent_constraint", "bias_constraint"):
         if isinstance(getattr(cell, name), keras.constraints.NonNeg):

@@ -1,5 +1,6 @@
 """The base of units with gates, and of the layers over them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, ClassVar
@@ -20,11 +21,12 @@ class GatedCell(Cell):
     Args:
         units: size of each state.
         recurrent_activation: σ, the activation of the gates. The name is Keras's.
-        longest_lag: chrono initialisation for dependencies of up to T steps. The forget gate's bias
+        longest_lag: chrono initialization for dependencies of up to T steps. The forget gate's bias
             starts from b_f ~ log U[1, T-1], the update gate's from -b_f. Each element then
             remembers for a time of its own, between 1 and T steps.
         implementation: as in Keras, 1 draws a dropout mask of the input for every gate, 2 a single
-            one for all gates. Unlike in Keras, it has no effect on speed.
+            one for all gates. With `recurrent_dropout`, 2 acts as 1, as in Keras. Unlike in Keras,
+            it has no effect on speed.
         **kwargs: see `layers.Cell`.
 
     Attributes:
@@ -32,7 +34,7 @@ class GatedCell(Cell):
         bias_option: the gate whose initial bias is an option, and the name of that option; None if
             there is no such option.
 
-    Source of the chrono initialisation: Tallec & Ollivier 2018, "Can Recurrent Neural Networks Warp
+    Source of the chrono initialization: Tallec & Ollivier 2018, "Can Recurrent Neural Networks Warp
     Time?".
 
     Raises:
@@ -78,14 +80,18 @@ class GatedCell(Cell):
         return {gate: self.recurrent_activation(z[gate]) for gate in _GATES if gate in z}
 
     def initial_gate_bias(self) -> Any:
-        """The initial bias of the gate in `bias_option`."""
-        return getattr(self, self.bias_option[1]) if self.bias_option else 0
+        """The initial bias of the gate in `bias_option`; None leaves it to `bias_initializer`."""
+        if self.bias_option is None:
+            return None
+        option = self.bias_option[1]
+        bias = getattr(self, option)
+        return None if bias == self.options()[option].default == 0 else bias
 
     def gate_biases(self) -> Mapping[str, Any]:
         """Initial biases of gates that replace `bias_initializer`, by site."""
         if self.longest_lag is None:
             bias = self.initial_gate_bias()
-            return {self.bias_option[0]: bias} if self.bias_option and bias else {}
+            return {} if self.bias_option is None or bias is None else {self.bias_option[0]: bias}
         # An initializer, not `keras.random`: XLA rejects the latter's state while a model is built.
         b = ops.log(keras.initializers.RandomUniform(1.0, self.longest_lag - 1.0)((self.units,)))
         return {"u": -b, "f": b}
@@ -101,10 +107,10 @@ class GatedCell(Cell):
             yield from self._contradictions_of_bias(self.bias_option[1])
 
     def _contradictions_of_bias(self, option):
-        bias = self.initial_gate_bias()
+        bias = getattr(self, option)
         given = bias != self.options()[option].default
         if not _is_number(bias):
-            yield f"`{option}`: expected a number, got {bias!r}."
+            yield f"`{option}`: expected a finite number, got {bias!r}."
         if given and self.longest_lag is not None:
             yield (
                 f"`{option}` and `longest_lag` both set the initial bias of a gate: give one of "
@@ -134,7 +140,7 @@ class GatedCell(Cell):
 
 
 def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class GatedRecurrent(Recurrent):

@@ -32,8 +32,8 @@ class GRUCell(GatedCell):
 
     Args:
         units: size of c<t>.
-        update_bias: initial value of b_u. With a negative value the gate is almost closed at first,
-            so the unit starts with a long memory.
+        update_bias: initial value of b_u; 0 leaves it to `bias_initializer`. With a negative value
+            the gate is almost closed at first, so the unit starts with a long memory.
         **kwargs: see `unrolled.layers.gated.GatedCell` and `layers.Cell`.
 
     >>> GRUCell(4)(keras.ops.ones((2, 3)), [keras.ops.zeros((2, 4))])[0].shape

@@ -30,9 +30,10 @@ class LSTMCell(GatedCell):
 
     Args:
         units: size of a<t> and c<t>.
-        forget_bias: initial value of b_f. 1 is Keras's default, and recommended by Jozefowicz et
-            al. 2015, "An Empirical Exploration of Recurrent Network Architectures".
-        unit_forget_bias: Keras's option; False means `forget_bias=0`.
+        forget_bias: initial value of b_f, whatever `bias_initializer` is. 1 is Keras's default, and
+            recommended by Jozefowicz et al. 2015, "An Empirical Exploration of Recurrent Network
+            Architectures".
+        unit_forget_bias: Keras's option; False leaves the initial b_f to `bias_initializer`.
         **kwargs: see `unrolled.layers.gated.GatedCell` and `layers.Cell`.
 
     >>> states = [keras.ops.zeros((2, 4)), keras.ops.zeros((2, 4))]
@@ -68,15 +69,20 @@ class LSTMCell(GatedCell):
     def weights_as_in_keras(self) -> bool:
         return type(self) is LSTMCell  # The weights of a derived unit may mean something else.
 
-    def initial_gate_bias(self) -> float:
-        return self.forget_bias if self.unit_forget_bias else 0
+    def initial_gate_bias(self) -> float | None:
+        return self.forget_bias if self.unit_forget_bias else None
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
         if not self.unit_forget_bias and self.forget_bias not in (0, 1):
             yield (
-                "`unit_forget_bias=False` sets the initial b_f to 0, and `forget_bias` to "
-                f"{self.forget_bias}: give one of them."
+                "`unit_forget_bias=False` leaves the initial b_f to `bias_initializer`, and "
+                f"`forget_bias` sets it to {self.forget_bias}: give one of them."
+            )
+        if not self.unit_forget_bias and self.longest_lag is not None:
+            yield (
+                "`unit_forget_bias=False` leaves the initial b_f to `bias_initializer`, and "
+                "`longest_lag` sets it: give one of them."
             )
 
 

@@ -87,7 +87,7 @@ class MarkedWeights(CheckpointNames, VariantOptions):
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build the layer as it was when its model was saved as a `.keras` file.
 
-        A layer saved before there was a marker loads without it, once. It is recognised by its
+        A layer saved before there was a marker loads without it, once. It is recognized by its
         configuration, because a layer of Keras saved under the same name has no marker either.
         """
         super().build_from_config(config)  # type: ignore[misc]

@@ -18,7 +18,7 @@ _NO_RECURRENT_WEIGHTS = dict.fromkeys(
     "no state meets weights in this unit",
 )
 _SIGMOID_ONLY = {
-    "recurrent_activation": "the gates are normalised in a form that is stable for σ alone"
+    "recurrent_activation": "the gates are normalized in a form that is stable for σ alone"
 }
 
 
@@ -46,9 +46,10 @@ class LinearCell(GatedCell):
 
     def __init__(self, units: int, *, activation: Any = None, **kwargs: Any) -> None:
         for name in sorted(kwargs.keys() & self.unsupported.keys()):
-            raise ValueError(
-                f"`{name}` has no meaning here: {self.unsupported[name]}. Leave it out."
-            )
+            if kwargs.pop(name) != GatedCell.options()[name].default:
+                raise ValueError(
+                    f"`{name}` has no meaning here: {self.unsupported[name]}. Leave it out."
+                )
         super().__init__(units, activation=activation, **kwargs)
         self.input_only = self.sites
 
@@ -68,7 +69,8 @@ class MinGRUCell(LinearCell):
 
     Args:
         units: size of c<t>.
-        update_bias: initial value of b_u. With a negative value the unit starts with a long memory.
+        update_bias: initial value of b_u; 0 leaves it to `bias_initializer`. With a negative value
+            the unit starts with a long memory.
         **kwargs: see `unrolled.layers.minimal.LinearCell`.
 
     >>> MinGRUCell(4)(keras.ops.ones((2, 3)), [keras.ops.zeros((2, 4))])[0].shape
@@ -93,7 +95,7 @@ class MinGRUCell(LinearCell):
 
 @keras.saving.register_keras_serializable("unrolled")
 class MinLSTMCell(LinearCell):
-    """minLSTM: update and forget gates that see x<t> alone and are normalised to a sum of 1.
+    """minLSTM: update and forget gates that see x<t> alone and are normalized to a sum of 1.
 
         c̃<t> = W_c x<t> + b_c
         Γ_u  = σ(W_u x<t> + b_u)
@@ -106,8 +108,8 @@ class MinLSTMCell(LinearCell):
 
     Args:
         units: size of c<t>.
-        forget_bias: initial value of b_f. With a positive value the unit starts with a longer
-            memory.
+        forget_bias: initial value of b_f; 0 leaves it to `bias_initializer`. With a positive value
+            the unit starts with a longer memory.
         **kwargs: see `unrolled.layers.minimal.LinearCell`.
 
     >>> MinLSTMCell(4)(keras.ops.ones((2, 3)), [keras.ops.zeros((2, 4))])[0].shape

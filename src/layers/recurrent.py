@@ -54,13 +54,13 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
             the training step of `fit`, for sequences of at least 16 steps, and for a limited number
             of batch sizes. False is for batches whose size always changes, since XLA compiles each
             size anew, and for operations that XLA does not support, such as
-            `tf.debugging.enable_check_numerics`.
+            `tf.debugging.enable_check_numerics`. MinGRU and MinLSTM ignore it.
         **options: those of `keras.layers.RNN`, and those of the cell.
 
     Attributes:
         cell_class: the class of the cell.
-        in_place_of: the layer of Keras that this one replaces; it gives the order of positional
-            arguments. Without one, all options but `units` are keywords.
+        in_place_of: the layer of Keras that takes the same arguments; it gives the order of
+            positional arguments. None: all options but `units` are keywords.
 
     Raises:
         TypeError: for an unknown option; the message lists the known ones.
@@ -73,8 +73,11 @@ class Recurrent(MarkedWeights, keras.layers.RNN):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if hasattr(cls, "cell_class"):
+            # A subclass may define an attribute of that name itself, and those derived inherit it.
+            derived = cls.__mro__[: cls.__mro__.index(Recurrent)]
             for name in ("units", *cls.cell_class.options()):
-                setattr(cls, name, property(attrgetter(f"cell.{name}")))
+                if not any(name in vars(base) for base in derived):
+                    setattr(cls, name, property(attrgetter(f"cell.{name}")))
 
     def __init__(self, units: int, *in_order: Any, **options: Any) -> None:
         options = self.without_variant_options(self.by_name(in_order, options))

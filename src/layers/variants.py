@@ -133,7 +133,7 @@ class LSTMCell(lstm.LSTMCell):
 
     def contradictions(self) -> Iterator[str]:
         yield from super().contradictions()
-        if self.forget_gate is not True and self.initial_gate_bias() != 1:
+        if self.forget_gate is not True and self.forget_bias != 1:
             yield "`forget_bias` needs a forget gate of its own: `forget_gate` must be True."
         if self.forget_gate is False and self.longest_lag is not None:
             yield "`longest_lag` needs a gate to forget: `forget_gate` must be True or 'coupled'."

@@ -14,11 +14,11 @@ class AdaptiveSoftmax(keras.layers.Layer):
     """Softmax over a large vocabulary that is cheap for frequent words, and exact for all words.
 
     Token ids are sorted by decreasing frequency. The head scores the frequent words and one entry
-    for each cluster of rarer words. Within a cluster, words are scored from a projection P_k a of
+    for each cluster of rarer words. Within a cluster, words are scored from a projection R_k a of
     lower dimension:
 
         P(w | a) = P_head(w | a)                            for a frequent word
-        P(w | a) = P_head(k | a) P_k(w | P_k a)             for a word of cluster k
+        P(w | a) = P_head(k | a) P_k(w | R_k a)             for a word of cluster k
 
     Both factors are softmax probabilities, so the probabilities of all words sum to 1. The loss
     computes the scores of a cluster only for targets in that cluster.

@@ -42,9 +42,9 @@ def build_language_model(
 
     Args:
         unit: creates one recurrent layer, for example `layers.GRU` or `keras.layers.GRU`.
-        vocabulary_size: index of token ids, including padding (0).
+        vocabulary_size: number of token ids, including padding (0).
         units: size of each recurrent layer.
-        layers: index of stacked recurrent layers.
+        layers: number of stacked recurrent layers.
         direction: must be "forward": a language model is causal.
         embedding: size of the embedding vectors; None for the lecture's one-hot vectors.
         dropout: fraction of the elements of every e<t>, of the input of every further layer and of
@@ -122,7 +122,11 @@ class LanguageModel(keras.Model):
     `fit` and `evaluate` carry the states from batch to batch and stop the gradients at the start of
     a batch: truncated backpropagation through time. They expect the batches of
     `unrolled.tasks.language.bptt_batches`: token ids with a flag per row that resets its states,
-    targets, and weights.
+    targets, and weights; all batches of a dataset have the same, static size.
+
+    The training loss is the mean cross-entropy per token plus the regularization losses of the
+    layers. The reported `loss`, `cross_entropy` and `perplexity` are without regularization. A loss
+    or metrics passed to `compile` are ignored.
 
     Args:
         embedding: layer from token ids to vectors.
@@ -243,7 +247,7 @@ class LanguageModel(keras.Model):
         for begin in range(0, len(tokens), _ROWS):
             rows = slice(begin, begin + _ROWS)
             parts.append(self._next(tokens[rows], targets[rows]).numpy())
-        return np.concatenate(parts).astype("float64")
+        return np.concatenate([np.zeros(0), *parts])  # Float64, also without rows.
 
     def _checked(self, tokens: Any) -> np.ndarray:
         """Returns token ids as int32; raises ValueError if one is out of range."""
@@ -314,11 +318,25 @@ class LanguageModel(keras.Model):
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.scores(rows))
         return tf.reshape(losses, tf.shape(targets))
 
+    def fit(self, x: Any = None, *in_order: Any, **options: Any) -> keras.callbacks.History:
+        self._create_state_variables(x, training=True)
+        return super().fit(x, *in_order, **options)
+
+    def evaluate(self, x: Any = None, *in_order: Any, **options: Any) -> Any:
+        self._create_state_variables(x, training=False)
+        return super().evaluate(x, *in_order, **options)
+
+    def _create_state_variables(self, data: Any, training: bool) -> None:
+        """Creates the state variables of a dataset; otherwise the first step is traced twice."""
+        if isinstance(data, tf.data.Dataset):
+            (tokens, _), *_ = data.element_spec
+            self._state_variables(tokens.shape[0], training)
+
     def train_step(self, data: tuple) -> dict[str, tf.Tensor]:
         (tokens, begins), targets, weights = data
         with tf.GradientTape() as tape:
             loss, total = self._stateful_loss(tokens, begins, targets, weights, training=True)
-            scaled = self.optimizer.scale_loss(loss)
+            scaled = self.optimizer.scale_loss(sum(self.losses, start=loss))
         variables = self.trainable_variables
         self.optimizer.apply_gradients(
             zip(tape.gradient(scaled, variables), variables, strict=True)
@@ -349,8 +367,17 @@ class LanguageModel(keras.Model):
         total = tf.reduce_sum(weights)
         return tf.reduce_sum(self.negative_log_likelihood(top, targets) * weights) / total, total
 
-    def _state_variables(self, batch: int, training: bool) -> list[list[tf.Variable]]:
-        """Returns the state variables for a batch size, separate for training and evaluation."""
+    def _state_variables(self, batch: int | None, training: bool) -> list[list[tf.Variable]]:
+        """Returns the state variables for a batch size, separate for training and evaluation.
+
+        Raises:
+            ValueError: if the batch size is None.
+        """
+        if batch is None:
+            raise ValueError(
+                "Expected batches of a static size, because their states are carried over; got an "
+                "unknown size. Use tf.data.Dataset.batch(..., drop_remainder=True)."
+            )
         if (batch, training) not in self._carried:
             with tf.init_scope():
                 zeros = self.initial_states(batch)
@@ -380,6 +407,7 @@ class LanguageModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "LanguageModel":
+        config = dict(config)  # The caller's own stays complete.
         parts = {
             name: keras.saving.deserialize_keras_object(config.pop(name))
             for name in ("embedding", "recurrent", "head")

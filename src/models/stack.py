@@ -37,19 +37,19 @@ def build_model(
 
         a→<t> from a→<t-1> and e<t>,    a←<t> from a←<t+1> and e<t>,    a<t> = [a→<t>, a←<t>]
 
-    and at the end (many-to-one) a is [a→<T>, a←<1>]: the last state of layer_options direction.
+    and at the end (many-to-one) a is [a→<T>, a←<1>]: the last state of each direction.
 
     Inputs that are real-valued vectors go directly into the first layer: e<t> is x<t>, and nothing
     is masked.
 
     Args:
         unit: creates one recurrent layer, for example `layers.GRU` or `keras.layers.GRU`.
-        vocabulary_size: index of token ids, including padding (0); None for vectors.
+        vocabulary_size: number of token ids, including padding (0); None for vectors.
         features: size of the vectors x<t>; None for token ids.
-        classes: index of classes; None for regression of a single index.
+        classes: number of classes; None for regression of a single number.
         per_step: whether to predict at every step, or once per sequence.
-        units: size of layer_options recurrent layer and direction.
-        layers: index of stacked recurrent layers.
+        units: size of each recurrent layer and direction.
+        layers: number of stacked recurrent layers.
         direction: "forward" or "bidirectional".
         merge: how the two directions are combined: "concat" (size 2 units), or element-wise "sum",
             "mul" or "ave" (size units).
@@ -66,7 +66,7 @@ def build_model(
     Returns:
         A model from token ids `(batch, steps)` or vectors `(batch, steps, features)` to logits
         `(batch, steps, classes)` or `(batch, classes)`. For regression, the last axis has size 1.
-        The index of steps may vary; token id 0 is masked.
+        The number of steps may vary; token id 0 is masked.
 
     Raises:
         ValueError: for an unknown direction or merge mode; for a merge mode without a second

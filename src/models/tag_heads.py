@@ -99,12 +99,8 @@ class CRF(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return ops.matmul(inputs, self.kernel) + self.bias
 
-    def log_partition(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Computes log Z of each sentence, `(sentences,)`; 0 for an empty sentence."""
-        betas = self._backward(scores, mask, tf.reduce_logsumexp)
-        path_scores = self._start_scores() + scores[:, 0] + _normalised(betas[:, 0])
-        log_z = tf.reduce_logsumexp(path_scores, -1) + tf.reduce_sum(tf.reduce_max(betas, -1), 1)
-        return tf.where(mask[:, 0], log_z, 0.0)
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*shape[:-1], self.tags)
 
     def losses_by_step(self, scores: tf.Tensor, tags: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Computes L<t> = -log P(y<t> | y<t-1>, x) in nats, `(sentences, steps)`; 0 at padding.
@@ -116,19 +112,19 @@ class CRF(keras.layers.Layer):
         """
         tags = tf.cast(tags, tf.int32)
         betas = self._backward(scores, mask, tf.reduce_logsumexp)
-        normalised = _normalised(betas)
-        first = tf.reduce_logsumexp(self._start_scores() + scores[:, 0] + normalised[:, 0], -1)
+        normalized = _normalized(betas)
+        first = tf.reduce_logsumexp(self._start_scores() + scores[:, 0] + normalized[:, 0], -1)
         log_sums = tf.gather(betas, tags, axis=2, batch_dims=2)
-        log_normalisers = tf.concat([first[:, None], log_sums[:, :-1]], 1)
+        log_normalizers = tf.concat([first[:, None], log_sums[:, :-1]], 1)
         previous = tf.pad(tags[:, :-1], [(0, 0), (1, 0)], constant_values=_START)
         transitions = tf.gather_nd(self._all_transitions(), tf.stack([previous - _START, tags], -1))
-        emissions = tf.gather(scores + normalised, tags, axis=2, batch_dims=2)
-        losses = log_normalisers - (transitions + emissions)
+        emissions = tf.gather(scores + normalized, tags, axis=2, batch_dims=2)
+        losses = log_normalizers - (transitions + emissions)
         return tf.where(mask, losses, tf.zeros_like(losses))
 
     def decode(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns the most probable tag sequence, int32 `(sentences, steps)`; 0 at padding."""
-        best = scores + _normalised(self._backward(scores, mask, tf.reduce_max))
+        best = scores + _normalized(self._backward(scores, mask, tf.reduce_max))
         transitions = self._all_transitions()
 
         def next_tag(previous, best):
@@ -152,7 +148,7 @@ class CRF(keras.layers.Layer):
 
         def previous_beta(beta, step):
             score, is_word = step
-            previous = reduce(transitions + (score + _normalised(beta))[:, None, :], -1)
+            previous = reduce(transitions + (score + _normalized(beta))[:, None, :], -1)
             return tf.where(is_word[:, None], previous, beta)
 
         # Includes the first step, because tf.scan over an empty sequence fails in a graph.
@@ -191,6 +187,6 @@ def _restrict(scores: tf.Tensor, legal: list | None) -> tf.Tensor:
     return scores if legal is None else tf.where(legal, scores, _FORBIDDEN)
 
 
-def _normalised(betas: tf.Tensor) -> tf.Tensor:
+def _normalized(betas: tf.Tensor) -> tf.Tensor:
     """Shifts the maximum to 0: sums over a long sentence would lose precision."""
     return betas - tf.reduce_max(betas, -1, keepdims=True)

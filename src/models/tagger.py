@@ -1,4 +1,4 @@
-"""A model that tags every word, from word, capitalisation and character features."""
+"""A model that tags every word, from word, capitalization and character features."""
 
 from typing import Any
 
@@ -43,16 +43,16 @@ def build_tagger(
     head: TagHead = "crf",
     name: str | None = None,
 ) -> "Tagger":
-    """Builds a tagger from word embeddings, capitalisation features and character-level vectors.
+    """Builds a tagger from word embeddings, capitalization features and character-level vectors.
 
-        e<t> = [word, capitalisation, characters],  a<t> from e<1..T>,  y<t> from a<t>
+        e<t> = [word, capitalization, characters],  a<t> from e<1..T>,  y<t> from a<t>
 
     Args:
         unit: creates one recurrent layer, for example `layers.LSTM`; used for words and characters.
         vocabulary_size: number of word ids; 0 is padding, 1 is the unknown word.
         characters: number of character ids; 0 is padding.
         longest_word: maximum number of characters read per word.
-        shapes: number of capitalisation classes; 0 is padding.
+        shapes: number of capitalization classes; 0 is padding.
         tags: number of tags.
         legal_starts, legal_transitions: passed to `CRF`; a softmax ignores them.
         units: size of each recurrent layer and direction.
@@ -62,8 +62,8 @@ def build_tagger(
         merge: how the two directions are combined, as in `build_model`.
         embedding: size of the word embeddings.
         vectors: pretrained embeddings: word ids, int `(words,)`, and their vectors, float `(words,
-            embedding)`. All other words are initialised at random, and all words if None.
-        capitals: size of the embedding of the capitalisation class; None to omit this feature.
+            embedding)`. All other words are initialized at random, and all words if None.
+        capitals: size of the embedding of the capitalization class; None to omit this feature.
         character_embedding: size of the character embeddings.
         character_units: size of each direction of the layer over characters; None to omit this
             feature.
@@ -88,28 +88,21 @@ def build_tagger(
     Lample et al. 2016, "Neural Architectures for Named Entity Recognition", NAACL.
     """
     _check(direction, merge, head, vectors, embedding)
-    words = keras.Input((None,), dtype="int32", name="words")
-    shape_ids = keras.Input((None,), dtype="int32", name="capitals")
-    character_ids = keras.Input((None, longest_word), dtype="int32", name="characters")
+    inputs = _inputs(longest_word)
     # Every feature needs a mask: `Concatenate` drops the mask if one is missing.
-    features = [_word_feature(words, vocabulary_size, embedding, word_dropout)]
+    features = [_word_feature(inputs["words"], vocabulary_size, embedding, word_dropout)]
     if capitals is not None:
         shape_embedding = Embedding(shapes, capitals, mask_zero=True, name="capitals_embedding")
-        features.append(shape_embedding(shape_ids))
+        features.append(shape_embedding(inputs["capitals"]))
     if character_units is not None:
-        spelling = Spelling(
-            Embedding(characters, character_embedding, name="character_embedding"),
-            keras.layers.Bidirectional(unit(units=character_units)),
-            name="spelling",
-        )
-        features.append(spelling(character_ids))
+        spelling = _spelling(unit, characters, character_embedding, character_units)
+        features.append(spelling(inputs["characters"]))
     x = keras.layers.Concatenate(name="word")(features) if len(features) > 1 else features[0]
     for index in range(1, layers + 1):
         x = _dropout(dropout, variational, f"dropout_{index}")(x)
         layer_options = {"units": units, "return_sequences": True}
         x = recurrent(unit, layer_options, direction, merge, f"recurrent_{index}")(x)
     x = _dropout(dropout, variational, "dropout")(x)
-    inputs = {"words": words, "capitals": shape_ids, "characters": character_ids}
     outputs = _head(head, tags, legal_starts, legal_transitions)(x)
     model = Tagger(inputs, outputs, name=name or "tagger")
     if vectors is not None:
@@ -134,12 +127,25 @@ def _check(
         )
 
 
+def _inputs(longest_word: int) -> dict[str, keras.KerasTensor]:
+    shapes = {"words": (None,), "capitals": (None,), "characters": (None, longest_word)}
+    return {name: keras.Input(shape, dtype="int32", name=name) for name, shape in shapes.items()}
+
+
 def _word_feature(
     words: keras.KerasTensor, vocabulary_size: int, embedding: int, word_dropout: float
 ) -> keras.KerasTensor:
     if word_dropout:
         words = WordDropout(word_dropout, name="word_dropout")(words)
     return Embedding(vocabulary_size, embedding, mask_zero=True, name="embedding")(words)
+
+
+def _spelling(unit: Unit, characters: int, embedding: int, units: int) -> "Spelling":
+    return Spelling(
+        Embedding(characters, embedding, name="character_embedding"),
+        keras.layers.Bidirectional(unit(units=units)),
+        name="spelling",
+    )
 
 
 def _head(
@@ -174,7 +180,8 @@ class Tagger(keras.Model):
     model returns the scores of its head, `(sentences, steps, tags)`.
 
     The loss is the lecture's L = sum over t of L<t>, averaged over the sentences of a batch, plus
-    the regularisation losses of the layers.
+    the regularization losses of the layers. A loss passed to `compile` is ignored. Sample weights
+    and class weights raise ValueError: padding is masked already.
     """
 
     @property
@@ -199,9 +206,14 @@ class Tagger(keras.Model):
         x: Any = None,
         y: Any = None,
         y_pred: Any = None,
-        sample_weight: Any = None,  # noqa: ARG002
+        sample_weight: Any = None,
         training: bool = True,  # noqa: ARG002
     ) -> tf.Tensor:
+        if sample_weight is not None:
+            raise ValueError(
+                "`sample_weight`: expected None, because the loss of a tagger has no weights; got "
+                "weights. Leave out `sample_weight` and `class_weight`."
+            )
         losses = self.head.losses_by_step(y_pred, y, _word_mask(x))
         return ops.mean(ops.sum(losses, axis=1)) + sum(self.losses)
 
@@ -228,13 +240,20 @@ class WordDropout(keras.layers.Layer):
     Input and output: word ids, int32 `(sentences, steps)`.
 
     Args:
-        rate: fraction of the words that are replaced, from 0 to 1.
+        rate: fraction of the words that are replaced, at least 0 and below 1.
+        seed: seed of the random words.
+
+    Raises:
+        ValueError: if `rate` is out of range.
     """
 
-    def __init__(self, rate: float, **options: Any) -> None:
+    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
         super().__init__(**options)
+        if not 0 <= rate < 1:
+            raise ValueError(f"`rate`: expected a rate of at least 0 and below 1, got {rate!r}.")
         self.rate = rate
-        self.seed_generator = keras.random.SeedGenerator()
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -245,7 +264,7 @@ class WordDropout(keras.layers.Layer):
         return ops.where(dropped, _UNKNOWN, inputs)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate}
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("unrolled")
@@ -260,7 +279,8 @@ class Spelling(keras.layers.Layer):
 
     Args:
         embedding: layer from character ids to vectors.
-        recurrent: layer from a sequence to one vector.
+        recurrent: layer from a sequence to one vector. `jit_compile` is set to False in a layer of
+            this package, or in both layers of a `Bidirectional`.
     """
 
     def __init__(
@@ -308,5 +328,6 @@ class Spelling(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Spelling":
         deserialize = keras.saving.deserialize_keras_object
+        config = dict(config)  # The caller's own stays complete.
         parts = {name: deserialize(config.pop(name)) for name in ("embedding", "recurrent")}
         return cls(**parts, **config)

@@ -335,8 +335,24 @@ def test_the_default_forget_bias_is_one():
         assert not built(layers.LSTM, INPUTS, **option).cell.bias.numpy().any()
 
 
+@pytest.mark.parametrize(
+    ("unit", "options", "site", "expected"),
+    [
+        (layers.LSTM, {"forget_bias": 0}, "f", 0),
+        (layers.LSTM, {}, "f", 1),
+        (layers.LSTM, {"unit_forget_bias": False}, "f", 3),
+        (layers.GRU, {}, "u", 3),
+    ],
+)
+def test_an_initial_bias_replaces_the_initializer(unit, options, site, expected):
+    three = keras.initializers.Constant(3)
+    first = starts(built(unit, INPUTS, bias_initializer=three, **options))
+    assert (first.pop(site) == expected).all()
+    assert all((bias == 3).all() for bias in first.values())
+
+
 @pytest.mark.parametrize("unit", [layers.LSTM, layers.GRU, layers.MinGRU, layers.MinLSTM])
-def test_chrono_initialisation_spreads_memories_up_to_the_longest_lag(unit):
+def test_chrono_initialization_spreads_memories_up_to_the_longest_lag(unit):
     keras.utils.set_random_seed(0)
     layer = unit(400, longest_lag=50)
     layer.build((None, None, 1))
@@ -420,7 +436,8 @@ NO_ACTIVATION = {"candidate_activation": False, "output_activation": False}
         ),
         (layers.LSTM, {"unit_forget_bias": 2}, "`unit_forget_bias`: expected True or False"),
         (layers.LSTM, {"implementation": 3}, "`implementation`: expected 1 or 2"),
-        (layers.LSTM, {"forget_bias": "one"}, "`forget_bias`: expected a number, got 'one'"),
+        (layers.LSTM, {"forget_bias": "one"}, "`forget_bias`: expected a finite number, got 'one'"),
+        (layers.LSTM, {"forget_bias": np.nan}, "`forget_bias`: expected a finite number, got nan"),
         (
             variants.LSTM,
             {"forget_gate": "coupled", "update_gate": False},
@@ -438,7 +455,7 @@ NO_ACTIVATION = {"candidate_activation": False, "output_activation": False}
         ),
         (variants.LSTM, {"forget_gate": False, "longest_lag": 9}, "needs a gate to forget"),
         (layers.LSTM, {"forget_bias": 2.0, "longest_lag": 9}, "give one of them"),
-        (layers.LSTM, {"unit_forget_bias": False, "longest_lag": 9}, "give one of them"),
+        (layers.LSTM, {"unit_forget_bias": False, "longest_lag": 9}, "^`unit_forget_bias=F"),
         (layers.LSTM, {"forget_bias": 2.0, "unit_forget_bias": False}, "give one of them"),
         (layers.LSTM, {"forget_bias": 2.0, "use_bias": False}, "`use_bias` must be True"),
         (variants.LSTM, {"peepholes": "gers", "output_gate": False}, "`output_gate` must be"),
@@ -450,7 +467,7 @@ NO_ACTIVATION = {"candidate_activation": False, "output_activation": False}
         (layers.LSTM, {"longest_lag": 9, "use_bias": False}, "`use_bias` must be True"),
         (layers.GRU, {"update_bias": -1.0, "use_bias": False}, "`use_bias` must be True"),
         (layers.GRU, {"update_bias": -1.0, "longest_lag": 9}, "give one of them"),
-        (layers.GRU, {"update_bias": None}, "`update_bias`: expected a number, got None"),
+        (layers.GRU, {"update_bias": None}, "`update_bias`: expected a finite number, got None"),
         (
             variants.GRU,
             {"relevance_gate": "none"},
@@ -502,7 +519,9 @@ def test_contradictory_options_are_rejected(unit, options, message):
         (variants.LSTM, {"longest_lag": np.float32(2.5), "update_gate": False}),
         (variants.LSTM, {"activation": "relu", "candidate_activation": False}),
         (variants.LSTM, {"peepholes": False, **NO_GATE}),
+        (variants.LSTM, {"unit_forget_bias": False, "forget_gate": "coupled"}),
         (layers.GRU, {"update_bias": 0, "longest_lag": 9}),
+        (layers.MinGRU, {"recurrent_dropout": 0.0}),
         (layers.MinGRU, {"activation": "tanh", "recurrent_activation": "hard_sigmoid"}),
     ],
     ids=str,
@@ -513,7 +532,7 @@ def test_what_only_looks_like_a_contradiction_is_accepted(unit, options):
 
 @pytest.mark.parametrize("options", [MUT1, MUT2], ids=["MUT1", "MUT2"])
 def test_an_unweighted_input_must_have_the_size_of_the_state(options):
-    with pytest.raises(ValueError, match=r"as many inputs as units; expected 4, got 3\. Set"):
+    with pytest.raises(ValueError, match=r"as many inputs as units: expected 4, got 3\. Set"):
         built(variants.GRU, 3, **options)
 
 

@@ -330,7 +330,7 @@ def test_time_distributed_runs_sequence_by_sequence(unit, known):
         expected = outputs_and_gradients(layer, x, mask)
         found = [tf.reshape(outputs, (4, 20, 4)), tf.reshape(d_text, x.shape), *d_weights]
         assert_close(found, expected)
-    else:  # How many sentences: Keras then runs them side by side in one vectorised call.
+    else:  # How many sentences: Keras then runs them side by side in one vectorized call.
         open_shape = tf.TensorSpec((None, None, 20, INPUTS))
         outputs = tf.function(reader, input_signature=[open_shape])(text)
         assert_close([tf.reshape(outputs, (4, 20, 4))], [layer(x)])

@@ -261,6 +261,11 @@ def test_dropout_is_a_rate(rate):
             ValueError,
             r"needs a function with f\(-x\) = 1 - f\(x\), such as sigmoid; got tanh",
         ),
+        (
+            trained(keras.layers.GRU, recurrent_activation=keras.layers.ELU()),
+            ValueError,
+            "such as sigmoid; got ELU",
+        ),
         (trained(keras.layers.GRU, bias_constraint="non_neg"), ValueError, "NonNeg cannot hold"),
     ],
 )

@@ -92,6 +92,13 @@ def test_an_option_of_any_type_is_in_the_configuration():
     assert tuple(again.cell.scales) == (0.25, 2.0)
 
 
+def test_a_layer_may_define_an_attribute_named_like_an_option():
+    own = type("Own", (Recurrent,), {"cell_class": Scaled, "scales": "its own"})
+    for layer in (own(4), type("Derived", (own,), {})(4)):
+        assert layer.scales == "its own"
+        assert layer.units == 4
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

@@ -253,3 +253,51 @@ def _bidirectional(units, name, **_):
 def test_layers_that_read_backwards_raise(unit):
     with pytest.raises(ValueError, match=r"got recurrent_1, .* already seen that token"):
         build_language_model(unit, vocabulary_size=WORDS, units=8)
+
+
+def test_training_adds_the_regularization_of_the_layers():
+    """The kernel's gradient differs by that of its penalty, 2 * 0.1 * W; the loss does not."""
+    window = next(iter(TokenSequence(_tokens(25), START).training_windows(2, 5, 0)))
+    after, losses = [], []
+    for penalty in (None, keras.regularizers.L2(0.1)):
+        model = _model(unit=partial(layers.SimpleRNN, kernel_regularizer=penalty))
+        kernel = model.recurrent[0].cell.kernel
+        before = kernel.numpy()
+        model.compile(keras.optimizers.SGD(1.0), jit_compile=False)
+        losses.append(model.train_step(window)["loss"])
+        after.append(kernel.numpy())
+    np.testing.assert_allclose(after[0] - after[1], 0.2 * before, atol=1e-5)
+    assert losses[0] == losses[1]
+
+
+def test_no_rows_have_no_log_probabilities():
+    none = _model().next_negative_log_likelihoods(np.zeros((0, 3), int), np.zeros(0, int))
+    assert none.shape == (0,)
+
+
+def test_a_configuration_can_be_used_twice():
+    config = _model(unit=layers.SimpleRNN).get_config()
+    before = dict(config)
+    language.LanguageModel.from_config(config)
+    assert config == before
+
+
+def test_batches_of_an_unknown_size_raise():
+    model = _model(unit=layers.SimpleRNN)
+    model.compile(jit_compile=False)
+    x, ends = np.ones((4, 3), np.int32), np.zeros(4, bool)
+    batches = tf.data.Dataset.from_tensor_slices(((x, ends), x, x.astype("float32"))).batch(2)
+    with pytest.raises(ValueError, match=r"static size.*drop_remainder=True"):
+        model.evaluate(batches, verbose=0)
+
+
+def test_the_states_are_created_before_the_step_is_traced(monkeypatch):
+    """TensorFlow traces a function that creates variables twice."""
+    traces, step = [], language.LanguageModel.test_step
+    monkeypatch.setattr(
+        language.LanguageModel, "test_step", lambda *data: traces.append(None) or step(*data)
+    )
+    model = _model(unit=layers.SimpleRNN)
+    model.compile(jit_compile=False)
+    model.evaluate(evaluation_batches(TokenSequence(_tokens(12), START), 2, 5), verbose=0)
+    assert len(traces) == 1

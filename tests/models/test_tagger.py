@@ -88,7 +88,7 @@ def test_the_loss_is_the_sum_over_steps_of_the_lecture_and_the_mean_over_sentenc
     assert found == pytest.approx(by_hand / 3, rel=1e-5)
 
 
-def test_the_loss_includes_regularisation():
+def test_the_loss_includes_regularization():
     losses = {}
     for rate in (0, 0.1):
         unit = partial(layers.SimpleRNN, kernel_regularizer=keras.regularizers.L2(rate))
@@ -179,6 +179,32 @@ def test_word_dropout_replaces_that_fraction_in_training_only():
     changed = dropped != words
     assert set(dropped[changed]) == {1}
     assert changed[:, 2:].mean() == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, float("nan")])
+def test_a_rate_of_word_dropout_out_of_range_raises(rate):
+    with pytest.raises(ValueError, match=r"`rate`: expected a rate of at least 0 and below 1, got"):
+        WordDropout(rate)
+
+
+def test_the_seed_of_word_dropout_is_part_of_its_configuration():
+    layer, words = WordDropout(0.5, seed=3), np.full((4, 9), 2)
+    again = WordDropout.from_config(layer.get_config())
+    np.testing.assert_array_equal(layer(words, training=True), again(words, training=True))
+
+
+def test_sample_weights_raise():
+    model = built(character_units=None, direction="forward")
+    inputs, tags = sentences()
+    with pytest.raises(ValueError, match=r"`sample_weight`: expected None"):
+        model.compute_loss(inputs, tags, model(inputs), np.ones(len(tags)))
+
+
+def test_a_configuration_of_the_layer_over_characters_can_be_used_twice():
+    config = built().get_layer("spelling").get_config()
+    before = dict(config)
+    Spelling.from_config(config)
+    assert config == before
 
 
 @pytest.mark.parametrize("variational", [True, False])

@@ -13,7 +13,7 @@ Why chunks: XLA compiles for fixed shapes. A chunk has the same shape whatever t
 (the last one just stops early), so a layer compiles once for each batch size. If the number of
 steps is known while tracing, a trace is of that number alone, and its chunks are of one length. A
 chunk's tensors stay in the processor's caches. And while the loop of one chunk runs on one core,
-the products of its neighbours run on the others. Inference has next to no such products beside a
+the products of its neighbors run on the others. Inference has next to no such products beside a
 wide layer's loop, so there the two halves of a batch run side by side.
 
 Modules:

@@ -6,8 +6,8 @@ Steps of c<t> = keep<t> * c<t-1> + new<t> compose: two steps are again a step of
 
 So time is cut into pieces that run side by side, twice. The first pass finds the single step that
 all the steps of a piece make together, and from these the state at which each piece begins. The
-second pass computes every c<t> from there. Nothing is divided, and a product of numbers between 0
-and 1 is one again, so there is no need for logarithms.
+second pass computes every c<t> from there. Nothing is divided, and the product of numbers between 0
+and 1 stays between 0 and 1, so there is no need for logarithms.
 """
 
 from collections.abc import Callable, Sequence

@@ -16,7 +16,8 @@ from unrolled.layers.cell import Cell
 MOST_SIZES = 8
 """A layer compiles its loops for this many batch sizes; batches of other sizes run uncompiled.
 
-The limit applies to one layer in one graph: `fit`, `evaluate` and `predict` count separately.
+Sizes unknown while tracing are counted per layer and graph: `fit`, `evaluate` and `predict` count
+separately. Static sizes are counted per layer.
 
 Each size costs an LSTM half a second and 3 MiB. Training and evaluation have two sizes each: full
 batches, and the smaller one at the end."""
