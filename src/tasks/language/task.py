@@ -1,4 +1,4 @@
-"""The language modelling tasks, on characters or words."""
+"""The language modeling tasks, on characters or words."""
 
 import json
 import logging
@@ -227,7 +227,7 @@ class Characters(LanguageModelling):
             self._chance_level,
             None,
             higher_is_better=False,
-            unit="nats a character",
+            unit="nats per character",
             is_loss=True,
             logarithmic=True,
         )
