@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.task import Confusion
 
-# Okabe and Ito's palette, for any kind of colour vision. Line styles differ in greyscale as well.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette, for any kind of color vision. Line styles differ in grayscale as well.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
 _DARK = 0.5  # Fraction above which a cell is so dark that its text is white.
 
@@ -79,13 +79,13 @@ def with_bands(
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, curve in enumerate(curves):
-        colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+        color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]
         mean = np.nanmean(curve.values, axis=0)
         spread = _standard_deviation(curve.values)
         lowest = np.nanmin(curve.values, axis=0) if scale == "log" else -np.inf
         below = np.maximum(mean - spread, lowest)
-        axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
-        axes.fill_between(curve.x, below, mean + spread, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(curve.x, mean, style, color=color, label=curve.label, marker=".")
+        axes.fill_between(curve.x, below, mean + spread, color=color, alpha=0.15, linewidth=0)
     for chance in {curve.metric.chance_level for curve in curves if curve.metric is not None}:
         mark_level(axes, chance, "chance level")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
@@ -110,7 +110,7 @@ def _scale_x(axes: Axes, points: np.ndarray) -> None:
 
 
 def confusion_matrix(name: str, confusion: Confusion) -> Figure:
-    """How often each class was predicted for each true class; colours are fractions of a row."""
+    """How often each class was predicted for each true class; colors are fractions of a row."""
     counts = np.array(confusion.counts)
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 1.6 + 0.75 * len(confusion.classes)
@@ -118,9 +118,9 @@ def confusion_matrix(name: str, confusion: Confusion) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if fractions[row, column] > _DARK else "black"
+        color = "white" if fractions[row, column] > _DARK else "black"
         text = f"{count:,}\n{fractions[row, column]:.1%}" if count else "0"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     places = range(len(confusion.classes))
     axes.set_xticks(places, confusion.classes)
     axes.set_yticks(places, confusion.classes)
