@@ -52,7 +52,7 @@ def learning_curves(
     for axes, (key, label) in zip(panels, shown.items(), strict=True):
         for style, split in zip(STYLES, ("train", "validation"), strict=False):
             axes.plot(epochs, history[f"{split}/{key}"], style, label=split, marker=".")
-        axes.axvline(best_epoch, color="grey", linewidth=0.8)
+        axes.axvline(best_epoch, color="gray", linewidth=0.8)
         axes.set(xlabel="epoch", ylabel=label, yscale=scale_of(metric))
         axes.annotate("best", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
         axes.legend()
@@ -64,7 +64,7 @@ def with_bands(
 ) -> Figure:
     """Curves of several variants: a line at the mean over runs, a band of one standard deviation.
 
-    The chance level is a grey line. Fractions are shown in percent. The axis of an error is
+    The chance level is a gray line. Fractions are shown in percent. The axis of an error is
     logarithmic, and its band does not extend below the lowest run. The x axis is logarithmic as
     well if each point is at least twice the previous one, as in 1, 2, 5, 10.
 
@@ -132,7 +132,7 @@ def confusion_matrix(name: str, confusion: Confusion) -> Figure:
 
 def mark_level(axes: Axes, value: float, name: str, style: str = "-") -> None:
     """A horizontal line, with its name at the left."""
-    axes.axhline(value, color="grey", linewidth=0.8, linestyle=style)
+    axes.axhline(value, color="gray", linewidth=0.8, linestyle=style)
     axes.annotate(name, (0, value), (4, 3), ("axes fraction", "data"), "offset points")
 
 

@@ -16,7 +16,7 @@ from unrolled.tasks.base.metric import Metric
 _GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
 _MARKERS = "osD^vP*X<>hp"
 _FAINTEST, _STRONGEST = -6.0, 2.0  # The range of a heat map, in powers of ten.
-_FACES = {"before": "none", "after": "grey"}
+_FACES = {"before": "none", "after": "gray"}
 _RELATIVE = "norm of the gradient, that at the answer = 1"
 
 
@@ -37,7 +37,7 @@ def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Fi
         high = np.array([np.max(by_lag[lag]) for lag in lags])
         axes.plot(lags, mean, style, color=color, label=label)
         axes.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0)
-    axes.axhline(FALLEN, color="grey", linewidth=0.8)
+    axes.axhline(FALLEN, color="gray", linewidth=0.8)
     axes.annotate("1%", (1, FALLEN), (-20, 3), ("axes fraction", "data"), "offset points")
     axes.set(title=title, xlabel="lag: steps before the answer", ylabel=_RELATIVE)
     axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
@@ -146,7 +146,7 @@ def half_life_by_gates(
                 axes.annotate("↑", (x, y), (-4, 5), textcoords="offset points", color=color)
         if by_time:
             handles.append(_handle(marker, color, color, label))
-    handles += [_handle("o", "grey", face, f"{when} training") for when, face in _FACES.items()]
+    handles += [_handle("o", "gray", face, f"{when} training") for when, face in _FACES.items()]
     _explain_diagonal(axes, low, high)
     axes.set(
         title=title,
@@ -175,7 +175,7 @@ def _limits(
 
 
 def _explain_diagonal(axes: Axes, low: float, high: float) -> None:
-    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    axes.plot([low, high], [low, high], color="gray", linewidth=0.8)
     above = "longer than the gates imply: through\nrecurrent weights or layers above"
     for place, side, text in (
         ((0.02, 0.98), "left", above),

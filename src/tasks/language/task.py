@@ -127,7 +127,7 @@ class LanguageModelling(Task):
             if fraction > _MAX_REPEATED:
                 _logger.warning(
                     "%s: %.0f%% of the text in long lines of %s also occurs in training, so a "
-                    "model may have memorised it. Remove the repeated text.",
+                    "model may have memorized it. Remove the repeated text.",
                     self.name,
                     100 * fraction,
                     split,

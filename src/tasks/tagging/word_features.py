@@ -27,7 +27,7 @@ _WORD = re.compile(
 
 
 def words_of(text: str) -> list[str]:
-    """Tokenises a text as in CoNLL's files: punctuation marks and 's are separate words.
+    """Tokenizes a text as in CoNLL's files: punctuation marks and 's are separate words.
 
     >>> words_of("Teddy's bears (in the U.S.) cost 1,000.50 dollars!")
     ['Teddy', "'s", 'bears', '(', 'in', 'the', 'U.S.', ')', 'cost', '1,000.50', 'dollars', '!']
