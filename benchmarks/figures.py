@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmarks.peers import Shape
-from unrolled.comparison.figures import COLOURS
+from unrolled.comparison.figures import COLORS
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
@@ -53,12 +53,12 @@ def ratios(panels: Mapping[str, Sequence[Ratio]], title: str) -> Figure:
 
 
 def _look(number, masked):
-    colour = COLOURS[number % len(COLOURS)]
+    color = COLORS[number % len(COLORS)]
     return {
         "marker": _MARKERS[number % len(_MARKERS)],
         "linestyle": "none",
-        "color": colour,
-        "markerfacecolor": "none" if masked else colour,
+        "color": color,
+        "markerfacecolor": "none" if masked else color,
     }
 
 

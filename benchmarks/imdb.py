@@ -85,7 +85,7 @@ def load_reviews(config: DictConfig) -> Imdb:
     Raises:
         MissingDataError: if they are not on this machine and cannot be downloaded; the message says
             what to do.
-        ValueError: for options that the task refuses.
+        ValueError: for options that the task rejects.
     """
     options = ("vocabulary_size", "max_words", "train_examples", "test_examples")
     task = Imdb(**{name: config[name] for name in options})

@@ -46,7 +46,7 @@ class LanguageSteps:
     def metrics(self) -> dict[str, float]:
         """The metrics that are logged to MLflow."""
         key = f"language/{self.unit}/{self.heads.ours} : {self.heads.peer}"
-        values = {"ms": self.timing.milliseconds, "softmax share": self.fractions}
+        values = {"ms": self.timing.milliseconds, "softmax fraction": self.fractions}
         both = {
             f"{key}/{who} {what}": value
             for what, two in values.items()

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
             say.print(f"--- {number + 1} ---", style="dim")
         tokens, took = _write(loaded, prompt, options, number)
         drawn, seconds = drawn + tokens, seconds + took
-    rate = f", {(drawn - options['n']) / seconds:.0f} a second" if drawn > options["n"] else ""
+    rate = f", {(drawn - options['n']) / seconds:.0f} per second" if drawn > options["n"] else ""
     say.print(f"{drawn} tokens{rate}", style="dim")
     return 0
 

@@ -22,7 +22,7 @@ _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
 _MOST_TOKENS_SHOWN = 200
 _OF_UNKNOWN = (
     "A word read as <UNK> has the probability of all unknown words together: where training had "
-    "many, a text may rank high for having one, and where it had none, <UNK> was never learnt."
+    "many, a text may rank high for having one, and where it had none, <UNK> was never trained."
 )
 
 
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _texts(options) -> list[str]:
-    # Blanks at either end stay: to a model of characters they are part of the text.
+    # Whitespace at either end stays: to a model of characters it is part of the text.
     texts = texts_of(options, f'"a sentence", or several, "one{BETWEEN}another"', BETWEEN)
     if options["text"] is not None:
         return texts

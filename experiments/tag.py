@@ -13,7 +13,7 @@ from unrolled.inference.options import any_text, options_of, texts_of
 
 _OPTIONS = {"run": any_text(LATEST), "text": any_text(), "file": any_text()}
 _SENTENCES = 64  # Tagged at once.
-_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+_COLORS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
 def _encoder_and_tags(config: dict, model):
@@ -51,7 +51,7 @@ KIND = Kind(
 
 
 def main(arguments: list[str]) -> int:
-    """Print each line with its entities: coloured on a terminal, in brackets where piped."""
+    """Print each line with its entities: colored on a terminal, in brackets where piped."""
     options = options_of(arguments, _OPTIONS)
     lines = texts_of(options, '"a sentence"')
     trained = load_trained(options["run"], KIND)
@@ -83,7 +83,7 @@ def _tagged(model, encoder, tags, sentences) -> list[list]:
 
 
 def _shown(words, found, types) -> Text:
-    """A line for people: coloured on a terminal, with brackets elsewhere."""
+    """A line for people: colored on a terminal, with brackets elsewhere."""
     from unrolled.tasks.tagging.task import bracketed
 
     if not say.is_terminal:
@@ -99,7 +99,7 @@ def _legend(types) -> Text:
 
 
 def _style(types, one) -> str:
-    return f"bold {_COLOURS[types.index(one) % len(_COLOURS)]} underline"
+    return f"bold {_COLORS[types.index(one) % len(_COLORS)]} underline"
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.base.task import Confusion
 
-# Okabe and Ito's palette, for any kind of colour vision. Line styles differ in greyscale as well.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette, for any kind of color vision. Line styles differ in grayscale as well.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
 _DARK = 0.5  # Fraction above which a cell is so dark that its text is white.
 
@@ -52,7 +52,7 @@ def learning_curves(
     for axes, (key, label) in zip(panels, shown.items(), strict=True):
         for style, split in zip(STYLES, ("train", "validation"), strict=False):
             axes.plot(epochs, history[f"{split}/{key}"], style, label=split, marker=".")
-        axes.axvline(best_epoch, color="grey", linewidth=0.8)
+        axes.axvline(best_epoch, color="gray", linewidth=0.8)
         axes.set(xlabel="epoch", ylabel=label, yscale=scale_of(metric))
         axes.annotate("best", (best_epoch, 1), (3, -10), ("data", "axes fraction"), "offset points")
         axes.legend()
@@ -64,7 +64,7 @@ def with_bands(
 ) -> Figure:
     """Curves of several variants: a line at the mean over runs, a band of one standard deviation.
 
-    The chance level is a grey line. Fractions are shown in percent. The axis of an error is
+    The chance level is a gray line. Fractions are shown in percent. The axis of an error is
     logarithmic, and its band does not extend below the lowest run. The x axis is logarithmic as
     well if each point is at least twice the previous one, as in 1, 2, 5, 10.
 
@@ -79,13 +79,13 @@ def with_bands(
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, curve in enumerate(curves):
-        colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+        color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]
         mean = np.nanmean(curve.values, axis=0)
         spread = _standard_deviation(curve.values)
         lowest = np.nanmin(curve.values, axis=0) if scale == "log" else -np.inf
         below = np.maximum(mean - spread, lowest)
-        axes.plot(curve.x, mean, style, color=colour, label=curve.label, marker=".")
-        axes.fill_between(curve.x, below, mean + spread, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(curve.x, mean, style, color=color, label=curve.label, marker=".")
+        axes.fill_between(curve.x, below, mean + spread, color=color, alpha=0.15, linewidth=0)
     for chance in {curve.metric.chance_level for curve in curves if curve.metric is not None}:
         mark_level(axes, chance, "chance level")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale=scale)
@@ -110,7 +110,7 @@ def _scale_x(axes: Axes, points: np.ndarray) -> None:
 
 
 def confusion_matrix(name: str, confusion: Confusion) -> Figure:
-    """How often each class was predicted for each true class; colours are fractions of a row."""
+    """How often each class was predicted for each true class; colors are fractions of a row."""
     counts = np.array(confusion.counts)
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 1.6 + 0.75 * len(confusion.classes)
@@ -118,9 +118,9 @@ def confusion_matrix(name: str, confusion: Confusion) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if fractions[row, column] > _DARK else "black"
+        color = "white" if fractions[row, column] > _DARK else "black"
         text = f"{count:,}\n{fractions[row, column]:.1%}" if count else "0"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     places = range(len(confusion.classes))
     axes.set_xticks(places, confusion.classes)
     axes.set_yticks(places, confusion.classes)
@@ -132,7 +132,7 @@ def confusion_matrix(name: str, confusion: Confusion) -> Figure:
 
 def mark_level(axes: Axes, value: float, name: str, style: str = "-") -> None:
     """A horizontal line, with its name at the left."""
-    axes.axhline(value, color="grey", linewidth=0.8, linestyle=style)
+    axes.axhline(value, color="gray", linewidth=0.8, linestyle=style)
     axes.annotate(name, (0, value), (4, 3), ("axes fraction", "data"), "offset points")
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unrolled.comparison.figures import COLOURS, STYLES, mark_level, scale_of
+from unrolled.comparison.figures import COLORS, STYLES, mark_level, scale_of
 from unrolled.diagnostics import Gates
 from unrolled.diagnostics.decay import FALLEN
 from unrolled.tasks.base.metric import Metric
@@ -16,7 +16,7 @@ from unrolled.tasks.base.metric import Metric
 _GATES = {"u": "update Γu", "f": "forget Γf", "o": "output Γo", "r": "relevance Γr"}
 _MARKERS = "osD^vP*X<>hp"
 _FAINTEST, _STRONGEST = -6.0, 2.0  # The range of a heat map, in powers of ten.
-_FACES = {"before": "none", "after": "grey"}
+_FACES = {"before": "none", "after": "gray"}
 _RELATIVE = "norm of the gradient, that at the answer = 1"
 
 
@@ -30,14 +30,14 @@ def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Fi
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, (label, by_lag) in enumerate(curves.items()):
-        colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+        color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]
         lags = np.array(sorted(by_lag))
         mean = np.array([np.mean(by_lag[lag]) for lag in lags])
         low = np.array([np.min(by_lag[lag]) for lag in lags])
         high = np.array([np.max(by_lag[lag]) for lag in lags])
-        axes.plot(lags, mean, style, color=colour, label=label)
-        axes.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.axhline(FALLEN, color="grey", linewidth=0.8)
+        axes.plot(lags, mean, style, color=color, label=label)
+        axes.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0)
+    axes.axhline(FALLEN, color="gray", linewidth=0.8)
     axes.annotate("1%", (1, FALLEN), (-20, 3), ("axes fraction", "data"), "offset points")
     axes.set(title=title, xlabel="lag: steps before the answer", ylabel=_RELATIVE)
     axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
@@ -103,10 +103,10 @@ def success_by_memory(
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, (label, (memory, found, longer)) in enumerate(dots.items()):
-        colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
-        axes.scatter(memory, found, c=colour, marker=marker, label=label, alpha=0.8, zorder=3)
+        color, marker = COLORS[number % len(COLORS)], _MARKERS[number % len(_MARKERS)]
+        axes.scatter(memory, found, c=color, marker=marker, label=label, alpha=0.8, zorder=3)
         for x, y in zip(memory[longer], found[longer], strict=True):
-            axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=colour)
+            axes.annotate("→", (x, y), (4, -4), textcoords="offset points", color=color)
     mark_level(axes, metric.chance_level, "chance level")
     if metric.solved is not None:
         mark_level(axes, metric.solved, "solved", ":")
@@ -129,7 +129,7 @@ def half_life_by_gates(
     Args:
         dots: by variant, and then "before" and "after" training, the half-life in steps that the
             gates imply and the one measured, each with one value per run; infinite where nothing
-            decays. A variant without gates has no dots, and its colour is not used.
+            decays. A variant without gates has no dots, and its color is not used.
         title: of the figure.
     """
     figure = Figure(figsize=(9, 5.4), layout="constrained")
@@ -137,16 +137,16 @@ def half_life_by_gates(
     low, high = _limits(dots)
     handles = []
     for number, (label, by_time) in enumerate(dots.items()):
-        colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+        color, marker = COLORS[number % len(COLORS)], _MARKERS[number % len(_MARKERS)]
         for when, (implied, measured) in by_time.items():
-            face = "none" if when == "before" else colour
+            face = "none" if when == "before" else color
             shown = [np.minimum(values, high / 1.3) for values in (implied, measured)]
-            axes.scatter(*shown, edgecolors=colour, facecolors=face, marker=marker, zorder=3)
+            axes.scatter(*shown, edgecolors=color, facecolors=face, marker=marker, zorder=3)
             for x, y in zip(*(s[np.isinf(measured)] for s in shown), strict=True):
-                axes.annotate("↑", (x, y), (-4, 5), textcoords="offset points", color=colour)
+                axes.annotate("↑", (x, y), (-4, 5), textcoords="offset points", color=color)
         if by_time:
-            handles.append(_handle(marker, colour, colour, label))
-    handles += [_handle("o", "grey", face, f"{when} training") for when, face in _FACES.items()]
+            handles.append(_handle(marker, color, color, label))
+    handles += [_handle("o", "gray", face, f"{when} training") for when, face in _FACES.items()]
     _explain_diagonal(axes, low, high)
     axes.set(
         title=title,
@@ -175,7 +175,7 @@ def _limits(
 
 
 def _explain_diagonal(axes: Axes, low: float, high: float) -> None:
-    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    axes.plot([low, high], [low, high], color="gray", linewidth=0.8)
     above = "longer than the gates imply: through\nrecurrent weights or layers above"
     for place, side, text in (
         ((0.02, 0.98), "left", above),
@@ -205,15 +205,15 @@ def gate_histograms(name: str, before: dict, after: dict) -> Figure:
     figure, panels = _grid(len(parts), 4, (3.0, 2.4), (0, 0.8))
     for axes, (part, gate) in zip(panels, parts, strict=True):
         gates = after["gates"][part]
-        for label, found, colour, style in (
-            ("before training", before, COLOURS[5], "--"),
-            ("after", after, COLOURS[0], "-"),
+        for label, found, color, style in (
+            ("before training", before, COLORS[5], "--"),
+            ("after", after, COLORS[0], "-"),
         ):
             use = found["gates"][part]["gates"][gate]
             fractions = use["histogram"]
             edges = np.linspace(0, 1, len(fractions) + 1)
             text = f"{label}: mean {use['mean']:.2f}"
-            axes.stairs(fractions, edges, color=colour, label=text, linestyle=style, linewidth=1.5)
+            axes.stairs(fractions, edges, color=color, label=text, linestyle=style, linewidth=1.5)
         title = f"{_GATES[gate]}, {gates['layer']} {gates['direction']}"
         axes.set_title(title, fontsize="small")
         axes.legend(fontsize="x-small")
@@ -276,7 +276,7 @@ def _by_unit(axes: Axes, values: np.ndarray, label: str) -> None:
 def _gradient_of_answer(axes: Axes, relative: np.ndarray) -> None:
     """log10 of the gradient's norm at each step, relative to the step of the answer."""
     shown = np.where(np.isfinite(relative), relative, np.nan)
-    axes.plot(range(len(relative)), shown, color=COLOURS[0])
+    axes.plot(range(len(relative)), shown, color=COLORS[0])
     mark_level(axes, FALLEN, "1%")
     axes.set_ylabel("|dL/dc⟨t⟩|,\nat the answer 1")
     axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))

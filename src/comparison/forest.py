@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unrolled.comparison.figures import COLOURS
+from unrolled.comparison.figures import COLORS
 from unrolled.comparison.significance import LEVEL, Difference, Finding, p_text
 from unrolled.comparison.variants import Variant
 from unrolled.tasks.base.metric import Metric
 
-_BETTER, _WORSE, _UNSURE = *COLOURS[:2], "#595959"
+_BETTER, _WORSE, _UNSURE = *COLORS[:2], "#595959"
 _MARKERS = {
     Finding.BETTER: ("o", _BETTER, _BETTER, f"better, p < {LEVEL} after Holm's correction"),
     Finding.WORSE: ("s", _WORSE, _WORSE, f"worse, p < {LEVEL} after Holm's correction"),
@@ -80,13 +80,13 @@ def _panel(axes: Axes, baseline: Variant, group: Sequence[Difference]) -> None:
     axes.set_yticks(places, [each.variant.name for each in group])
     axes.set_ylim(len(group) - 0.4, -1.4)  # The best on top, below the line of words.
     upwards = group[0].metric.higher_is_better
-    for word, colour, to_the_right in (
+    for word, color, to_the_right in (
         ("better", _BETTER, upwards),
         ("worse", _WORSE, not upwards),
     ):
         said = f"   {word} →" if to_the_right else f"← {word}   "
         side = "left" if to_the_right else "right"
-        axes.annotate(said, (0, -0.95), ha=side, va="center", fontsize="small", color=colour)
+        axes.annotate(said, (0, -0.95), ha=side, va="center", fontsize="small", color=color)
     axes.set_title(f"against {baseline}", loc="left", fontsize="medium")
     axes.grid(axis="x", alpha=0.3)
 

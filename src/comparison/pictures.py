@@ -42,12 +42,12 @@ def of_sweep(variants: Sequence[VariantRuns], heading: str) -> dict[str, Figure]
 def _scenes(variants: Sequence[VariantRuns]) -> dict[str, list[VariantRuns]]:
     """The variants that share pictures, by a name for them: those of one metric.
 
-    If they are more than there are colours, those that share one setting.
+    If they are more than there are colors, those that share one setting.
     """
     by_metric = _grouped(variants, lambda each: each.metric.key)
     scenes: dict[str, list[VariantRuns]] = {}
     for metric, together in by_metric.items():
-        parts = {"": together} if len(together) <= len(figures.COLOURS) else _apart(together)
+        parts = {"": together} if len(together) <= len(figures.COLORS) else _apart(together)
         several = metric if len(by_metric) > 1 else ""
         scenes |= {f"{several} {part}".strip(): group for part, group in parts.items()}
     return scenes
@@ -61,8 +61,7 @@ def _apart(variants: list[VariantRuns]) -> dict[str, list[VariantRuns]]:
     fit = [
         groups
         for groups in options
-        if 1 < len(groups) < len(variants)
-        and max(map(len, groups.values())) <= len(figures.COLOURS)
+        if 1 < len(groups) < len(variants) and max(map(len, groups.values())) <= len(figures.COLORS)
     ]
     return min(fit, key=len, default={"": variants})
 

@@ -139,7 +139,7 @@ def missing_section(
     if asked and not found:
         names = " or ".join(each.name for each in asked)
         said = (
-            "There are no differences to show: they need runs that ended well of the baseline "
+            "There are no differences to show: they need runs that succeeded of the baseline "
             f"{names} and of a variant to compare with it."
         )
     else:
@@ -147,7 +147,7 @@ def missing_section(
         if not absent:
             return []
         names = " or ".join(absent)
-        said = f"Nothing is compared with {names}, of which no run ended well."
+        said = f"Nothing is compared with {names}, of which no run succeeded."
     return [Section(sentences=[said])]
 
 

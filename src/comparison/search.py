@@ -23,11 +23,11 @@ class Trial:
 
     Attributes:
         value: of the key.
-        mean: over the runs that ended well, of each one's best metric on validation; NaN if none
+        mean: over the runs that succeeded, of each one's best metric on validation; NaN if none
             did.
         loss: the same mean of the loss on validation at these epochs.
-        metric: of the task; None where no run ended well.
-        runs: how many ended well.
+        metric: of the task; None where no run succeeded.
+        runs: how many succeeded.
         failed: how many did not.
     """
 
@@ -87,7 +87,7 @@ def _choice(
 
 
 def _worth(trial: Trial) -> tuple[float, ...]:
-    assert trial.metric is not None  # It has runs that ended well.
+    assert trial.metric is not None  # It has runs that succeeded.
     return -trial.failed, trial.metric.merit(trial.mean), -trial.loss
 
 

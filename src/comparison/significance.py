@@ -175,9 +175,9 @@ def differences(
     The p of all differences in one metric are corrected together.
 
     Args:
-        runs: of each variant those that ended well.
+        runs: of each variant those that succeeded.
         against: the baseline of each variant, see `baselines.compared_with`.
-        failed: how many runs of a variant failed. Those that ended well are a favourable choice of
+        failed: how many runs of a variant failed. Those that succeeded are a favorable choice of
             them, so no conclusion is drawn if there are any.
     """
     found = []

@@ -40,7 +40,7 @@ class _Field:
 
     Attributes:
         where: what they have in common, "T=50: "; empty if all variants are in it.
-        runs: of each variant, those that ended well.
+        runs: of each variant, those that succeeded.
         failed: how many runs of each variant failed.
     """
 
@@ -61,7 +61,7 @@ def verdict(
     """The sentences, the most important first.
 
     Args:
-        runs: of each variant those that ended well.
+        runs: of each variant those that succeeded.
         differences: of the variants from their baselines.
         failed: how many runs of each variant failed, for whatever reason.
         exploded: how many of them because their gradients exploded.
@@ -123,7 +123,7 @@ def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
     mean = "geometric mean" if metric.by_ratio else "mean"
     what = f"{mean} of the test {metric.name} {metric.text(found)}"
     why_not = _why_not(field, values, best, others[0])
-    said = f"{field.where}{best} does best ({what}); {_compared(others[0], p, why_not)}"
+    said = f"{field.where}{best} is best ({what}); {_compared(others[0], p, why_not)}"
     plain = {each.baseline for each in differences}
     if best in plain:
         said += f"; it is {'the' if len(plain) == 1 else 'a'} baseline"
@@ -137,14 +137,14 @@ def _mean(values: np.ndarray) -> float:
 
 def _compared(variant: Variant, p: float, why_not: str | None) -> str:
     if why_not is not None:
-        return f"whether it differs from the next, {variant}, is open ({why_not})"
+        return f"whether it differs from the next, {variant}, is inconclusive ({why_not})"
     if p < LEVEL:
         return f"it is significantly better than the next, {variant} ({p_text(p)})"
     return f"it does not differ significantly from the next, {variant} ({p_text(p)})"
 
 
 def _against_baselines(field: _Field, differences: Sequence[Difference]) -> list[str]:
-    """One sentence for each baseline: what is worse, what is better, and what is open."""
+    """One sentence for each baseline: what is worse, what is better, and what is inconclusive."""
     if len(field.runs) < 3:  # Of two variants everything has been said.
         return []
     by_baseline: dict[Variant, list[Difference]] = {}
@@ -171,7 +171,7 @@ def _against(field: _Field, baseline: Variant, differences: Sequence[Difference]
         said.append(f"no difference was shown for {len(alike)}{more}: {shown}")
     untold = [f"{variant} ({why})" for variant, why in why_not.items() if why is not None]
     if untold:
-        said.append(f"open: {', '.join(untold)}")
+        said.append(f"inconclusive: {', '.join(untold)}")
     return f"{field.where}against the baseline {baseline}, {'; '.join(said)}."
 
 
@@ -212,7 +212,7 @@ def _why_not(
 
 def _too_few(field: _Field, *variants: Variant) -> str | None:
     few = any(len(field.runs[variant]) < _FEWEST for variant in variants)
-    return f"fewer than {_FEWEST} runs ended well" if few else None
+    return f"fewer than {_FEWEST} runs succeeded" if few else None
 
 
 class _Solved(Enum):
@@ -281,7 +281,10 @@ def _reach(field: _Field, memory: Mapping[Variant, np.ndarray]) -> list[str]:
     shortest, *_, longest = sorted(means, key=lambda variant: means[variant])
     longer = {each: flow_comparison.longer(followed[each]).any() for each in (longest, shortest)}
     if longer[shortest]:
-        return [f"{field.where}every gradient reaches back further than was measured in some run."]
+        return [
+            f"{field.where}effective memories are not compared: in a run of {shortest}, whose "
+            "memory is shortest, the gradient reaches further back than was measured."
+        ]
     found = ratio(memory[longest], memory[shortest])
     pairs = len(memory) * (len(memory) - 1) // 2
     p = min(1.0, found.p * pairs)  # The extremes of so many, chosen by their result.
@@ -289,16 +292,16 @@ def _reach(field: _Field, memory: Mapping[Variant, np.ndarray]) -> list[str]:
     why_not = _why_not(field, {each: np.log(steps) for each, steps in memory.items()}, *longer)
     if why_not is not None or not p < LEVEL:
         return [
-            f"{field.where}effective memories go from {means[shortest]:.0f} steps ({shortest}) to "
-            f"{beyond}{means[longest]:.0f} ({longest}); whether these differ is open "
+            f"{field.where}effective memories range from {means[shortest]:.0f} steps ({shortest}) "
+            f"to {beyond}{means[longest]:.0f} ({longest}); whether these differ is inconclusive "
             f"({why_not or p_text(p)})."
         ]
     within = "" if beyond else f", 95% interval {found.low:.1f} to {found.high:.1f}"
     among = f" as the extremes of {len(memory)}" if pairs > 1 else ""
     return [
-        f"{field.where}{longest} holds a gradient over {beyond}{found.value:.1f} times as many "
-        f"steps as {shortest} ({beyond}{means[longest]:.0f} against {means[shortest]:.0f}{within}; "
-        f"{p_text(p)}{among})."
+        f"{field.where}the gradient of {longest} reaches back {beyond}{found.value:.1f} times as "
+        f"many steps as that of {shortest} ({beyond}{means[longest]:.0f} and "
+        f"{means[shortest]:.0f}{within}; {p_text(p)}{among})."
     ]
 
 

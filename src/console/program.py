@@ -1,4 +1,4 @@
-"""How every program starts and ends: its exit codes, and its behaviour if the output is closed.
+"""How every program starts and ends: its exit codes, and its behavior if the output is closed.
 
 Runs on any Python 3.11 or later, without installed packages.
 """

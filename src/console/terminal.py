@@ -18,7 +18,7 @@ from unrolled.console.printable import printable
 from unrolled.console.refusals import RefusedError
 from unrolled.console.tables import Columns, as_rich, split_columns
 
-QUICK = "budget=quick: this shows that it works, and nothing else."
+QUICK = "budget=quick: a smoke test; the results are not meaningful."
 
 
 class Terminal(Console):

@@ -153,7 +153,7 @@ def _recreated(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns an unbuilt copy of a layer in float64."""
     if type(layer) is not keras.layers.Lambda:
         return type(layer).from_config(in_float64(layer.get_config()))
-    # Keras refuses to deserialise a function, which is unsafe for files. This one comes from the
+    # Keras refuses to deserialize a function, which is unsafe for files. This one comes from the
     # model itself; reusing the object also preserves its closure.
     parts = layer.function, output_shape_of(layer), layer.mask, layer.arguments
     return keras.layers.Lambda(*parts, name=layer.name, dtype="float64")
@@ -262,7 +262,7 @@ def in_float64(config: Any) -> Any:
 
 
 def _is_float(dtype: Any) -> bool:
-    if isinstance(dtype, dict):  # A serialised dtype policy.
+    if isinstance(dtype, dict):  # A serialized dtype policy.
         dtype = dtype.get("config", {}).get("name")
     return dtype in _FLOATS
 

@@ -67,15 +67,15 @@ class Gates:
 
     def by_unit(self, gate: str) -> GateSummary:
         """Summarises a gate over all examples and steps; arrays of `(units,)`."""
-        return self._summarise(gate, axis=(0, 1))
+        return self._summarize(gate, axis=(0, 1))
 
     def by_step(self, gate: str) -> GateSummary:
         """Summarises a gate over all examples and units; `(steps,)`, NaN at fully masked steps."""
-        return self._summarise(gate, axis=(0, 2))
+        return self._summarize(gate, axis=(0, 2))
 
     def by_step_and_unit(self, gate: str) -> GateSummary:
         """Summarises a gate over all examples; `(steps, units)`, NaN at fully masked steps."""
-        return self._summarise(gate, axis=0)
+        return self._summarize(gate, axis=0)
 
     def time_constants(self) -> np.ndarray:
         """Returns 1 / -log γ in steps, `(units,)`, where γ is the mean of `keep` over real steps.
@@ -92,7 +92,7 @@ class Gates:
         """Returns quantiles over the units of `time_constants` (inverted CDF)."""
         return np.quantile(self.time_constants(), levels, method="inverted_cdf")
 
-    def _summarise(self, gate: str, axis: int | tuple[int, ...]) -> GateSummary:
+    def _summarize(self, gate: str, axis: int | tuple[int, ...]) -> GateSummary:
         values = self.values[gate]
         indicators = values, values < SHUT, values > OPEN
         return GateSummary(*(_mean(indicator, self.mask, axis) for indicator in indicators))

@@ -102,7 +102,7 @@ class FlowMeter:
 
         Args:
             inputs, targets, sample_weight: a batch, as in `keras.Model.train_on_batch`.
-            loss: "own" is the model's loss, including activity regularisation. "late" is the
+            loss: "own" is the model's loss, including activity regularization. "late" is the
                 compiled loss at one step per example: the last real step with a nonzero sample
                 weight. For a backward direction it is the first such step, because that one is read
                 last. For a model with one output per sequence, "late" is the compiled loss.

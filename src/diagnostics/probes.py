@@ -197,17 +197,17 @@ def total_gradients(
 
 
 def _moved_bands(moved: list[list[np.ndarray]], band: int) -> dict[int, list[list[np.ndarray]]]:
-    """Returns the scaled gradients to inject into the neighbouring bands, by band, if any."""
+    """Returns the scaled gradients to inject into the neighboring bands, by band, if any."""
     sizes = [np.abs(np.concatenate(call, axis=-1)).max(axis=-1, keepdims=True) for call in moved]
     small = [(size > 0) & (size < 1) for size in sizes]
     large = [size > 1 for size in sizes]
-    neighbours = {band + 1: (small, 2.0**BAND), band - 1: (large, 2.0**-BAND)}
+    neighbors = {band + 1: (small, 2.0**BAND), band - 1: (large, 2.0**-BAND)}
     return {
-        neighbour: [
+        neighbor: [
             [np.where(selected, h, 0) * factor for h in call]
             for selected, call in zip(selection, moved, strict=True)
         ]
-        for neighbour, (selection, factor) in neighbours.items()
+        for neighbor, (selection, factor) in neighbors.items()
         if any(selected.any() for selected in selection)
     }
 

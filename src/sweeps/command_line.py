@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _check_options(arguments: list[str]) -> None:
-    """Of Hydra's options only those are taken that show something: others would run unchecked."""
+    """Reject Hydra's options except those that only show something: others would run unchecked."""
     for argument in arguments:
         option = argument.partition("=")[0]
         if argument.startswith("-") and option not in _OPTIONS:

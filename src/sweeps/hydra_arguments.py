@@ -1,7 +1,7 @@
 """The command line that is passed to Hydra, which checks less than the plan and in another order.
 
 Hydra first composes a configuration of the default choices and applies to it what is not swept. It
-refuses `task=adding,copying task.T=20` if the default task has no T, although every task of the
+rejects `task=adding,copying task.T=20` if the default task has no T, although every task of the
 sweep has one.
 """
 

@@ -36,7 +36,7 @@ def parse_overrides(arguments: list[str]) -> dict[str, list[str]]:
         )
         # Of several plain values Hydra takes the last. A sweep it would run once for each.
         if max(len(values), len(typed.get(key, []))) > 1 and key in typed:
-            raise RefusedError(f"{key}: is there twice; expected all values to sweep at once.")
+            raise RefusedError(f"{key}: given twice; list all values in one argument.")
         typed[key] = values
     return typed
 
@@ -93,7 +93,7 @@ def _swept(argument: str, override: Override) -> list[str]:
 
 
 def refuse_secrets(arguments: list[str]) -> None:
-    """Refuse a password: the command line is stored with every run and quoted in errors.
+    """Reject a password: the command line is stored with every run and quoted in errors.
 
     Raises:
         RefusedError: if a URI on the command line, such as that of a store, contains one.

@@ -205,7 +205,7 @@ def _check_folder(uri: str) -> None:
     if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
         raise StoreError(
             f"The MLflow store {uri} is a folder, {path}: a file store, which MLflow has "
-            f"deprecated in favour of databases. Use sqlite:///{path.parent / 'mlflow.db'}. "
+            f"deprecated in favor of databases. Use sqlite:///{path.parent / 'mlflow.db'}. "
             "`mlflow migrate-filestore` moves the runs of the folder."
         )
 

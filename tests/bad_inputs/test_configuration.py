@@ -83,7 +83,7 @@ NOT_AS_TYPED = [
     (["cell=\x1b[2J"], r"'cell=\x1b[2J' is no override"),
     (["model.unit\x00s=5"], r"'model.unit\x00s=5' is no override"),
     (["cell='\x1b]0;gru\x07'"], r"\x1b]0;gru\x07"),
-    (["seed=1,2", "seed=3"], "seed: is there twice; expected all values to sweep at once"),
+    (["seed=1,2", "seed=3"], "seed: given twice; list all values in one argument"),
 ]
 
 SWEEPS = [

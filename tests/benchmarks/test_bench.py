@@ -67,7 +67,7 @@ def test_a_language_model_is_timed_with_its_softmax(capsys):
             key = f"language/{unit}/{heads}"
             ratio = found[f"{key}/peer ms"] / found[f"{key}/ours ms"]
             assert found[f"{key}/ratio"] == pytest.approx(ratio)
-            assert found[f"{key}/ours softmax share"] > 0
+            assert found[f"{key}/ours softmax fraction"] > 0
 
 
 def test_steps_and_limit_end_in_tables_a_picture_and_mlflow(capsys, tmp_path):
@@ -142,7 +142,7 @@ def made_up(count, prefix):
 
 @pytest.fixture
 def reviews(monkeypatch, tmp_path):
-    """Reviews that are as if they had been downloaded; favourable ones are the longer ones."""
+    """Reviews that are as if they had been downloaded; favorable ones are the longer ones."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(PreparedReviews, "prepare", lambda _: None)
     monkeypatch.setattr(PreparedReviews, "fingerprint", lambda _: "made up")
@@ -275,7 +275,7 @@ def test_interrupted_what_is_done_is_kept(capsys, monkeypatch):
     assert FIRST in artifact("speed.md")
 
 
-def test_what_the_task_refuses_is_told_before_anything_is_measured(capsys, monkeypatch):
+def test_what_the_task_rejects_is_told_before_anything_is_measured(capsys, monkeypatch):
     monkeypatch.setattr(Imdb, "load", lambda _: (_ for _ in ()).throw(ValueError("too few")))
     before = latest().info.run_id
     assert main(["parts=[steps,imdb]"]) == 2

@@ -165,8 +165,8 @@ def test_an_infinite_metric_is_said_to_be_infinite(metric, capsys):
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/comparison.json"))
     assert table["data"][0][3:5] == ["inf", "inf of 3"]
     assert "The test metric is infinite for gru (1 of 3 runs)." in shown
-    assert "lstm does best" in shown
-    assert "is open (1 infinite)" in shown
+    assert "lstm is best" in shown
+    assert "is inconclusive (1 infinite)" in shown
     metrics = tracking.read_run(parent.run_id).metrics
     assert metrics[f"test/{metric.key}/gru/mean"] == math.inf
     assert f"test/{metric.key}/gru/sd" not in metrics
@@ -200,7 +200,7 @@ def test_runs_whose_gradients_exploded_are_counted():
     assert "training step 7" in note
 
 
-def test_more_variants_than_colours_are_drawn_apart_by_what_they_have_in_common():
+def test_more_variants_than_colors_are_drawn_apart_by_what_they_have_in_common():
     cells = ("simple_rnn", "gru", "lstm", "lstm_peephole")
     _, _, pictures = compared(
         *((f"{cell} T={T}", 1, MSE, [0.2, 0.1], 0.1, {}) for cell in cells for T in (50, 100))
@@ -237,7 +237,7 @@ def test_with_a_baseline_there_are_differences_a_forest_and_a_verdict(capsys):
     assert matplotlib.image.imread(f"{folder}/forest.png")[..., :3].std() > 0.05
     note = mlflow.MlflowClient().get_run(parent.run_id).data.tags["mlflow.note.content"]
     shown = " ".join(capsys.readouterr().out.split())
-    for words in ("gru does best", "log10 MSE", "-1.000", "solved (test MSE"):
+    for words in ("gru is best", "log10 MSE", "-1.000", "solved (test MSE"):
         assert words in note
         assert words in shown
     assert "| gru | lstm | 3 : 3 | -1.000 |" in note
@@ -285,7 +285,7 @@ def test_of_several_baselines_one_that_never_ended_well_is_named(capsys):
     compare(parent.run_id)
     assert baselines_kept(parent.run_id) == {"lstm_coupled": "lstm"}
     said = " ".join(capsys.readouterr().out.split())
-    assert "Nothing is compared with gru, of which no run ended well." in said
+    assert "Nothing is compared with gru, of which no run succeeded." in said
 
 
 def test_a_baseline_that_never_ran_is_said_to_be_missing(capsys):
@@ -293,7 +293,7 @@ def test_a_baseline_that_never_ran_is_said_to_be_missing(capsys):
     keep_run(parent, "gru", 1, MSE, [0.2, 0.1], 0.1, {})
     compare(parent.run_id)
     said = " ".join(capsys.readouterr().out.split())
-    assert "runs that ended well of the baseline lstm and of a variant" in said
+    assert "runs that succeeded of the baseline lstm and of a variant" in said
     kept = {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(parent.run_id)}
     assert "comparison.json" in kept
     assert not kept & {"differences.json", "forest.png"}
@@ -324,7 +324,7 @@ def test_a_sweep_that_an_earlier_version_tracked_is_compared(capsys):
     compare(parent.run_id)
     assert baselines_kept(parent.run_id) == {"gru T=5": "lstm T=5"}
     said = " ".join(capsys.readouterr().out.split())
-    assert "T=5: gru T=5 does best" in said
+    assert "T=5: gru T=5 is best" in said
     assert "1 of 10 runs failed: gru T=9 (1 of 4)." in said
     kept = {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(parent.run_id)}
     assert {"MSE_by_lag.png", "forest.png"} <= kept

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from unrolled.comparison import flow_figures
-from unrolled.comparison.figures import COLOURS
+from unrolled.comparison.figures import COLORS
 from unrolled.diagnostics import Gates
 
 
@@ -23,12 +23,12 @@ def drawn(figure):
     return figure
 
 
-def test_a_unit_has_the_colour_that_it_has_in_the_other_pictures_of_its_sweep():
+def test_a_unit_has_the_color_that_it_has_in_the_other_pictures_of_its_sweep():
     pair = np.array([2.0, np.inf]), np.array([8.0, np.inf])
     dots = {"simple_rnn": {}, "gru": {"before": pair, "after": pair}}
     figure = drawn(flow_figures.half_life_by_gates(dots, "title"))
-    colours = {to_hex(dots.get_edgecolor()[0]) for dots in figure.axes[0].collections}
-    assert colours == {COLOURS[1].lower()}
+    colors = {to_hex(dots.get_edgecolor()[0]) for dots in figure.axes[0].collections}
+    assert colors == {COLORS[1].lower()}
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["gru", "before training", "after training"]

@@ -17,7 +17,7 @@ FULL = Section(
     heading="All of it",
     table=table_of([{NAME: "gru", ERROR: "0.1"}, {NAME: "lstm"}]),
     caption="MSE: an error.",
-    sentences=["gru does best.", "lstm failed."],
+    sentences=["gru is best.", "lstm failed."],
     data={"numbers.json": {"unit": ["gru"], "mse": [0.1]}},
     pictures=lambda: {"picture.png": Figure()},
 )
@@ -37,7 +37,7 @@ def test_a_page_has_all_parts_that_are_there():
         "All of it\n\n"
         "| unit | test MSE |\n|---|---|\n| gru | 0.1 |\n| lstm |  |\n\n"
         "MSE: an error. Pictures: under Artifacts.\n\n"
-        "- gru does best.\n- lstm failed."
+        "- gru is best.\n- lstm failed."
     )
     assert as_markdown(Section(sentences=["only this."])) == "- only this."
     assert as_markdown(Section()) == ""
@@ -47,7 +47,7 @@ def test_a_terminal_shows_table_caption_and_sentences(capsys):
     show(FULL)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert lines[0] == "All of it"
-    assert lines[-3:] == ["MSE: an error.", "gru does best.", "lstm failed."]
+    assert lines[-3:] == ["MSE: an error.", "gru is best.", "lstm failed."]
 
 
 @pytest.mark.usefixtures("store")

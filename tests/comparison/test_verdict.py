@@ -31,7 +31,7 @@ BASIC = group("simple_rnn", [0.15, 0.16, 0.17], memories=(9, 10, 11))
 def test_the_best_is_named_with_what_chance_leaves_of_it():
     best, against_lstm, solved, memory = said({"lstm": LSTM, "gru": GRU, "simple_rnn": BASIC})
     assert best == (
-        "gru does best (geometric mean of the test MSE 0.00110); it is significantly better than "
+        "gru is best (geometric mean of the test MSE 0.00110); it is significantly better than "
         "the next, lstm (p = 0.015)."
     )
     assert against_lstm == (
@@ -43,8 +43,8 @@ def test_the_best_is_named_with_what_chance_leaves_of_it():
         "simple_rnn."
     )
     assert memory == (
-        "gru holds a gradient over 6.3 times as many steps as simple_rnn (63 against 10, 95% "
-        "interval 5.1 to 7.8; p < 0.001 as the extremes of 3)."
+        "the gradient of gru reaches back 6.3 times as many steps as that of simple_rnn (63 and "
+        "10, 95% interval 5.1 to 7.8; p < 0.001 as the extremes of 3)."
     )
 
 
@@ -54,7 +54,7 @@ def test_the_baseline_is_spoken_of_where_it_is_not_the_next():
     assert "it does not differ significantly from the next, gru (p = 0.95)" in best
     assert "significantly better: gru, near (largest p < 0.01)" in against_lstm
     best = said({"lstm": LSTM, "simple_rnn": BASIC})[0]
-    assert best.startswith("lstm does best")
+    assert best.startswith("lstm is best")
     assert best.endswith("; it is the baseline.")
 
 
@@ -80,9 +80,9 @@ def test_from_few_seeds_or_a_quick_budget_nothing_is_concluded(seeds, quick):
 def test_runs_that_failed_are_counted_and_leave_open_what_they_might_have_shown():
     runs = {"lstm": LSTM, "gru": GRU[:2]}
     best, solved, memory, failed = said(runs, failed={"gru": 1, "x": 3}, diverged={"x": 2})
-    assert "whether it differs from the next, lstm, is open (fewer than 3 runs" in best
+    assert "whether it differs from the next, lstm, is inconclusive (fewer than 3 runs" in best
     assert "in some by gru (2 of 3)" in solved.replace("lstm (1 of 3), ", "")
-    assert "is open" in memory
+    assert "is inconclusive" in memory
     assert failed == (
         "4 of 9 runs failed, 2 of them because gradients exploded: gru (1 of 3), x (3 of 3)."
     )
@@ -94,23 +94,23 @@ def test_a_memory_longer_than_measured_is_at_least_so_long():
         "simple_rnn": BASIC,
     }
     memory = said(runs, baseline=None)[2]
-    assert memory.startswith("gru holds a gradient over at least 9.9 times as many steps")
-    assert "(at least 99 against 10; p < 0.001)" in memory
+    assert memory.startswith("the gradient of gru reaches back at least 9.9 times as many steps")
+    assert "(at least 99 and 10; p < 0.001)" in memory
     runs["simple_rnn"] = group("simple_rnn", [0.1, 0.2, 0.3], memories=(90, 99, 99), longer=True)
-    assert "further than was measured" in said(runs, baseline=None)[2]
+    assert "further back than was measured" in said(runs, baseline=None)[2]
 
 
 def test_memories_that_chance_explains_are_not_compared():
     runs = {"lstm": LSTM, "gru": group("gru", [0.1, 0.1, 0.2], memories=(30, 60, 70))}
     memory = said(runs)[2]
-    assert memory.startswith("effective memories go from 45 steps (lstm) to 50 (gru); whether")
-    assert "is open (p = 0." in memory
+    assert memory.startswith("effective memories range from 45 steps (lstm) to 50 (gru); whether")
+    assert "is inconclusive (p = 0." in memory
 
 
 def test_a_perfect_score_everywhere_is_no_difference():
     runs = {name: group(name, [1.0, 1.0, 1.0], ACCURACY) for name in ("lstm", "gru")}
     best, solved = said(runs)
-    assert "is open (no spread)" in best
+    assert "is inconclusive (no spread)" in best
     assert solved == "solved (test accuracy 90% or more) in all seeds by lstm, gru."
 
 
@@ -120,13 +120,13 @@ def test_equal_memories_are_nobodys_victory():
     }
     assert not any("memor" in sentence for sentence in said(runs))
     runs["x"] = group("x", [0.1, 0.2, 0.3], memories=(25, 20, 16))
-    assert "is open" in said(runs)[-1]
+    assert "is inconclusive" in said(runs)[-1]
 
 
 def test_runs_without_a_memory_are_counted_where_their_variant_is_left_out():
     none = group("x", [0.1, 0.2, 0.3], memories=(0, float("nan"), 9))
     *_, memory, left_out = said({"gru": GRU, "simple_rnn": BASIC, "x": none}, baseline=None)
-    assert memory.startswith("gru holds a gradient over 6.3 times as many steps as simple_rnn")
+    assert memory.startswith("the gradient of gru reaches back 6.3 times as many steps as that of")
     assert left_out == "effective memories leave out x (2 of 3 runs have none)."
     assert said({"gru": GRU, "x": none}, baseline=None)[-1] == left_out
 
@@ -141,7 +141,7 @@ SPREAD = (0.8, 0.9, 1, 1.1, 1.2)
 def test_several_baselines_have_a_sentence_each_that_holds_for_all_it_names():
     runs = {name: group(name, [mean * s for s in SPREAD]) for name, mean in VALUES.items()}
     best, lstm, gru, solved = said(runs, baseline=["lstm", "gru"])
-    assert best.startswith("gru_2 does best")
+    assert best.startswith("gru_2 is best")
     assert "it is" not in best.partition("; it is significantly better than the next, gru (")[2]
     assert lstm == (
         "against the baseline lstm, significantly worse: lstm_2, lstm_3 (largest p < 0.001); "
@@ -161,8 +161,8 @@ def test_nothing_is_said_of_a_variant_whose_runs_failed_or_are_too_few():
     runs = {"lstm": LSTM, "gru": GRU, "gru_1": GRU, "gru_2": GRU[:2]}
     against_lstm = said(runs, failed={"gru_1": 1})[1]
     assert against_lstm == (
-        "against the baseline lstm, significantly better: gru (p = 0.015); open: gru_1 (1 failed), "
-        "gru_2 (fewer than 3 runs ended well)."
+        "against the baseline lstm, significantly better: gru (p = 0.015); inconclusive: "
+        "gru_1 (1 failed), gru_2 (fewer than 3 runs succeeded)."
     )
 
 

@@ -106,20 +106,20 @@ def test_words_for_findings_are_for_people(monkeypatch):
     assert set(reworded[2].data["differences.json"]["outcome"]) == {"no comment", "1 failed"}
 
 
-def colours(figure):
+def colors(figure):
     return [line.get_color() for axes in figure.axes for line in axes.lines]
 
 
-def test_a_forest_is_coloured_by_findings_and_not_by_their_words(monkeypatch):
+def test_a_forest_is_colored_by_findings_and_not_by_their_words(monkeypatch):
     runs = {variant(name): ended(name, values) for name, values in RESULTS.items()}
     against = {
         variant("gru T=50"): variant("lstm T=50"),
         variant("simple_rnn T=50"): variant("lstm T=50"),
     }
     found = significance.differences(runs, against, {})
-    plain = colours(forest(found, ""))
+    plain = colors(forest(found, ""))
     monkeypatch.setattr(significance, "_WORDS", dict.fromkeys(Finding, "no comment"))
-    assert colours(forest(found, "")) == plain
+    assert colors(forest(found, "")) == plain
     assert len(set(plain)) == 3
 
 

@@ -1,4 +1,4 @@
-"""Exit codes of programs, and their behaviour if the output is closed."""
+"""Exit codes of programs, and their behavior if the output is closed."""
 
 import os
 import re

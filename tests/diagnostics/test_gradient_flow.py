@@ -227,7 +227,7 @@ def test_a_model_of_the_project_as_it_is_trained(per_step):
     assert_flows(flows, unrolled.gradients(tape, value), mask.numpy())
 
 
-def test_loss_weights_and_activity_regularisation_count():
+def test_loss_weights_and_activity_regularization_count():
     penalty = {"activity_regularizer": keras.regularizers.L2(0.25)}
     unit = make("gru", UNITS, return_sequences=True, dtype="float64", **penalty)
     model = model_of([unit], per_step=True, masking=False)

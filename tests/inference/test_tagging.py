@@ -115,7 +115,7 @@ def test_the_tags_of_a_line_do_not_depend_on_other_lines(capsys, tmp_path):
 
 
 @pytest.mark.usefixtures("loaded")
-def test_names_are_coloured_on_a_terminal_with_a_legend(capsys, monkeypatch):
+def test_names_are_colored_on_a_terminal_with_a_legend(capsys, monkeypatch):
     console = Console(force_terminal=True, color_system="standard", width=300)
     monkeypatch.setattr(tag, "say", console)
     assert tag.main(["text=Mary Johnson explained : in Paris"]) == 0

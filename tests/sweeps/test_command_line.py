@@ -45,7 +45,7 @@ def test_a_sweep_ends_in_a_table_and_pictures(main, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert "4 runs of 2 epochs" in out
-    assert out.count("budget=quick: this shows that it works, and nothing else.") == 2
+    assert out.count("budget=quick: a smoke test; the results are not meaningful.") == 2
     for line in ("gru seed=1", "gru seed=2", "simple_rnn seed=1", "simple_rnn seed=2"):
         assert line in out
     assert "±" in out

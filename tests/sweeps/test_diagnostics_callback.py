@@ -221,7 +221,7 @@ def test_a_sweep_compares_how_far_gradients_reach(sweep, capsys):
         ("sgd_value_1", {"global_clipnorm": None, "clipvalue": 1.0}),
     ],
 )
-def test_a_training_is_the_optimiser_that_its_name_says(training, clipping):
+def test_a_training_is_the_optimizer_that_its_name_says(training, clipping):
     (config,) = make_plan([f"training={training}", "task=adding"]).configurations
     task = load_task(config)
     model = build(config, task)

@@ -116,7 +116,7 @@ class Agreement(Task):
         The accuracy by distance and by attractors includes only outermost verbs. Inner verbs are
         close to their subjects and yet difficult, so that including them would make longer
         distances look easier. Distances are grouped into at most ten bins of equal width; a point
-        is at the centre of its bin. 5 attractors means 5 or more.
+        is at the center of its bin. 5 attractors means 5 or more.
         """
         verbs = self.test_verbs
         predictions = predict(model, self.test)[verbs.sentence, verbs.step]

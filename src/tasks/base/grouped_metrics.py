@@ -18,7 +18,7 @@ def points(at: np.ndarray, values: np.ndarray) -> list[Point]:
 
 
 def bin_centers(values: np.ndarray, least: int, most: int) -> np.ndarray:
-    """Returns the centre of the bin that each value falls into.
+    """Returns the center of the bin that each value falls into.
 
     The range from `least` to `most` is divided into at most ten bins of equal width; the last bin
     may be narrower.

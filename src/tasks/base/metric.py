@@ -92,6 +92,6 @@ def cross_entropy(chance_level: float, solved: float) -> Metric:
         chance_level,
         solved,
         higher_is_better=False,
-        unit="nats a step",
+        unit="nats per step",
         is_loss=True,
     )

@@ -43,7 +43,7 @@ def cached(
     Args:
         make: creates the arrays; object arrays are not allowed.
         name: prefix of the file name.
-        key: everything that determines the arrays, JSON-serialisable, including the code that
+        key: everything that determines the arrays, JSON-serializable, including the code that
             creates them (`code_of`).
         folder: folder of the file; None for `default_folder()`.
     """

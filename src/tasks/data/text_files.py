@@ -26,7 +26,7 @@ _WIDE = 0.3  # A fraction of NULs that suggests UTF-16; Latin letters have half.
 
 
 def read_text(path: Path, option: str) -> str:
-    """Reads a text file, normalises line endings, and removes a byte order mark.
+    """Reads a text file, normalizes line endings, and removes a byte order mark.
 
     Args:
         path: the file.

@@ -17,7 +17,7 @@ ORDERED = (0, 2, 5, 10, 20, 50, 100)
 """Numbers of nearest tokens that remain in order; the more distant context is shuffled."""
 TOLERANCE = 0.01
 """A context is sufficient if its loss exceeds that of the full context by at most this fraction."""
-BY_LENGTH = Breakdown("cross-entropy", "tokens of context kept")
+BY_LENGTH = Breakdown("cross-entropy", "context length in tokens")
 BY_ORDERED = Breakdown("cross-entropy", "nearest tokens left in order")
 
 _MAX_LENGTH = LENGTHS[-1]

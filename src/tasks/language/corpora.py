@@ -66,10 +66,10 @@ def pydoc(path: str | Path | None = None) -> Corpus:
     unique = []
     for name in sorted(topics):
         paragraphs = [p.rstrip() for p in topics[name].split("\n\n") if p.strip()]
-        new = [p for p in paragraphs if _normalised(p) not in seen]
+        new = [p for p in paragraphs if _normalized(p) not in seen]
         # A long line may be repeated in an otherwise different paragraph.
         new = [p for p in new if not any(line in seen for line in _long_lines(p))]
-        seen.update(_normalised(p) for p in new)
+        seen.update(_normalized(p) for p in new)
         seen.update(line for p in new for line in _long_lines(p))
         unique.append("\n\n".join(new) + "\n\n")
     order = np.random.default_rng(_TOPICS_SEED).permutation(len(unique))
@@ -157,7 +157,7 @@ def _check_no_path(path: str | Path | None, corpus: str) -> None:
         )
 
 
-def _normalised(paragraph: str) -> str:
+def _normalized(paragraph: str) -> str:
     return " ".join(paragraph.split())
 
 

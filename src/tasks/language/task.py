@@ -1,4 +1,4 @@
-"""The language modelling tasks, on characters or words."""
+"""The language modeling tasks, on characters or words."""
 
 import json
 import logging
@@ -127,7 +127,7 @@ class LanguageModelling(Task):
             if fraction > _MAX_REPEATED:
                 _logger.warning(
                     "%s: %.0f%% of the text in long lines of %s also occurs in training, so a "
-                    "model may have memorised it. Remove the repeated text.",
+                    "model may have memorized it. Remove the repeated text.",
                     self.name,
                     100 * fraction,
                     split,
@@ -227,7 +227,7 @@ class Characters(LanguageModelling):
             self._chance_level,
             None,
             higher_is_better=False,
-            unit="nats a character",
+            unit="nats per character",
             is_loss=True,
             logarithmic=True,
         )

@@ -113,7 +113,7 @@ class WordTokenizer(Tokenizer):
     Args:
         vocabulary: the tokens, including `<EOS>`.
         lower: whether texts are lowercased.
-        tokenised: whether texts are already tokenised: words separated by spaces, one sentence per
+        tokenised: whether texts are already tokenized: words separated by spaces, one sentence per
             line, and `<unk>` for unknown words.
     """
 

@@ -63,7 +63,7 @@ class Adding(LongLag):
         """Reports the mean squared error on the test split, and that of the constant prediction.
 
         The error is also grouped by the number of steps since the first marked value, in at most
-        ten bins; a point is at the centre of its bin.
+        ten bins; a point is at the center of its bin.
         """
         predictions = np.zeros_like(self.test.targets)
         for rows, batch_outputs in outputs(model, self.test):

@@ -20,7 +20,7 @@ _BYTES = 4  # Size of a float32 or an int32.
 class LongLag(Task):
     """A task that generates its examples: no two epochs train on the same ones.
 
-    Memorisation is therefore impossible. Validation and test splits are generated once. Every
+    Memorization is therefore impossible. Validation and test splits are generated once. Every
     split, seed and epoch has its own random numbers.
 
     Attributes:

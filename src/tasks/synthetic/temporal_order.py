@@ -94,7 +94,7 @@ class TemporalOrder(LongLag):
     def evaluate(self, model: keras.Model) -> Report:
         """Reports the accuracy on the test split, also by the steps since the first symbol.
 
-        There are at most ten bins; a point is at the centre of its bin.
+        There are at most ten bins; a point is at the center of its bin.
         """
         correct = predict(model, self.test) == self.test.targets
         is_symbol = self.test.inputs >= _TOKEN_IDS["X"]

@@ -16,7 +16,7 @@ class Ambiguous:
     """A word that may be a name.
 
     Attributes:
-        word: the word, capitalised as at the beginning of a sentence.
+        word: the word, capitalized as at the beginning of a sentence.
         type: type of the name: "PER", "ORG" or "LOC".
         thing: category of the thing, a key of `AFTER_THINGS`.
     """

@@ -1,4 +1,4 @@
-"""The task `names`: recognise ambiguous names from a later word, which needs both directions."""
+"""The task `names`: recognize ambiguous names from a later word, which needs both directions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _NAME_OR_NONE = accuracy(2, solved=0.95)
 
 @dataclass(eq=False)
 class Names(Tagging[NameSentence]):
-    """Names of persons, organisations and places, and words that only look like names.
+    """Names of persons, organizations and places, and words that only look like names.
 
         Teddy Roosevelt apologised again .      Teddy bears broke again .
         B-PER I-PER     O          O     O      O     O     O     O     O

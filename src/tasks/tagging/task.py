@@ -36,7 +36,7 @@ class TaggedSentences(Examples):
     """A split: `inputs` are word ids and `targets` tag ids, both `(sentences, steps)`.
 
     Attributes:
-        capitals: capitalisation classes, `(sentences, steps)`; see
+        capitals: capitalization classes, `(sentences, steps)`; see
             `unrolled.tasks.tagging.word_features`.
         characters: character ids, `(sentences, steps, longest word)`.
     """
@@ -292,7 +292,7 @@ def _types(sentences: Iterable[Sentence]) -> set[str]:
 
 @dataclass(eq=False)
 class Conll2003(Tagging[Sentence]):
-    """The CoNLL-2003 news corpus: persons, organisations, locations and others (MISC).
+    """The CoNLL-2003 news corpus: persons, organizations, locations and others (MISC).
 
     Source: Tjong Kim Sang & De Meulder 2003, "Introduction to the CoNLL-2003 Shared Task:
     Language-Independent Named Entity Recognition".

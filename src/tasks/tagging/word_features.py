@@ -1,4 +1,4 @@
-"""The features of a word for a tagger: its id, its capitalisation and its characters."""
+"""The features of a word for a tagger: its id, its capitalization and its characters."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from unrolled.tasks.base.options import require_integer
 from unrolled.tasks.data.vocabulary import SPECIAL_WORDS, UNKNOWN, Vocabulary
 
 SHAPES = ("padding", "small", "Capital", "CAPITALS", "mIXed", "number", "d1g1ts", "no letter")
-"""The capitalisation classes, by id."""
+"""The capitalization classes, by id."""
 _DIGIT = re.compile(r"\d")
 # Combining marks belong to the preceding character, but do not match \w.
 _MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c).startswith("M"))
@@ -27,7 +27,7 @@ _WORD = re.compile(
 
 
 def words_of(text: str) -> list[str]:
-    """Tokenises a text as in CoNLL's files: punctuation marks and 's are separate words.
+    """Tokenizes a text as in CoNLL's files: punctuation marks and 's are separate words.
 
     >>> words_of("Teddy's bears (in the U.S.) cost 1,000.50 dollars!")
     ['Teddy', "'s", 'bears', '(', 'in', 'the', 'U.S.', ')', 'cost', '1,000.50', 'dollars', '!']
@@ -36,7 +36,7 @@ def words_of(text: str) -> list[str]:
 
 
 def normal(word: str) -> str:
-    """Normalises a word for the vocabulary: lower case, and 0 for every digit.
+    """Normalizes a word for the vocabulary: lower case, and 0 for every digit.
 
     >>> normal("Boeing-747")
     'boeing-000'
@@ -45,7 +45,7 @@ def normal(word: str) -> str:
 
 
 def shape_of(word: str) -> int:
-    """Returns the id in `SHAPES` of a word's capitalisation.
+    """Returns the id in `SHAPES` of a word's capitalization.
 
     >>> [SHAPES[shape_of(word)] for word in ["Teddy", "bears", "U.S.", "iPod", "22-11", "B2", "!"]]
     ['Capital', 'small', 'CAPITALS', 'mIXed', 'number', 'd1g1ts', 'no letter']
@@ -87,7 +87,7 @@ class WordEncoder:
     id 1.
 
     Args:
-        vocabulary: the normalised words, see `normal`.
+        vocabulary: the normalized words, see `normal`.
         characters: the known characters, in order.
         longest_word: maximum number of characters read per word.
     """

@@ -39,7 +39,7 @@ def test_values_are_formatted_with_enough_digits():
 def test_keys_and_labels():
     metric = cross_entropy(chance_level=1.0, solved=0.1)
     assert (metric.name, metric.key) == ("cross-entropy", "cross_entropy")
-    assert metric.label == "cross-entropy (nats a step)"
+    assert metric.label == "cross-entropy (nats per step)"
     assert (MSE.key, MSE.label) == ("mse", "MSE")
 
 

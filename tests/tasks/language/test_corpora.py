@@ -89,7 +89,7 @@ def test_repeated_lines_are_counted(tmp_path):
     assert text(path).repeated_fraction("test") == 1
 
 
-def test_byte_order_marks_and_line_ends_are_normalised(tmp_path):
+def test_byte_order_marks_and_line_ends_are_normalized(tmp_path):
     path = tmp_path / "windows.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
     assert read_text(path, "task.path") == "one\ntwo\nthree\n"

@@ -10,7 +10,7 @@ from unrolled.tasks.tagging.word_features import SHAPES, WordEncoder, normal, sh
 SENTENCES = [["Teddy", "Roosevelt", "was", "born", "in", "1858", "."], ["Teddy", "bears", "!"]]
 
 
-def test_words_are_normalised():
+def test_words_are_normalized():
     assert normal("Boeing-747") == normal("BOEING-000")
     encoder = WordEncoder.of(SENTENCES, 5)
     encoded = encoder.encode(["TEDDY", "teddy", "9999", "Lenin", "."])
@@ -40,7 +40,7 @@ def test_words_are_normalised():
         ("Émile", "Capital"),
     ],
 )
-def test_capitalisation_classes(word, shape):
+def test_capitalization_classes(word, shape):
     assert SHAPES[shape_of(word)] == shape
 
 
