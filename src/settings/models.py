@@ -16,6 +16,7 @@ from unrolled.settings.wiring import (
     Merge,
     TagHead,
     check_direction,
+    check_tied,
 )
 
 Layers = Annotated[int, Field(ge=1, le=100)]
@@ -103,6 +104,12 @@ class Language(Model):
         Annotated[list[PositiveInteger], AfterValidator(_increasing)] | None,
         Expected("a list of increasing integers, such as [1000,4000], or null"),
     ]
+
+    @model_validator(mode="after")
+    def _check_tied(self):
+        if self.tied:
+            check_tied(self.units, self.embedding, self.head)
+        return self
 
 
 _BY_BUILDER = {each.builder: each for each in (Stack, Tagger, Language)}

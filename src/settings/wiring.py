@@ -19,6 +19,26 @@ LANGUAGE_HEADS: tuple[str, ...] = get_args(LanguageHead)
 TAG_HEADS: tuple[str, ...] = get_args(TagHead)
 
 
+def check_tied(units: int, embedding: int | None, head: str) -> None:
+    """Check that output weights can be tied to the embeddings.
+
+    Raises:
+        ContradictionError: if the head or the sizes do not allow it.
+    """
+    if head != "softmax":
+        raise ContradictionError(
+            "tied",
+            f"expected head 'softmax' with tied weights, got {head!r}, whose weights differ in "
+            "shape from the embeddings.",
+        )
+    if embedding != units:
+        raise ContradictionError(
+            "tied",
+            "expected `embedding` to equal `units`, because the output weights are the "
+            f"embeddings; got embedding {embedding} and units {units}.",
+        )
+
+
 def check_direction(direction: str, merge: str) -> None:
     """Check the direction and the merge mode, each by itself and together.
 

@@ -5,7 +5,8 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 from omegaconf import DictConfig
@@ -25,7 +26,7 @@ def load_task(config: DictConfig) -> Task:
 
 @functools.lru_cache(maxsize=2)
 def _loaded_task(options: str) -> Task:
-    task = _maker(json.loads(options), "task", "unrolled.tasks.synthetic.adding.Adding", Task)()
+    task = _maker(json.loads(options), "task", _SUCH_AS["task"], Task)()
     task.load()
     check_task(task)
     return task
@@ -58,6 +59,26 @@ def _naming_sizes(config: DictConfig) -> Iterator[None]:
         raise ValueError(f"{problem} (This is cell={config.cell.name} with {sizes}.)") from problem
 
 
+def check_options(section: str, options: Mapping[str, Any]) -> None:
+    """Check the options of a task or of a unit by creating it, without data and without weights.
+
+    Args:
+        section: "task" or "cell".
+        options: the values of the section.
+
+    Raises:
+        Exception: whatever the constructor raises.
+    """
+    options = {key: value for key, value in options.items() if key != "name"}
+    if section == "task":
+        _maker(options, section, _SUCH_AS[section], Task)()
+    else:
+        _maker(options, section, _SUCH_AS[section])(units=1)
+
+
+_SUCH_AS = {"task": "unrolled.tasks.synthetic.adding.Adding", "cell": "unrolled.layers.LSTM"}
+
+
 def check_room(config: DictConfig, task: Task) -> None:
     """Check that the weights of a configuration's model fit into memory, without creating them.
 
@@ -85,7 +106,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
         )
     make = _maker({**options, **task.model_arguments()}, "model", "unrolled.models.build_model")
     _check_kind(make, config, task)
-    unit = _maker(_without_name(config.cell), "cell", "unrolled.layers.LSTM")
+    unit = _maker(_without_name(config.cell), "cell", _SUCH_AS["cell"])
     if match == "parameters":
         like = imported("model.match_unit", match_unit, "unrolled.layers.LSTM", keras.layers.Layer)
         like = make(like, units=units)
