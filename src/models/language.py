@@ -11,7 +11,7 @@ from keras import ops, tree
 from unrolled.layers import Embedding
 from unrolled.models.heads import AdaptiveSoftmax
 from unrolled.models.stack import Unit, word_vectors
-from unrolled.settings.wiring import LANGUAGE_HEADS, LanguageHead, check_tied
+from unrolled.settings.wiring import LANGUAGE_HEADS, LanguageHead, check_stack, check_tied
 
 States = list[list[tf.Tensor]]
 """The states of each recurrent layer, each `(batch, units)`."""
@@ -64,6 +64,7 @@ def build_language_model(
             head; for tied weights with an adaptive softmax, or with an embedding whose size differs
             from `units`.
     """
+    check_stack(layers, dropout)
     if direction != "forward":
         raise ValueError(
             f"`direction`: expected 'forward', got {direction!r}. {_CAUSAL} Set `direction` to "

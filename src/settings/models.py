@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from unrolled.settings.section import Expected, Made, PositiveInteger, Rate, Text
 from unrolled.settings.wiring import (
     MERGES,
+    MOST_LAYERS,
     Direction,
     LanguageHead,
     Merge,
@@ -19,7 +20,7 @@ from unrolled.settings.wiring import (
     check_tied,
 )
 
-Layers = Annotated[int, Field(ge=1, le=100)]
+Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)]
 MergeOrReason = Annotated[
     Merge,
     Expected(
@@ -39,7 +40,8 @@ class Model(Made):
     """What every model has: a size, and what two variants have in common.
 
     Attributes:
-        builder: the `_target_` that these are the options of; None for any other builder.
+        builder: the function of `unrolled.models` that these are the options of; None for any
+            other builder.
     """
 
     builder: ClassVar[str | None] = None
@@ -66,7 +68,7 @@ class TwoWay(Model):
 class Stack(TwoWay):
     """Options of `build_model`."""
 
-    builder = "unrolled.models.build_model"
+    builder = "build_model"
 
     embedding: PositiveInteger | None
 
@@ -74,7 +76,7 @@ class Stack(TwoWay):
 class Tagger(TwoWay):
     """Options of `build_tagger`."""
 
-    builder = "unrolled.models.build_tagger"
+    builder = "build_tagger"
 
     embedding: PositiveInteger
     vectors: Text | None
@@ -89,7 +91,7 @@ class Tagger(TwoWay):
 class Language(Model):
     """Options of `build_language_model`."""
 
-    builder = "unrolled.models.build_language_model"
+    builder = "build_language_model"
 
     layers: Layers
     embedding: PositiveInteger | None
@@ -116,5 +118,11 @@ _BY_BUILDER = {each.builder: each for each in (Stack, Tagger, Language)}
 
 
 def settings_of(builder: str) -> type[Model]:
-    """The class of the options of the builder that `_target_` names."""
-    return _BY_BUILDER.get(builder, Model)
+    """The class of the options of the builder that `_target_` names.
+
+    A builder has several names: `unrolled.models.build_model` is also in `unrolled.models.stack`.
+    """
+    module, _, name = builder.rpartition(".")
+    if f"{module}.".startswith("unrolled.models."):
+        return _BY_BUILDER.get(name, Model)
+    return Model

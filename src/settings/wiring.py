@@ -17,6 +17,21 @@ DIRECTIONS: tuple[str, ...] = get_args(Direction)
 MERGES: tuple[str, ...] = get_args(Merge)
 LANGUAGE_HEADS: tuple[str, ...] = get_args(LanguageHead)
 TAG_HEADS: tuple[str, ...] = get_args(TagHead)
+MOST_LAYERS = 100
+
+
+def check_stack(layers: int, dropout: float) -> None:
+    """Check the number of stacked layers and the dropout rate between them.
+
+    Raises:
+        ValueError: for the first that is out of range.
+    """
+    if not 1 <= layers <= MOST_LAYERS:
+        raise ValueError(f"`layers`: expected an integer from 1 to {MOST_LAYERS}, got {layers!r}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(
+            f"`dropout`: expected a number of at least 0 and less than 1, got {dropout!r}."
+        )
 
 
 def check_tied(units: int, embedding: int | None, head: str) -> None:

@@ -53,6 +53,11 @@ def test_every_option_of_a_model_is_declared_with_its_builder(name):
     assert settings_of(options["_target_"]) is MODELS[name]
 
 
+def test_a_builder_has_the_same_options_by_each_of_its_names():
+    assert settings_of("unrolled.models.stack.build_model") is Stack
+    assert settings_of("mine.build_model") is Model
+
+
 def test_a_builder_outside_the_package_has_the_options_of_every_model():
     assert settings_of("my_models.build") is Model
     assert first_problem(Model, {**STACK, "layers": "many"}) is None
