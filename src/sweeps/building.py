@@ -5,12 +5,14 @@ import functools
 import inspect
 import json
 import math
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 from omegaconf import DictConfig
 
+from unrolled.console.printable import reason_of
 from unrolled.models import trainable_parameters, units_for_parameters
 from unrolled.sweeps.named_objects import imported
 from unrolled.sweeps.task_contract import check_task
@@ -26,10 +28,27 @@ def load_task(config: DictConfig) -> Task:
 
 @functools.lru_cache(maxsize=2)
 def _loaded_task(options: str) -> Task:
-    task = _maker(json.loads(options), "task", _SUCH_AS["task"], Task)()
-    task.load()
+    with _locating_lookup_errors():
+        task = _maker(json.loads(options), "task", _SUCH_AS["task"], Task)()
+        task.load()
     check_task(task)
     return task
+
+
+@contextlib.contextmanager
+def _locating_lookup_errors() -> Iterator[None]:
+    """A context that says where a key or an index was missing, as in a file of the user's.
+
+    The message of a KeyError is only the key.
+    """
+    try:
+        yield
+    except LookupError as error:
+        *_, line = traceback.extract_tb(error.__traceback__)
+        raise ValueError(
+            f"task._target_: expected a task that loads its data, got {reason_of(error)} in "
+            f"{line.filename}, line {line.lineno}."
+        ) from error
 
 
 def build(config: DictConfig, task: Task) -> keras.Model:
