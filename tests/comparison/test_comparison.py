@@ -180,15 +180,15 @@ def test_a_metric_that_is_not_a_number_is_left_out_by_name(capsys):
     assert "gru 1: its test MSE is not a number" in " ".join(capsys.readouterr().out.split())
 
 
-def test_runs_whose_gradients_exploded_are_counted():
+def test_runs_that_diverged_are_counted():
     parent = tracking.start_sweep("e", "exploding", {})
-    for variant, exploded in (("gru", 1), ("lstm", 0), ("simple_rnn", 2)):
+    for variant, diverged in (("gru", 1), ("lstm", 0), ("simple_rnn", 2)):
         if variant != "simple_rnn":
             keep_run(parent, variant, 1, MSE, [0.2, 0.1], 0.1, {})
-        for _ in range(exploded):
-            of_run = tags(variant, diverged_at_step=7)
-            run = tracking.TrackedRun("e", f"{variant} 2", of_run, {}, parent.run_id)
-            run.fail("training step 7")
+        for seed in [*range(2, 2 + diverged), *range(2, 2 + diverged)]:  # Resumed once.
+            of_run = tags(variant, seed=seed)
+            run = tracking.TrackedRun("e", f"{variant} {seed}", of_run, {}, parent.run_id)
+            run.fail("training step 7", tracking.Failure.DIVERGED)
     compare(parent.run_id)
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/comparison.json"))
     rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["data"]}
@@ -325,6 +325,6 @@ def test_a_sweep_that_an_earlier_version_tracked_is_compared(capsys):
     assert baselines_kept(parent.run_id) == {"gru T=5": "lstm T=5"}
     said = " ".join(capsys.readouterr().out.split())
     assert "T=5: gru T=5 does best" in said
-    assert "1 of 10 runs failed: gru T=9 (1 of 4)." in said
+    assert "1 of 10 runs diverged: gru T=9 (1 of 4)." in said
     kept = {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(parent.run_id)}
     assert {"MSE_by_lag.png", "forest.png"} <= kept
