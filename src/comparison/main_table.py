@@ -58,8 +58,9 @@ def _test(metric: Metric) -> Heading:
 
 
 def _to_solve(metric: Metric) -> Heading:
-    """Tasks whose thresholds read the same have one column."""
-    return Heading("to_solve", f"to {metric.solved_text}", metric.solved_text)
+    """Tasks with the same threshold have one column, whatever their metrics."""
+    kind = "fraction " if metric.is_fraction else ""
+    return Heading("to_solve", f"to {metric.solved_text}", f"{kind}{metric.solved}")
 
 
 def _examples_to_solve(variant: VariantRuns) -> str:

@@ -14,7 +14,7 @@ from unrolled.comparison.runs import (
     divergences,
     units,
 )
-from unrolled.comparison.sections import Section, columns_of
+from unrolled.comparison.sections import Section, data_of
 from unrolled.comparison.verdict import verdict
 from unrolled.console.terminal import QUICK
 from unrolled.tracking import RunRecord, SweepRecord
@@ -68,7 +68,7 @@ def comparison_sections(sweep: SweepRecord, variants: Sequence[VariantRuns]) -> 
             heading=heading,
             table=table,
             caption=main_table.caption(table),
-            data={"comparison.json": columns_of(table)},
+            data={"comparison.json": data_of(table)},
             pictures=partial(pictures.of_sweep, variants, heading),
         ),
         Section(

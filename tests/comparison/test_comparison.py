@@ -70,9 +70,9 @@ def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(c
         ("simple_rnn", 1, MSE, [0.2, 0.9, 0.2, 0.2], 0.1666, lag),
     )
     assert columns["variant"] == ("gru", "lstm", "simple_rnn")
-    assert columns["test MSE"] == ("0.00300 ± 0.00141", "0.0858 ± 0.114", "0.167")
-    assert columns["worst run"] == ("0.00400 of 2", "0.167 of 2", "0.167 of 1")
-    assert columns["to 0.01"] == ("2.0 ± 1.4 k", "in 1 of 2", "never")
+    assert columns["test/mse"] == ("0.00300 ± 0.00141", "0.0858 ± 0.114", "0.167")
+    assert columns["worst"] == ("0.00400 of 2", "0.167 of 2", "0.167 of 1")
+    assert columns["to_solve/0.01"] == ("2.0 ± 1.4 k", "in 1 of 2", "never")
     assert metrics["test/mse/gru/mean"] == pytest.approx(0.003)
     assert pictures == {
         *("learning_by_examples_seen.png", "learning_by_seconds.png"),
@@ -120,9 +120,9 @@ def test_where_high_is_good_it_is_the_other_way_round():
         ("gru", 1, metric, [0.5, 0.9], 0.95, {}),
         ("gru", 2, metric, [0.91, 0.5], 0.85, {}),
     )
-    assert columns["test accuracy"] == ("0.900 ± 0.071",)
-    assert columns["worst run"] == ("0.850 of 2",)
-    assert columns["to 90%"] == ("1.5 ± 0.7 k",)
+    assert columns["test/accuracy"] == ("0.900 ± 0.071",)
+    assert columns["worst"] == ("0.850 of 2",)
+    assert columns["to_solve/fraction 0.9"] == ("1.5 ± 0.7 k",)
 
 
 def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
@@ -135,11 +135,11 @@ def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
         ],
     ]
     columns, _, pictures = compared(*runs)
-    assert columns["test accuracy"] == ("0.950", "", "", "")
-    assert columns["test MSE"] == ("", "0.100", "", "")
-    assert columns["test cross-entropy"] == ("", "", "0.0100", "0.0100")
-    assert columns["to 0.025"] == ("", "", "2.0 k", "")
-    assert columns["to 0.01"] == ("", "never", "", "2.0 k")
+    assert columns["test/accuracy"] == ("0.950", "", "", "")
+    assert columns["test/mse"] == ("", "0.100", "", "")
+    assert columns["test/cross_entropy"] == ("", "", "0.0100", "0.0100")
+    assert columns["to_solve/0.025"] == ("", "", "2.0 k", "")
+    assert columns["to_solve/0.01"] == ("", "never", "", "2.0 k")
     assert pictures == {
         f"learning_by_{cost}_{key}.png"
         for cost in ("examples_seen", "seconds")
@@ -195,7 +195,7 @@ def test_runs_that_diverged_are_counted():
     assert {name: row["diverged"] for name, row in rows.items()} == {
         **{"gru": "1 of 2", "lstm": "0 of 1", "simple_rnn": "2 of 2"}
     }
-    assert rows["simple_rnn"]["test MSE"] == ""
+    assert rows["simple_rnn"]["test/mse"] == ""
     note = mlflow.MlflowClient().get_run(parent.run_id).data.tags["mlflow.note.content"]
     assert "training step 7" in note
 
