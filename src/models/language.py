@@ -11,7 +11,13 @@ from keras import ops, tree
 from unrolled.layers import Embedding
 from unrolled.models.heads import AdaptiveSoftmax
 from unrolled.models.stack import Unit, word_vectors
-from unrolled.settings.wiring import LANGUAGE_HEADS, LanguageHead, check_stack, check_tied
+from unrolled.settings.wiring import (
+    CAUSAL_DIRECTIONS,
+    LANGUAGE_HEADS,
+    LanguageHead,
+    check_stack,
+    check_tied,
+)
 
 States = list[list[tf.Tensor]]
 """The states of each recurrent layer, each `(batch, units)`."""
@@ -65,7 +71,7 @@ def build_language_model(
             from `units`.
     """
     check_stack(layers, dropout)
-    if direction != "forward":
+    if direction not in CAUSAL_DIRECTIONS:
         raise ValueError(
             f"`direction`: expected 'forward', got {direction!r}. {_CAUSAL} Set `direction` to "
             "'forward'."

@@ -12,10 +12,12 @@ from unrolled.settings.section import Expected, Made, PositiveInteger, Rate, Tex
 from unrolled.settings.wiring import (
     MERGES,
     MOST_LAYERS,
+    CausalDirection,
     Direction,
     LanguageHead,
     Merge,
     TagHead,
+    check_cutoffs,
     check_direction,
     check_tied,
 )
@@ -30,10 +32,12 @@ MergeOrReason = Annotated[
 ]
 
 
-def _increasing(values: list[int]) -> list[int]:
-    if values != sorted(set(values)):
-        raise ValueError("not increasing")
-    return values
+def _increasing(cutoffs: list[int]) -> list[int]:
+    check_cutoffs(cutoffs)
+    return cutoffs
+
+
+Cutoffs = Annotated[list[PositiveInteger], AfterValidator(_increasing)]
 
 
 class Model(Made):
@@ -97,13 +101,13 @@ class Language(Model):
     embedding: PositiveInteger | None
     dropout: Rate
     direction: Annotated[
-        Literal["forward"],
+        CausalDirection,
         Expected("forward, as a layer that reads backwards has already seen the next word"),
     ]
     tied: bool
     head: LanguageHead
     cutoffs: Annotated[
-        Annotated[list[PositiveInteger], AfterValidator(_increasing)] | None,
+        Cutoffs | None,
         Expected("a list of increasing integers, such as [1000,4000], or null"),
     ]
 

@@ -4,16 +4,20 @@ The model builders and the settings in `unrolled.settings.models` share these ch
 module needs nothing but the standard library.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, get_args
 
 from unrolled.settings.errors import ContradictionError
 
 Direction = Literal["forward", "bidirectional"]
+CausalDirection = Literal["forward"]
 Merge = Literal["concat", "sum", "mul", "ave"]
 LanguageHead = Literal["softmax", "adaptive"]
 TagHead = Literal["softmax", "crf"]
 
 DIRECTIONS: tuple[str, ...] = get_args(Direction)
+CAUSAL_DIRECTIONS: tuple[str, ...] = get_args(CausalDirection)
 MERGES: tuple[str, ...] = get_args(Merge)
 LANGUAGE_HEADS: tuple[str, ...] = get_args(LanguageHead)
 TAG_HEADS: tuple[str, ...] = get_args(TagHead)
@@ -31,6 +35,23 @@ def check_stack(layers: int, dropout: float) -> None:
     if not 0 <= dropout < 1:
         raise ValueError(
             f"`dropout`: expected a number of at least 0 and less than 1, got {dropout!r}."
+        )
+
+
+def check_cutoffs(cutoffs: Sequence[int], vocabulary_size: int | None = None) -> None:
+    """Check the first token ids of the clusters of an adaptive softmax.
+
+    Raises:
+        ContradictionError: if there are none, they do not increase, or one is out of range.
+    """
+    below = [] if vocabulary_size is None else [vocabulary_size]
+    if not cutoffs or any(low >= high for low, high in pairwise([0, *cutoffs, *below])):
+        most = (
+            "" if vocabulary_size is None else f" and below the vocabulary size {vocabulary_size}"
+        )
+        raise ContradictionError(
+            "cutoffs",
+            f"expected strictly increasing integers of at least 1{most}, got {list(cutoffs)}.",
         )
 
 

@@ -8,6 +8,7 @@ import typing
 import pytest
 from omegaconf import OmegaConf
 
+from benchmarks import settings as benchmark
 from unrolled.project import CONFIGURATION
 from unrolled.settings import problems
 from unrolled.settings.configuration import SECTIONS, Run
@@ -85,6 +86,17 @@ def test_a_contradiction_names_the_option_and_says_why():
     problem = first_problem(Stack, {**STACK, "merge": "sum"})
     assert (problem.key, problem.expected) == ("merge", None)
     assert "needs two directions" in problem.reason
+
+
+@pytest.mark.parametrize("cutoffs", [[9, 4], [4, 4], [4, 20], []])
+def test_cutoffs_of_a_benchmark_increase_below_the_vocabulary_size(cutoffs):
+    language = OmegaConf.to_container(OmegaConf.load(CONFIGURATION / "benchmark.yaml").language)
+    assert first_problem(benchmark.Language, language) is None
+    problem = first_problem(
+        benchmark.Language, {**language, "vocabulary_size": 20, "cutoffs": cutoffs}
+    )
+    assert problem.key == "cutoffs"
+    assert "expected strictly increasing integers of at least 1" in problem.reason
 
 
 def test_docstrings():
