@@ -87,7 +87,6 @@ def make_plan(arguments: list[str]) -> Plan:
         axes = {key.lstrip("+"): options for key, options in values.items() if len(options) > 1}
         base, by_key = _checked_values(values, list(axes))
         configurations = [base, *(each for found in by_key.values() for each in found[1:])]
-        combinations = _checked_combinations(base, by_key)
         check_launchable(arguments, values)
         if experiment is not None:
             _check_file(experiment, choices_in(_first(values)))
@@ -95,10 +94,13 @@ def make_plan(arguments: list[str]) -> Plan:
             _check_baseline(configurations, list(axes))
         search = search_of(configurations, values)
         if search is not None:
-            configurations += [
+            searched = [
                 checked({**_first(values), search.key: text_of(value)}, _swept_choices(values))
                 for value in search.values
             ]
+            configurations += searched
+            by_key[search.key] = [base, *searched]
+        combinations = _checked_combinations(base, by_key)
     directory = sweep_directory(typed)
     return Plan(experiment, axes, configurations, directory, search, combinations)
 

@@ -213,6 +213,13 @@ def test_a_combination_that_a_section_rejects_is_refused():
         make_plan([*typed, "model.cutoffs=[9]", "model.units=32", "model.embedding=32"])
 
 
+def test_a_combination_with_a_searched_value_is_refused():
+    search = "search={key: model.units, values: [256, 7], seeds: [101]}"
+    typed = ["task=pydoc_char", "cell=gru,lstm", "model.tied=false,true", search]
+    with pytest.raises(RefusedError, match="got embedding 256 and units 7"):
+        make_plan([*typed, "model.embedding=256"])
+
+
 def test_a_reference_to_a_swept_option_follows_it():
     typed = ["task=pydoc_char", "model.tied=false,true", "model.units=32,64"]
     found = make_plan([*typed, "model.embedding=${model.units}"]).combinations["model"]
