@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
+from unrolled.settings.models import Cutoffs, Layers
 from unrolled.settings.section import (
     Different,
     Expected,
@@ -13,6 +14,7 @@ from unrolled.settings.section import (
     Seed,
 )
 from unrolled.settings.training import Optimization
+from unrolled.settings.wiring import check_cutoffs
 
 Masks = Annotated[
     list[bool],
@@ -90,17 +92,17 @@ class Language(Options):
 
     vocabulary_size: Annotated[int, Field(ge=3)]
     units: PositiveInteger
-    layers: PositiveInteger
+    layers: Layers
     batch: PositiveInteger
     window: PositiveInteger
-    cutoffs: Annotated[
-        list[PositiveInteger],
-        Field(min_length=1),
-        Different,
-        Expected("a list of different integers"),
-    ]
+    cutoffs: Annotated[Cutoffs, Expected("a list of increasing integers, such as [1000,4000]")]
     windows: PositiveInteger
     repeats: PositiveInteger
+
+    @model_validator(mode="after")
+    def _check_cutoffs(self):
+        check_cutoffs(self.cutoffs, self.vocabulary_size)
+        return self
 
 
 SECTIONS: dict[str, type[Options]] = {

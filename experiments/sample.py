@@ -3,7 +3,6 @@
 python -m experiments.sample prompt="ROMEO:" temperature=0.8 length=500 [run=<id>]
 """
 
-import math
 import sys
 import time
 
@@ -15,16 +14,15 @@ from unrolled.console.program import run
 from unrolled.console.terminal import say
 from unrolled.inference.generation import generate_text, load_language_model
 from unrolled.inference.loading import LATEST
-from unrolled.inference.options import Option, any_text, integer, options_of
+from unrolled.inference.options import any_text, integer, number_within, options_of
+from unrolled.settings.sampling import LIMITS
 
 _OPTIONS = {
     "run": any_text(LATEST),
     "prompt": any_text(""),
-    "temperature": Option(
-        float, lambda value: 0 <= value < math.inf, "a number of at least 0", 1.0
-    ),
+    "temperature": number_within(LIMITS["temperature"], 1.0),
     "top_k": integer(1),
-    "top_p": Option(float, lambda value: 0 < value <= 1, "more than 0 and at most 1", 1.0),
+    "top_p": number_within(LIMITS["top_p"], 1.0),
     "length": integer(1, 500),
     "n": integer(1, 1),
     "seed": integer(0, 0),

@@ -32,6 +32,7 @@ __all__ = [
     "is_watched_in_forward_mode",
     "loss_weights_of",
     "output_shape_of",
+    "random_states_of",
     "rnn",
     "stateful_batch_size",
     "variables_of",
@@ -93,6 +94,15 @@ def loss_weights_of(model: keras.Model) -> Any:
     Without `_compile_loss`: take them from `model.get_compile_config()`.
     """
     return model._compile_loss._user_loss_weights
+
+
+def random_states_of(model: keras.Model) -> list:
+    """The states of the random generators of a model, such as those of dropout, found by Keras's
+    name for them.
+
+    Without that name: collect the `seed_generator` of each layer.
+    """
+    return [each for each in model.variables if each.path.endswith("seed_generator_state")]
 
 
 def output_shape_of(layer: keras.layers.Lambda) -> Any:

@@ -34,7 +34,7 @@ def compare(run_id: str, baseline_names: list[str] | None = None) -> None:
     """Show the comparison of a sweep and store it on its parent run.
 
     Runs that failed, never ended or stored no report that can be compared are named and left out of
-    all numbers; those whose gradients exploded are counted beside them.
+    all numbers; those that diverged are counted beside them.
 
     Args:
         run_id: of the parent run.

@@ -16,20 +16,20 @@ _CONTEXT = Heading("context", "context\nused")
 _DIVERGED = Heading("diverged", "diverged")
 
 
-def table(variants: Sequence[VariantRuns], exploded: Mapping[Variant, int]) -> Table:
+def table(variants: Sequence[VariantRuns], diverged: Mapping[Variant, int]) -> Table:
     """The table of all variants; where they have several tasks, some cells are empty.
 
     Args:
         variants: with the runs that can be compared.
-        exploded: how many runs of each variant ended because their gradients exploded.
+        diverged: how many runs of each variant did.
     """
     rows = {each.variant: _row(each) for each in variants}
-    if exploded:
+    if diverged:
         ended = {each.variant: len(each.runs) for each in variants}
-        for variant in exploded:
+        for variant in diverged:
             rows.setdefault(variant, {_VARIANT: variant.name})
         for variant, row in rows.items():
-            count = exploded.get(variant, 0)
+            count = diverged.get(variant, 0)
             row[_DIVERGED] = f"{count} of {count + ended.get(variant, 0)}"
     return table_of(list(rows.values()))
 
@@ -58,8 +58,9 @@ def _test(metric: Metric) -> Heading:
 
 
 def _to_solve(metric: Metric) -> Heading:
-    """Tasks whose thresholds read the same have one column."""
-    return Heading("to_solve", f"to {metric.solved_text}", metric.solved_text)
+    """Tasks with the same threshold have one column, whatever their metrics."""
+    kind = "fraction " if metric.is_fraction else ""
+    return Heading("to_solve", f"to {metric.solved_text}", f"{kind}{metric.solved}")
 
 
 def _examples_to_solve(variant: VariantRuns) -> str:

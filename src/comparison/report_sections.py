@@ -11,11 +11,10 @@ from unrolled.comparison.runs import (
     Runs,
     VariantRuns,
     baseline_names,
-    explosions,
-    failures,
+    divergences,
     units,
 )
-from unrolled.comparison.sections import Section, columns_of
+from unrolled.comparison.sections import Section, data_of
 from unrolled.comparison.verdict import verdict
 from unrolled.console.terminal import QUICK
 from unrolled.tracking import RunRecord, SweepRecord
@@ -48,33 +47,32 @@ def search_section(sweep: SweepRecord) -> list[Section]:
 def comparison_sections(sweep: SweepRecord, variants: Sequence[VariantRuns]) -> list[Section]:
     """The table of all variants, the verdict, and their differences from the baselines.
 
-    There are none if no run can be compared and no gradient exploded.
+    There are none if no run can be compared and none diverged.
 
     Args:
         sweep: with the runs of the main stage.
         variants: with the runs that can be compared.
     """
-    exploded = explosions(sweep)
-    if not variants and not exploded:
+    diverged = divergences(sweep)
+    if not variants and not diverged:
         return []
     runs = {each.variant: each.runs for each in variants}
     asked = baselines.read_all(baseline_names(sweep), units(sweep))
     against = baselines.compared_with(asked, units(sweep))
-    failed = failures(sweep)
-    found = significance.differences(runs, against, failed)
+    found = significance.differences(runs, against, diverged)
     quick = sweep.tags.get("budget") == "quick"
     heading = f"{sweep.name}\n{QUICK}" if quick else sweep.name
-    table = main_table.table(variants, exploded)
+    table = main_table.table(variants, diverged)
     return [
         Section(
             heading=heading,
             table=table,
             caption=main_table.caption(table),
-            data={"comparison.json": columns_of(table)},
+            data={"comparison.json": data_of(table)},
             pictures=partial(pictures.of_sweep, variants, heading),
         ),
         Section(
-            sentences=verdict(runs, found, failed, exploded, baselines=asked, quick=quick),
+            sentences=verdict(runs, found, diverged, baselines=asked, quick=quick),
         ),
         *difference_sections(found, heading),
         *missing_section(asked, runs, found),

@@ -88,14 +88,11 @@ def has_diverged(run: RunRecord) -> bool:
     return run.status == "FAILED" and run.tags.get(tracking.FAILURE) == Failure.DIVERGED
 
 
-def failures(sweep: SweepRecord) -> Counter[Variant]:
-    """How many runs of each variant diverged."""
-    return Counter(map(variant_of, filter(has_diverged, sweep.runs)))
-
-
-def explosions(sweep: SweepRecord) -> Counter[Variant]:
-    """How many runs of each variant ended because their gradients exploded."""
-    return Counter(variant_of(run) for run in sweep.runs if "diverged_at_step" in run.tags)
+def divergences(sweep: SweepRecord) -> Counter[Variant]:
+    """How many runs of each variant diverged; a run that a resumed sweep repeats counts once."""
+    finished = {identity_of(run) for run in sweep.runs if run.status == "FINISHED"}
+    diverged = {identity_of(run): variant_of(run) for run in filter(has_diverged, sweep.runs)}
+    return Counter(variant for run, variant in diverged.items() if run not in finished)
 
 
 def report_of(run: RunRecord) -> dict[str, Any]:

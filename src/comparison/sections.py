@@ -1,5 +1,6 @@
 """Sections of a report, and how each is shown on the terminal, as Markdown, and kept in MLflow."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +19,17 @@ class Heading:
     Attributes:
         key: what the column holds.
         text: for people.
-        of: tells several columns of one key apart, such as the metric that a column is of.
+        of: tells several columns of one key apart, such as the key of a metric.
     """
 
     key: str
     text: str = field(compare=False)
     of: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the column in data: the key, with `of` where there is one."""
+        return f"{self.key}/{self.of}" if self.of else self.key
 
 
 Table = Mapping[Heading, Sequence[str]]
@@ -37,8 +43,17 @@ def table_of(rows: Sequence[Mapping[Heading, str]]) -> Table:
 
 
 def columns_of(table: Table) -> dict[str, Sequence[str]]:
-    """A table for people, by the texts of its headings."""
-    return {heading.text: cells for heading, cells in table.items()}
+    """A table for people, by the texts of its headings; equal texts are told apart by the names."""
+    texts = Counter(heading.text for heading in table)
+    return {
+        f"{heading.text} ({heading.name})" if texts[heading.text] > 1 else heading.text: cells
+        for heading, cells in table.items()
+    }
+
+
+def data_of(table: Table) -> dict[str, Sequence[str]]:
+    """A table as data, by the names of its headings."""
+    return {heading.name: cells for heading, cells in table.items()}
 
 
 @dataclass(frozen=True)

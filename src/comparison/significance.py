@@ -168,7 +168,7 @@ def on_scale(metric: Metric, values: Values) -> np.ndarray:
 
 
 def differences(
-    runs: Runs, against: Mapping[Variant, Variant], failed: Mapping[Variant, int]
+    runs: Runs, against: Mapping[Variant, Variant], diverged: Mapping[Variant, int]
 ) -> list[Difference]:
     """The difference of each variant from its baseline in the test metric.
 
@@ -177,8 +177,8 @@ def differences(
     Args:
         runs: of each variant those that succeeded.
         against: the baseline of each variant, see `baselines.compared_with`.
-        failed: how many runs of a variant failed. Those that succeeded are a favorable choice of
-            them, so no conclusion is drawn if there are any.
+        diverged: how many runs of a variant diverged. Those that succeeded are a favorable choice
+            of them, so no conclusion is drawn if there are any.
     """
     found = []
     for variant, group in runs.items():
@@ -186,7 +186,7 @@ def differences(
         if other is None or other not in runs:
             continue
         if metric_of(group).key == metric_of(runs[other]).key:
-            found.append(_difference(variant, other, runs, failed))
+            found.append(_difference(variant, other, runs, diverged))
     corrected: dict[Variant, float] = {}
     for key in {each.metric.key for each in found}:
         together = [each for each in found if each.metric.key == key]
@@ -196,14 +196,16 @@ def differences(
 
 
 def _difference(
-    variant: Variant, baseline: Variant, runs: Runs, failed: Mapping[Variant, int]
+    variant: Variant, baseline: Variant, runs: Runs, diverged: Mapping[Variant, int]
 ) -> Difference:
     metric = metric_of(runs[variant])
     these, those = (on_scale(metric, results(runs[each])) for each in (variant, baseline))
     interval, why_not = Interval(np.nan), why_not_finite(these, those)
     if why_not is None:
         interval = welch(these, those)
-        why_not = why_no_conclusion(these, those, failed.get(variant, 0), failed.get(baseline, 0))
+        why_not = why_no_conclusion(
+            these, those, diverged.get(variant, 0), diverged.get(baseline, 0)
+        )
     return Difference(variant, baseline, metric, len(these), len(those), interval, why_not=why_not)
 
 
@@ -217,13 +219,13 @@ def why_not_finite(*groups: Values) -> str | None:
 
 
 def why_no_conclusion(
-    these: Values, those: Values, failed: int = 0, failed_there: int = 0
+    these: Values, those: Values, diverged: int = 0, diverged_there: int = 0
 ) -> str | None:
     """Why a test of two lists of values shows nothing, for people; None if it shows something."""
     if min(len(these), len(those)) < 2:
         return "fewer than 2 runs"
-    if failed or failed_there:
-        return f"{failed} failed" if failed else f"{failed_there} of the baseline failed"
+    if diverged or diverged_there:
+        return f"{diverged} diverged" if diverged else f"{diverged_there} of the baseline diverged"
     if np.ptp(these) == np.ptp(those) == 0:
         return "no spread"
     return None

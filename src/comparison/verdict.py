@@ -41,19 +41,18 @@ class _Field:
     Attributes:
         where: what they have in common, "T=50: "; empty if all variants are in it.
         runs: of each variant, those that succeeded.
-        failed: how many runs of each variant failed.
+        diverged: how many runs of each variant diverged.
     """
 
     where: str
     runs: Runs
-    failed: Counts
+    diverged: Counts
 
 
 def verdict(
     runs: Runs,
     differences: Sequence[Difference],
-    failed: Counts,
-    exploded: Counts,
+    diverged: Counts,
     *,
     baselines: Sequence[Baseline] = (),
     quick: bool = False,
@@ -63,14 +62,13 @@ def verdict(
     Args:
         runs: of each variant those that succeeded.
         differences: of the variants from their baselines.
-        failed: how many runs of each variant failed, for whatever reason.
-        exploded: how many of them because their gradients exploded.
+        diverged: how many runs of each variant diverged.
         baselines: of the sweep.
         quick: whether the budget was.
     """
-    broken = [*_infinite(runs), *_failures(runs, failed, exploded)]
-    names = {**runs, **failed}
-    seeds = max((len(runs.get(name, [])) + failed.get(name, 0) for name in names), default=0)
+    broken = [*_infinite(runs), *_divergence(runs, diverged)]
+    names = {**runs, **diverged}
+    seeds = max((len(runs.get(name, [])) + diverged.get(name, 0) for name in names), default=0)
     if quick:
         return ["No conclusion can be drawn from budget=quick.", *broken]
     if seeds < _FEWEST:
@@ -80,14 +78,14 @@ def verdict(
             *broken,
         ]
     said = []
-    for field in _fields(runs, failed, baselines):
+    for field in _fields(runs, diverged, baselines):
         found = [each for each in differences if each.variant in field.runs]
         said += [*_best(field, found), *_against_baselines(field, found)]
         said += [*_solved(field), *_memories(field)]
     return said + broken
 
 
-def _fields(runs: Runs, failed: Counts, baselines: Sequence[Baseline]) -> list[_Field]:
+def _fields(runs: Runs, diverged: Counts, baselines: Sequence[Baseline]) -> list[_Field]:
     """Variants of one metric that differ in what the baselines set, or else in their unit."""
     compared = {key for baseline in baselines for key in baseline.settings} or {"cell"}
     if not baselines and len({variant.texts["cell"] for variant in runs}) == 1:
@@ -97,7 +95,7 @@ def _fields(runs: Runs, failed: Counts, baselines: Sequence[Baseline]) -> list[_
         rest = tuple(item for item in variant.texts.items() if item[0] not in compared)
         groups.setdefault((rest, metric_of(group).key), {})[variant] = group
     return [
-        _Field(f"{_common(rest) or metric}: " if len(groups) > 1 else "", group, failed)
+        _Field(f"{_common(rest) or metric}: " if len(groups) > 1 else "", group, diverged)
         for (rest, metric), group in groups.items()
     ]
 
@@ -202,11 +200,11 @@ def _p(field: _Field, values: Mapping[Variant, np.ndarray], one: Variant, other:
 def _why_not(
     field: _Field, values: Mapping[Variant, np.ndarray], one: Variant, other: Variant
 ) -> str | None:
-    failed = field.failed.get(one, 0) + field.failed.get(other, 0)
+    diverged = field.diverged.get(one, 0) + field.diverged.get(other, 0)
     return (
         why_not_finite(values[one], values[other])
         or _too_few(field, one, other)
-        or why_no_conclusion(values[one], values[other], failed)
+        or why_no_conclusion(values[one], values[other], diverged)
     )
 
 
@@ -224,14 +222,17 @@ class _Solved(Enum):
 
 
 def _solved(field: _Field) -> list[str]:
-    """Which variants solved the task in all seeds, in some and in none; a failed run did not."""
+    """Which variants solved the task in all seeds, in some and in none.
+
+    A run that diverged did not solve it.
+    """
     metric = metric_of(next(iter(field.runs.values())))
     if metric.solved is None:
         return []
     groups: dict[_Solved, list[str]] = {how: [] for how in _Solved}
     for variant, group in field.runs.items():
         solved = sum(metric.is_solved(value) for value in results(group))
-        tried = len(group) + field.failed.get(variant, 0)
+        tried = len(group) + field.diverged.get(variant, 0)
         if solved == tried:
             groups[_Solved.ALL].append(variant.name)
         elif solved:
@@ -312,11 +313,12 @@ def _infinite(runs: Runs) -> list[str]:
     return [f"The test metric is infinite for {', '.join(said)}."] if said else []
 
 
-def _failures(runs: Runs, failed: Counts, exploded: Counts) -> list[str]:
-    if not any(failed.values()):
+def _divergence(runs: Runs, diverged: Counts) -> list[str]:
+    if not any(diverged.values()):
         return []
-    started = {name: len(runs.get(name, [])) + failed.get(name, 0) for name in {**runs, **failed}}
-    each = ", ".join(f"{variant} ({n} of {started[variant]})" for variant, n in failed.items() if n)
-    by_gradients = sum(exploded.values())
-    why = f", {by_gradients} of them because gradients exploded" if by_gradients else ""
-    return [f"{sum(failed.values())} of {sum(started.values())} runs failed{why}: {each}."]
+    names = {**runs, **diverged}
+    started = {name: len(runs.get(name, [])) + diverged.get(name, 0) for name in names}
+    each = ", ".join(
+        f"{variant} ({n} of {started[variant]})" for variant, n in diverged.items() if n
+    )
+    return [f"{sum(diverged.values())} of {sum(started.values())} runs diverged: {each}."]

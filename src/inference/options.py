@@ -9,6 +9,7 @@ from typing import Any
 
 from unrolled.console.make_arguments import overrides_of_make
 from unrolled.console.refusals import RefusedError, unknown
+from unrolled.settings.sampling import Limit
 from unrolled.tasks.data.text_files import read_text
 
 FROM_MAKE = "--from-make"  # The arguments are in the variable MAKE_OVERRIDES, escaped by make.
@@ -41,6 +42,11 @@ def integer(least: int, default: int | None = None) -> Option:
     """Returns an option that accepts integers of at least `least`."""
     expected = f"an integer of at least {least}"
     return Option(_integer, lambda value: value >= least, expected, default)
+
+
+def number_within(limit: Limit, default: float) -> Option:
+    """Returns an option that accepts the numbers that a limit allows."""
+    return Option(float, limit.allows, limit.expected, default)
 
 
 def _integer(typed: str) -> int:

@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from unrolled.settings.wiring import check_cutoffs
+
 
 @keras.saving.register_keras_serializable("unrolled")
 class AdaptiveSoftmax(keras.layers.Layer):
@@ -42,15 +44,10 @@ class AdaptiveSoftmax(keras.layers.Layer):
     def __init__(self, vocabulary_size: int, cutoffs: Sequence[int], **options: Any) -> None:
         super().__init__(**options)
         cutoffs = list(cutoffs)
-        bounds = [0, *cutoffs, vocabulary_size]
-        if not cutoffs or any(low >= high for low, high in pairwise(bounds)):
-            raise ValueError(
-                f"`cutoffs`: expected strictly increasing integers between 1 and "
-                f"{vocabulary_size - 1}, below the vocabulary size; got {cutoffs}."
-            )
+        check_cutoffs(cutoffs, vocabulary_size)
         self.vocabulary_size = vocabulary_size
         self.cutoffs = cutoffs
-        self.clusters = list(pairwise(bounds[1:]))
+        self.clusters = list(pairwise([*cutoffs, vocabulary_size]))
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         units, frequent = shape[-1], self.cutoffs[0]

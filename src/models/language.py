@@ -11,7 +11,13 @@ from keras import ops, tree
 from unrolled.layers import Embedding
 from unrolled.models.heads import AdaptiveSoftmax
 from unrolled.models.stack import Unit, word_vectors
-from unrolled.settings.wiring import LANGUAGE_HEADS, LanguageHead
+from unrolled.settings.wiring import (
+    CAUSAL_DIRECTIONS,
+    LANGUAGE_HEADS,
+    LanguageHead,
+    check_stack,
+    check_tied,
+)
 
 States = list[list[tf.Tensor]]
 """The states of each recurrent layer, each `(batch, units)`."""
@@ -64,7 +70,8 @@ def build_language_model(
             head; for tied weights with an adaptive softmax, or with an embedding whose size differs
             from `units`.
     """
-    if direction != "forward":
+    check_stack(layers, dropout)
+    if direction not in CAUSAL_DIRECTIONS:
         raise ValueError(
             f"`direction`: expected 'forward', got {direction!r}. {_CAUSAL} Set `direction` to "
             "'forward'."
@@ -72,7 +79,7 @@ def build_language_model(
     if head not in LANGUAGE_HEADS:
         raise ValueError(f"`head`: expected one of {', '.join(LANGUAGE_HEADS)}, got {head!r}.")
     if tied:
-        _check_tied(units, embedding, head)
+        check_tied(units, embedding, head)
         embedding_layer = keras.layers.ReversibleEmbedding(
             vocabulary_size, embedding, name="embedding"
         )
@@ -89,19 +96,6 @@ def build_language_model(
         for index in range(1, layers + 1)
     ]
     return LanguageModel(embedding_layer, recurrent, head_layer, dropout, name=name)
-
-
-def _check_tied(units: int, embedding: int | None, head: str) -> None:
-    if head != "softmax":
-        raise ValueError(
-            f"`tied`: expected head 'softmax' with tied weights, got {head!r}, whose weights "
-            "differ in shape from the embeddings."
-        )
-    if embedding != units:
-        raise ValueError(
-            f"`tied`: expected `embedding` to equal `units`, because the output weights are the "
-            f"embeddings; got embedding {embedding} and units {units}."
-        )
 
 
 def _check_causal(layer: keras.layers.Layer) -> None:

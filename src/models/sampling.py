@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from unrolled.models.language import LanguageModel, States
+from unrolled.settings.sampling import check_sampling
 
 _WINDOW = 256  # Prompt tokens per call of the model.
 
@@ -25,8 +26,8 @@ class Sampler:
             Text Degeneration"); 1 for all tokens.
 
     Raises:
-        ValueError: if `temperature` is below 0, `top_k` is below 1, `top_p` is not in (0, 1], or
-            all tokens are excluded.
+        ValueError: if `temperature` is below 0 or infinite, `top_k` is below 1, `top_p` is not in
+            (0, 1], or all tokens are excluded.
     """
 
     def __init__(
@@ -39,13 +40,7 @@ class Sampler:
         top_k: int | None = None,
         top_p: float = 1.0,
     ) -> None:
-        for name, value, is_valid, expected in (
-            ("temperature", temperature, temperature >= 0, "at least 0"),
-            ("top_k", top_k, top_k is None or top_k >= 1, "at least 1, or None"),
-            ("top_p", top_p, 0 < top_p <= 1, "greater than 0 and at most 1"),
-        ):
-            if not is_valid:
-                raise ValueError(f"`{name}`: expected {expected}, got {value!r}.")
+        check_sampling(temperature=temperature, top_k=top_k, top_p=top_p)
         self.model = model
         self.start = start
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from unrolled.layers import Embedding
-from unrolled.settings.wiring import Direction, Merge, check_direction
+from unrolled.settings.wiring import Direction, Merge, check_direction, check_stack
 
 Unit = Callable[..., keras.layers.Layer]
 """Creates a recurrent layer of one kind; called with `units` and `return_sequences`."""
@@ -69,9 +69,11 @@ def build_model(
         The number of steps may vary; token id 0 is masked.
 
     Raises:
-        ValueError: for an unknown direction or merge mode; for a merge mode without a second
-            direction; unless exactly one of `vocabulary_size` and `features` is given.
+        ValueError: for `layers` or `dropout` out of range; for an unknown direction or merge mode;
+            for a merge mode without a second direction; unless exactly one of `vocabulary_size` and
+            `features` is given.
     """
+    check_stack(layers, dropout)
     check_direction(direction, merge)
     inputs, x = _inputs(vocabulary_size, features, embedding)
     one_hot = features is None and embedding is None

@@ -10,7 +10,14 @@ from keras import ops
 from unrolled.layers import Embedding, Recurrent
 from unrolled.models.stack import Unit, recurrent
 from unrolled.models.tag_heads import CRF, TagSoftmax
-from unrolled.settings.wiring import TAG_HEADS, Direction, Merge, TagHead, check_direction
+from unrolled.settings.wiring import (
+    TAG_HEADS,
+    Direction,
+    Merge,
+    TagHead,
+    check_direction,
+    check_stack,
+)
 
 _PADDING, _UNKNOWN = 0, 1  # Token ids, as in `unrolled.tasks.data.vocabulary`.
 
@@ -81,12 +88,13 @@ def build_tagger(
         An uncompiled `Tagger`.
 
     Raises:
-        ValueError: for an unknown head, direction or merge mode, or if the size of `vectors` is not
-            `embedding`.
+        ValueError: for an unknown head, direction or merge mode, for `layers` or `dropout` out of
+            range, or if the size of `vectors` is not `embedding`.
 
     Source: Huang, Xu & Yu 2015, "Bidirectional LSTM-CRF Models for Sequence Tagging"; characters:
     Lample et al. 2016, "Neural Architectures for Named Entity Recognition", NAACL.
     """
+    check_stack(layers, dropout)
     _check(direction, merge, head, vectors, embedding)
     inputs = _inputs(longest_word)
     # Every feature needs a mask: `Concatenate` drops the mask if one is missing.

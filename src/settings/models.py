@@ -11,14 +11,18 @@ from pydantic import AfterValidator, Field, model_validator
 from unrolled.settings.section import Expected, Made, PositiveInteger, Rate, Text
 from unrolled.settings.wiring import (
     MERGES,
+    MOST_LAYERS,
+    CausalDirection,
     Direction,
     LanguageHead,
     Merge,
     TagHead,
+    check_cutoffs,
     check_direction,
+    check_tied,
 )
 
-Layers = Annotated[int, Field(ge=1, le=100)]
+Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)]
 MergeOrReason = Annotated[
     Merge,
     Expected(
@@ -28,17 +32,20 @@ MergeOrReason = Annotated[
 ]
 
 
-def _increasing(values: list[int]) -> list[int]:
-    if values != sorted(set(values)):
-        raise ValueError("not increasing")
-    return values
+def _increasing(cutoffs: list[int]) -> list[int]:
+    check_cutoffs(cutoffs)
+    return cutoffs
+
+
+Cutoffs = Annotated[list[PositiveInteger], AfterValidator(_increasing)]
 
 
 class Model(Made):
     """What every model has: a size, and what two variants have in common.
 
     Attributes:
-        builder: the `_target_` that these are the options of; None for any other builder.
+        builder: the function of `unrolled.models` that these are the options of; None for any
+            other builder.
     """
 
     builder: ClassVar[str | None] = None
@@ -65,7 +72,7 @@ class TwoWay(Model):
 class Stack(TwoWay):
     """Options of `build_model`."""
 
-    builder = "unrolled.models.build_model"
+    builder = "build_model"
 
     embedding: PositiveInteger | None
 
@@ -73,7 +80,7 @@ class Stack(TwoWay):
 class Tagger(TwoWay):
     """Options of `build_tagger`."""
 
-    builder = "unrolled.models.build_tagger"
+    builder = "build_tagger"
 
     embedding: PositiveInteger
     vectors: Text | None
@@ -88,26 +95,38 @@ class Tagger(TwoWay):
 class Language(Model):
     """Options of `build_language_model`."""
 
-    builder = "unrolled.models.build_language_model"
+    builder = "build_language_model"
 
     layers: Layers
     embedding: PositiveInteger | None
     dropout: Rate
     direction: Annotated[
-        Literal["forward"],
+        CausalDirection,
         Expected("forward, as a layer that reads backwards has already seen the next word"),
     ]
     tied: bool
     head: LanguageHead
     cutoffs: Annotated[
-        Annotated[list[PositiveInteger], AfterValidator(_increasing)] | None,
+        Cutoffs | None,
         Expected("a list of increasing integers, such as [1000,4000], or null"),
     ]
+
+    @model_validator(mode="after")
+    def _check_tied(self):
+        if self.tied:
+            check_tied(self.units, self.embedding, self.head)
+        return self
 
 
 _BY_BUILDER = {each.builder: each for each in (Stack, Tagger, Language)}
 
 
 def settings_of(builder: str) -> type[Model]:
-    """The class of the options of the builder that `_target_` names."""
-    return _BY_BUILDER.get(builder, Model)
+    """The class of the options of the builder that `_target_` names.
+
+    A builder has several names: `unrolled.models.build_model` is also in `unrolled.models.stack`.
+    """
+    module, _, name = builder.rpartition(".")
+    if f"{module}.".startswith("unrolled.models."):
+        return _BY_BUILDER.get(name, Model)
+    return Model

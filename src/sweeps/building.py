@@ -5,11 +5,14 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 from omegaconf import DictConfig
 
+from unrolled.console.printable import reason_of
 from unrolled.models import trainable_parameters, units_for_parameters
 from unrolled.sweeps.named_objects import imported
 from unrolled.sweeps.task_contract import check_task
@@ -25,10 +28,27 @@ def load_task(config: DictConfig) -> Task:
 
 @functools.lru_cache(maxsize=2)
 def _loaded_task(options: str) -> Task:
-    task = _maker(json.loads(options), "task", "unrolled.tasks.synthetic.adding.Adding", Task)()
-    task.load()
+    with _locating_lookup_errors():
+        task = _maker(json.loads(options), "task", _SUCH_AS["task"], Task)()
+        task.load()
     check_task(task)
     return task
+
+
+@contextlib.contextmanager
+def _locating_lookup_errors() -> Iterator[None]:
+    """A context that says where a key or an index was missing, as in a file of the user's.
+
+    The message of a KeyError is only the key.
+    """
+    try:
+        yield
+    except LookupError as error:
+        *_, line = traceback.extract_tb(error.__traceback__)
+        raise ValueError(
+            f"task._target_: expected a task that loads its data, got {reason_of(error)} in "
+            f"{line.filename}, line {line.lineno}."
+        ) from error
 
 
 def build(config: DictConfig, task: Task) -> keras.Model:
@@ -58,6 +78,26 @@ def _naming_sizes(config: DictConfig) -> Iterator[None]:
         raise ValueError(f"{problem} (This is cell={config.cell.name} with {sizes}.)") from problem
 
 
+def check_options(section: str, options: Mapping[str, Any]) -> None:
+    """Check the options of a task or of a unit by creating it, without data and without weights.
+
+    Args:
+        section: "task" or "cell".
+        options: the values of the section.
+
+    Raises:
+        Exception: whatever the constructor raises.
+    """
+    options = {key: value for key, value in options.items() if key != "name"}
+    if section == "task":
+        _maker(options, section, _SUCH_AS[section], Task)()
+    else:
+        _maker(options, section, _SUCH_AS[section])(units=1)
+
+
+_SUCH_AS = {"task": "unrolled.tasks.synthetic.adding.Adding", "cell": "unrolled.layers.LSTM"}
+
+
 def check_room(config: DictConfig, task: Task) -> None:
     """Check that the weights of a configuration's model fit into memory, without creating them.
 
@@ -85,7 +125,7 @@ def _build(config: DictConfig, task: Task) -> keras.Model:
         )
     make = _maker({**options, **task.model_arguments()}, "model", "unrolled.models.build_model")
     _check_kind(make, config, task)
-    unit = _maker(_without_name(config.cell), "cell", "unrolled.layers.LSTM")
+    unit = _maker(_without_name(config.cell), "cell", _SUCH_AS["cell"])
     if match == "parameters":
         like = imported("model.match_unit", match_unit, "unrolled.layers.LSTM", keras.layers.Layer)
         like = make(like, units=units)

@@ -1,4 +1,8 @@
-"""The experiments there are, as the files of conf/experiment describe themselves."""
+"""The experiments there are, as the files of conf/experiment describe themselves.
+
+The descriptions are comments, because they are no part of a run's configuration, and because
+`make list` runs before anything is installed that could read YAML.
+"""
 
 import re
 from dataclasses import dataclass

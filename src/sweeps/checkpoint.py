@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from unrolled._compat import random_states_of
 from unrolled.sweeps.state_files import StateError, read_state, write_state
 
 _STATE = "checkpoint.json"
@@ -34,14 +35,14 @@ class Checkpoint:
         """Save the model after `epoch` epochs, with the states of callbacks as JSON values."""
         weights = self.directory / f"epoch_{epoch}.weights.h5"
         model.save_weights(weights)
-        state = {
+        state = {  # With the random states, which Keras does not save with the weights.
             "run_id": self.run_id,
             "data": self.data,
             "epoch": epoch,
             "weights": weights.name,
             "sha256": _digest(weights),
             "states": states,
-            "random": [state.numpy().tolist() for state in _random_states(model)],
+            "random": [state.numpy().tolist() for state in random_states_of(model)],
         }
         write_state(self.directory / _STATE, state)
         for other in self.directory.glob("epoch_*.weights.h5"):
@@ -82,7 +83,7 @@ class Checkpoint:
             )
         model.optimizer.build(model.trainable_variables)
         model.load_weights(weights)
-        for state, value in zip(_random_states(model), saved["random"], strict=True):
+        for state, value in zip(random_states_of(model), saved["random"], strict=True):
             state.assign(value)
         return saved["epoch"], saved["states"]
 
@@ -96,8 +97,3 @@ class Checkpoint:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _random_states(model: keras.Model) -> list:
-    """The random states of dropout, which Keras does not save with the weights."""
-    return [each for each in model.variables if each.path.endswith("seed_generator_state")]

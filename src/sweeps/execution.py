@@ -216,12 +216,15 @@ def _check_by_building(plan: Plan) -> None:
     Raises:
         Exception: whatever a task, a unit or a model raises for its options or its data.
     """
-    from unrolled.sweeps.building import build, check_room, load_task
+    from unrolled.sweeps.building import build, check_options, check_room, load_task
     from unrolled.sweeps.diagnostics_callback import measured_part
     from unrolled.sweeps.training import optimizer_class, training_steps
 
     for configuration in plan.configurations:
         optimizer_class(configuration.training.optimizer)
+    for section in ("task", "cell"):
+        for options in plan.combinations.get(section, []):
+            check_options(section, options)
     for configuration in _differently_built(plan.configurations):
         with say.status(f"Preparing the data of the task {configuration.task.name} ..."):
             task = load_task(configuration)

@@ -1,7 +1,8 @@
 """What a command line asks for, checked in full before anything slow is imported."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -36,10 +37,12 @@ class Plan:
     Attributes:
         experiment: the name of the experiment, or None.
         axes: what is varied: the values of each key, as typed.
-        configurations: composed configurations in which every value of every axis occurs.
+        configurations: checked configurations in which every value of every axis occurs.
         directory: where the runs store their files, if the command line says so.
         search: the stage before it, if there is one.
         launcher: the launcher of Hydra that the command line names, if it does.
+        combinations: the values of each section with every combination of its swept options.
+            Options that are checked by a constructor may still contradict each other.
     """
 
     experiment: str | None
@@ -48,6 +51,7 @@ class Plan:
     directory: Path | None = None
     search: Search | None = None
     launcher: str | None = None
+    combinations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -83,7 +87,8 @@ def make_plan(arguments: list[str]) -> Plan:
         values = {**of_file, **typed}
         check_of_whole_sweep(values)
         axes = {key.lstrip("+"): options for key, options in values.items() if len(options) > 1}
-        configurations = _configurations(values, list(axes))
+        base, by_key = _checked_values(values, list(axes))
+        configurations = [base, *(each for found in by_key.values() for each in found[1:])]
         check_launchable(arguments, values)
         if experiment is not None:
             _check_file(experiment, choices_in(_first(values)))
@@ -91,12 +96,16 @@ def make_plan(arguments: list[str]) -> Plan:
             _check_baseline(configurations, list(axes))
         search = search_of(configurations, values)
         if search is not None:
-            configurations += [
+            searched = [
                 checked({**_first(values), search.key: text_of(value)}, _swept_choices(values))
                 for value in search.values
             ]
+            configurations += searched
+            by_key[search.key] = [base, *searched]
         launcher = _launcher_of(typed, configurations[0].jobs)
-    return Plan(experiment, axes, configurations, sweep_directory(typed), search, launcher)
+        combinations = _checked_combinations(base, by_key)
+    directory = sweep_directory(typed)
+    return Plan(experiment, axes, configurations, directory, search, launcher, combinations)
 
 
 def _launcher_of(typed: Mapping[str, list[str]], jobs: int | None) -> str | None:
@@ -120,8 +129,13 @@ def _swept_choices(values: Mapping[str, list[str]]) -> set[str]:
     return {key for key, options in values.items() if len(options) > 1 and is_choice(key)}
 
 
-def _configurations(values: Mapping[str, list[str]], axes: list[str]) -> list[DictConfig]:
-    """Checked configurations in which each value occurs at least once."""
+def _checked_values(
+    values: Mapping[str, list[str]], axes: list[str]
+) -> tuple[DictConfig, dict[str, list[DictConfig]]]:
+    """The configuration with the first value of each key, and for each key those with its values.
+
+    All are checked.
+    """
     first, swept = _first(values), _swept_choices(values)
     base = checked(first, swept)
     by_key = {
@@ -130,15 +144,15 @@ def _configurations(values: Mapping[str, list[str]], axes: list[str]) -> list[Di
     }
     for key, options in values.items():
         _check_names(key, options, by_key[key], axes)
-    for section in SECTIONS:
-        _check_combinations(section, base, by_key)
-    return [base, *(each for found in by_key.values() for each in found[1:])]
+    return base, by_key
 
 
-def _check_combinations(
+def _combinations(
     section: str, base: DictConfig, by_key: Mapping[str, Sequence[DictConfig]]
-) -> None:
-    """Values of one section that are valid each by itself must not contradict each other.
+) -> Iterator[dict[str, Any]]:
+    """The section with every combination of its swept options; none with fewer than two of them.
+
+    Values that are valid each by itself may contradict each other.
 
     Args:
         section: whose options are combined.
@@ -154,13 +168,27 @@ def _check_combinations(
     if len(swept) + (len(choices) > 1) < 2:
         return
     options = [[_value(each, key) for each in found] for key, found in swept.items()]
-    names = [key.removeprefix(f"{section}.") for key in swept]
     for choice in choices:
-        values = plain_values(choice)
-        declared = settings(values)[section]
+        config = deepcopy(choice)
         for combination in product(*options):
-            together = {**values[section], **dict(zip(names, combination, strict=True))}
+            # Set in place, so that references to a swept option follow it.
+            for key, value in zip(swept, combination, strict=True):
+                OmegaConf.update(config, key, value, force_add=True)
+            yield plain_values(config[section])
+
+
+def _checked_combinations(
+    base: DictConfig,
+    by_key: Mapping[str, Sequence[DictConfig]],
+) -> dict[str, list[dict[str, Any]]]:
+    """The combinations of swept options, by section, with those that are declared checked."""
+    first = plain_values(base)
+    found = {section: list(_combinations(section, base, by_key)) for section in SECTIONS}
+    for section, combinations in found.items():
+        for together in combinations:
+            declared = settings({**first, section: together})[section]
             check_section(section, declared, together)
+    return found
 
 
 def _value(config: DictConfig, key: str) -> Any:

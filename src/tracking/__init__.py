@@ -7,7 +7,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from unrolled.tracking.abandoned import fail_abandoned_runs
 from unrolled.tracking.addresses import how_to_browse, page
-from unrolled.tracking.earlier import BASELINES, SETTINGS
 from unrolled.tracking.errors import (
     DeletedError,
     NoSuchRunError,
@@ -28,7 +27,14 @@ from unrolled.tracking.reading import (
 )
 from unrolled.tracking.secrets import masked
 from unrolled.tracking.store import check_experiment, connect, refuse_secrets, require_writable
-from unrolled.tracking.writing import REPORT, RunWriter, TrackedRun, start_sweep
+from unrolled.tracking.writing import (
+    BASELINES,
+    REPORT,
+    SETTINGS,
+    RunWriter,
+    TrackedRun,
+    start_sweep,
+)
 
 __all__ = [
     "BASELINES",

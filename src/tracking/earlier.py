@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unrolled.tracking.failure import FAILURE, Failure
-
-SETTINGS = "settings"  # The tag of a run with the settings that its sweep varies, a JSON object.
-BASELINES = "baselines"  # The tag of a sweep with its baselines as typed, a JSON list.
+from unrolled.tracking.writing import BASELINES, SETTINGS
 
 _RENAMED = {"guessing": "chance_level", "learnt": "solved", "share": "is_fraction"}
 """The attributes of a metric whose names have changed."""

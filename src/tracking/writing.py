@@ -23,13 +23,16 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
-from unrolled.tracking.earlier import BASELINES, SETTINGS
 from unrolled.tracking.errors import StoreError
 from unrolled.tracking.failure import FAILURE, Failure, failure_of
 from unrolled.tracking.patience import PatientClient, patience
 from unrolled.tracking.record import RECORD
 from unrolled.tracking.secrets import masked
 from unrolled.tracking.store import experiment_id
+
+SETTINGS = "settings"  # The tag of a run with the settings that its sweep varies, a JSON object.
+BASELINES = "baselines"  # The tag of a sweep with its baselines as typed, a JSON list.
+REPORT = "report.json"
 
 _PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 1000  # The limits of MLflow's log_batch.
 _MAX_TAG, _MAX_NOTE = 5000, 7500  # MLflow allows 8,000; other servers may allow less.
@@ -38,7 +41,6 @@ _MASKED = ("error", "overrides", "tracking.uri")  # See `tracking.secrets`.
 _DATA = (SETTINGS, BASELINES)
 _CREATION = "creation"  # The tag that identifies a run whose creation was not confirmed.
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
-REPORT = "report.json"
 
 
 class RunWriter:

@@ -70,9 +70,9 @@ def test_where_low_is_good_the_worst_run_is_the_highest_and_learning_goes_down(c
         ("simple_rnn", 1, MSE, [0.2, 0.9, 0.2, 0.2], 0.1666, lag),
     )
     assert columns["variant"] == ("gru", "lstm", "simple_rnn")
-    assert columns["test MSE"] == ("0.00300 ± 0.00141", "0.0858 ± 0.114", "0.167")
-    assert columns["worst run"] == ("0.00400 of 2", "0.167 of 2", "0.167 of 1")
-    assert columns["to 0.01"] == ("2.0 ± 1.4 k", "in 1 of 2", "never")
+    assert columns["test/mse"] == ("0.00300 ± 0.00141", "0.0858 ± 0.114", "0.167")
+    assert columns["worst"] == ("0.00400 of 2", "0.167 of 2", "0.167 of 1")
+    assert columns["to_solve/0.01"] == ("2.0 ± 1.4 k", "in 1 of 2", "never")
     assert metrics["test/mse/gru/mean"] == pytest.approx(0.003)
     assert pictures == {
         *("learning_by_examples_seen.png", "learning_by_seconds.png"),
@@ -120,9 +120,9 @@ def test_where_high_is_good_it_is_the_other_way_round():
         ("gru", 1, metric, [0.5, 0.9], 0.95, {}),
         ("gru", 2, metric, [0.91, 0.5], 0.85, {}),
     )
-    assert columns["test accuracy"] == ("0.900 ± 0.071",)
-    assert columns["worst run"] == ("0.850 of 2",)
-    assert columns["to 90%"] == ("1.5 ± 0.7 k",)
+    assert columns["test/accuracy"] == ("0.900 ± 0.071",)
+    assert columns["worst"] == ("0.850 of 2",)
+    assert columns["to_solve/fraction 0.9"] == ("1.5 ± 0.7 k",)
 
 
 def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
@@ -135,11 +135,11 @@ def test_tasks_with_metrics_of_their_own_share_a_table_but_no_picture():
         ],
     ]
     columns, _, pictures = compared(*runs)
-    assert columns["test accuracy"] == ("0.950", "", "", "")
-    assert columns["test MSE"] == ("", "0.100", "", "")
-    assert columns["test cross-entropy"] == ("", "", "0.0100", "0.0100")
-    assert columns["to 0.025"] == ("", "", "2.0 k", "")
-    assert columns["to 0.01"] == ("", "never", "", "2.0 k")
+    assert columns["test/accuracy"] == ("0.950", "", "", "")
+    assert columns["test/mse"] == ("", "0.100", "", "")
+    assert columns["test/cross_entropy"] == ("", "", "0.0100", "0.0100")
+    assert columns["to_solve/0.025"] == ("", "", "2.0 k", "")
+    assert columns["to_solve/0.01"] == ("", "never", "", "2.0 k")
     assert pictures == {
         f"learning_by_{cost}_{key}.png"
         for cost in ("examples_seen", "seconds")
@@ -180,22 +180,22 @@ def test_a_metric_that_is_not_a_number_is_left_out_by_name(capsys):
     assert "gru 1: its test MSE is not a number" in " ".join(capsys.readouterr().out.split())
 
 
-def test_runs_whose_gradients_exploded_are_counted():
+def test_runs_that_diverged_are_counted():
     parent = tracking.start_sweep("e", "exploding", {})
-    for variant, exploded in (("gru", 1), ("lstm", 0), ("simple_rnn", 2)):
+    for variant, diverged in (("gru", 1), ("lstm", 0), ("simple_rnn", 2)):
         if variant != "simple_rnn":
             keep_run(parent, variant, 1, MSE, [0.2, 0.1], 0.1, {})
-        for _ in range(exploded):
-            of_run = tags(variant, diverged_at_step=7)
-            run = tracking.TrackedRun("e", f"{variant} 2", of_run, {}, parent.run_id)
-            run.fail("training step 7")
+        for seed in [*range(2, 2 + diverged), *range(2, 2 + diverged)]:  # Resumed once.
+            of_run = tags(variant, seed=seed)
+            run = tracking.TrackedRun("e", f"{variant} {seed}", of_run, {}, parent.run_id)
+            run.fail("training step 7", tracking.Failure.DIVERGED)
     compare(parent.run_id)
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{parent.run_id}/comparison.json"))
     rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["data"]}
     assert {name: row["diverged"] for name, row in rows.items()} == {
         **{"gru": "1 of 2", "lstm": "0 of 1", "simple_rnn": "2 of 2"}
     }
-    assert rows["simple_rnn"]["test MSE"] == ""
+    assert rows["simple_rnn"]["test/mse"] == ""
     note = mlflow.MlflowClient().get_run(parent.run_id).data.tags["mlflow.note.content"]
     assert "training step 7" in note
 
@@ -325,6 +325,6 @@ def test_a_sweep_that_an_earlier_version_tracked_is_compared(capsys):
     assert baselines_kept(parent.run_id) == {"gru T=5": "lstm T=5"}
     said = " ".join(capsys.readouterr().out.split())
     assert "T=5: gru T=5 is best" in said
-    assert "1 of 10 runs failed: gru T=9 (1 of 4)." in said
+    assert "1 of 10 runs diverged: gru T=9 (1 of 4)." in said
     kept = {artifact.path for artifact in mlflow.MlflowClient().list_artifacts(parent.run_id)}
     assert {"MSE_by_lag.png", "forest.png"} <= kept

@@ -207,7 +207,7 @@ def test_a_sweep_in_two_stages_runs_every_variant_at_its_own_value(main, tmp_pat
         assert str(kept.training.learning_rate) == run.params[KEY]
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{sweep.run_id}/comparison.json"))
     assert [row[0] for row in table["data"]] == ["simple_rnn", "gru"]
-    assert all(row[table["columns"].index("worst run")].endswith("of 1") for row in table["data"])
+    assert all(row[table["columns"].index("worst")].endswith("of 1") for row in table["data"])
     assert "4 more before them choose training.learning_rate" in said
     assert "gru learning_rate=0.003 seed=101" in said
     assert "The search for training.learning_rate" in said

@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 from tests.comparison.made_up import record, tags
 from unrolled import tracking
 from unrolled.comparison.runs import identity_of, variant_of
-from unrolled.comparison.sections import Heading, Section, as_markdown, log, show, table_of
+from unrolled.comparison.sections import (
+    Heading,
+    Section,
+    as_markdown,
+    columns_of,
+    data_of,
+    log,
+    show,
+    table_of,
+)
 from unrolled.comparison.variants import STAGE
 
 NAME, ERROR = Heading("name", "unit"), Heading("test", "test\nMSE", "mse")
@@ -30,6 +39,12 @@ def test_headings_are_those_of_their_keys_and_not_of_their_texts():
 
 def test_a_row_may_leave_columns_empty():
     assert FULL.table == {NAME: ["gru", "lstm"], ERROR: ["0.1", ""]}
+
+
+def test_columns_whose_headings_read_the_same_are_told_apart():
+    table = {Heading("solve", "to 0.9", "accuracy"): ["1"], Heading("solve", "to 0.9", "f1"): ["2"]}
+    assert columns_of(table) == {"to 0.9 (solve/accuracy)": ["1"], "to 0.9 (solve/f1)": ["2"]}
+    assert data_of(table) == {"solve/accuracy": ["1"], "solve/f1": ["2"]}
 
 
 def test_a_page_has_all_parts_that_are_there():

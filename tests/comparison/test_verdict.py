@@ -15,12 +15,12 @@ UNITS = {
 UNITS |= {f"{cell}_{k}": UNITS[cell] for cell in ("lstm", "gru") for k in range(9)}
 
 
-def said(runs, baseline="lstm", failed=None, diverged=None, quick=False):
-    runs, failed, diverged = (by_variant(each or {}) for each in (runs, failed, diverged))
+def said(runs, baseline="lstm", diverged=None, quick=False):
+    runs, diverged = (by_variant(each or {}) for each in (runs, diverged))
     names = names_of(baseline)
-    found = differences(runs, against(runs, *names, **UNITS), failed)
+    found = differences(runs, against(runs, *names, **UNITS), diverged)
     asked = read_all(names, runs)
-    return verdict(runs, found, failed, diverged, baselines=asked, quick=quick)
+    return verdict(runs, found, diverged, baselines=asked, quick=quick)
 
 
 GRU = group("gru", [0.001, 0.0012, 0.0011], memories=(60, 66, 63))
@@ -77,15 +77,13 @@ def test_from_few_seeds_or_a_quick_budget_nothing_is_concluded(seeds, quick):
     assert ("budget=quick" if quick else f"{seeds} seed") in only
 
 
-def test_runs_that_failed_are_counted_and_leave_open_what_they_might_have_shown():
+def test_runs_that_diverged_are_counted_and_leave_open_what_they_might_have_shown():
     runs = {"lstm": LSTM, "gru": GRU[:2]}
-    best, solved, memory, failed = said(runs, failed={"gru": 1, "x": 3}, diverged={"x": 2})
+    best, solved, memory, diverged = said(runs, diverged={"gru": 1, "x": 3})
     assert "whether it differs from the next, lstm, is inconclusive (fewer than 3 runs" in best
     assert "in some by gru (2 of 3)" in solved.replace("lstm (1 of 3), ", "")
     assert "is inconclusive" in memory
-    assert failed == (
-        "4 of 9 runs failed, 2 of them because gradients exploded: gru (1 of 3), x (3 of 3)."
-    )
+    assert diverged == "4 of 9 runs diverged: gru (1 of 3), x (3 of 3)."
 
 
 def test_a_memory_longer_than_measured_is_at_least_so_long():
@@ -157,12 +155,12 @@ def test_several_baselines_have_a_sentence_each_that_holds_for_all_it_names():
     assert said(runs, baseline=["lstm", "gru"])[0].endswith("; it is a baseline.")
 
 
-def test_nothing_is_said_of_a_variant_whose_runs_failed_or_are_too_few():
+def test_nothing_is_said_of_a_variant_whose_runs_diverged_or_are_too_few():
     runs = {"lstm": LSTM, "gru": GRU, "gru_1": GRU, "gru_2": GRU[:2]}
-    against_lstm = said(runs, failed={"gru_1": 1})[1]
+    against_lstm = said(runs, diverged={"gru_1": 1})[1]
     assert against_lstm == (
         "against the baseline lstm, significantly better: gru (p = 0.015); inconclusive: "
-        "gru_1 (1 failed), gru_2 (fewer than 3 runs succeeded)."
+        "gru_1 (1 diverged), gru_2 (fewer than 3 runs succeeded)."
     )
 
 
@@ -177,7 +175,5 @@ def test_the_best_is_not_surer_of_the_next_than_the_table_is():
     assert "does not differ significantly from the next, lstm T=5" in best
 
 
-def test_where_every_run_failed_that_is_all_there_is_to_say():
-    assert said({}, failed={"x": 3}, diverged={"x": 3}) == [
-        "3 of 3 runs failed, 3 of them because gradients exploded: x (3 of 3)."
-    ]
+def test_where_every_run_diverged_that_is_all_there_is_to_say():
+    assert said({}, diverged={"x": 3}) == ["3 of 3 runs diverged: x (3 of 3)."]

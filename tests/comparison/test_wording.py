@@ -103,7 +103,7 @@ def test_words_for_findings_are_for_people(monkeypatch):
     reworded = reported(sweep())
     assert as_markdown(reworded[1]) == as_markdown(plain[1])
     assert numbers(plain) == numbers(reworded)
-    assert set(reworded[2].data["differences.json"]["outcome"]) == {"no comment", "1 failed"}
+    assert set(reworded[2].data["differences.json"]["outcome"]) == {"no comment", "1 diverged"}
 
 
 def colors(figure):

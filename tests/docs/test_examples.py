@@ -70,6 +70,39 @@ def test_a_unit_and_a_csv_file_of_ones_own(recipes):
     assert result.metrics["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize(
+    ("header", "labels", "message"),
+    [
+        ("Text,Label", "ab" * 8, "task.path: expected the columns text and label, got Text, Label"),
+        ("text,label", "ab" * 4, "task.path: expected at least 10 rows, got 8"),
+        ("text,label", "abc" * 4, "task.labels: expected all labels .* without c"),
+    ],
+)
+@pytest.mark.usefixtures("recipes")
+def test_a_csv_file_that_does_not_fit_is_refused(header, labels, message):
+    with pytest.raises(ValueError, match=message):
+        complaints(header, labels).load()
+
+
+@pytest.mark.usefixtures("recipes")
+def test_a_csv_file_of_a_spreadsheet_has_three_splits():
+    task = complaints("\ufefftext,label", "ab" * 8)
+    task.load()
+    assert [len(split.inputs) for split in (task.training, task.validation, task.test)] == [
+        14,
+        1,
+        1,
+    ]
+
+
+def complaints(header, labels):
+    """The task of the recipe with a row for each label."""
+    with open("complaints.csv", "w", encoding="utf-8") as file:
+        file.write("\n".join([header, *(f"mine,{label}" for label in labels)]))
+    module = importlib.import_module("my_csv_task")
+    return module.Complaints("complaints.csv", labels=["a", "b"])
+
+
 def test_a_generated_task_of_ones_own(recipes):
     from unrolled.sweeps.building import build, load_task
 
@@ -90,7 +123,10 @@ def test_a_model_of_ones_own(recipes):
     builder = imported("model._target_", config.model._target_, "unrolled.models.build_model")
     answers = {"vocabulary_size": 9, "features": None, "classes": 8, "per_step": False}
     model = builder(GRU, **answers, units=config.model.units, width=config.model.width)
-    assert model(np.ones((2, 5), np.int32)).shape == (2, 8)
+    tokens = np.ones((2, 5), np.int32)
+    assert model(tokens).shape == (2, 8)
+    padded = np.pad(tokens, ((0, 0), (0, 3)))
+    np.testing.assert_allclose(model(padded), model(tokens), atol=1e-6)
 
 
 @pytest.mark.usefixtures("recipes")

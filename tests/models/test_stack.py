@@ -8,7 +8,14 @@ import pytest
 import tensorflow as tf
 
 from unrolled import layers
-from unrolled.models import MERGES, build_model, trainable_parameters, units_for_parameters
+from unrolled.models import (
+    MERGES,
+    build_language_model,
+    build_model,
+    build_tagger,
+    trainable_parameters,
+    units_for_parameters,
+)
 
 SHAPE = {"vocabulary_size": 11, "classes": 3, "per_step": True, "embedding": 5}
 WAYS = [("forward", "concat"), *[("bidirectional", merge) for merge in MERGES]]
@@ -232,6 +239,26 @@ def test_only_a_bidirectional_model_sees_the_future():
         model = build_model(layers.GRU, units=4, direction=direction, **SHAPE)
         first = [model.predict(words, verbose=0)[0, 0] for words in (now, then)]
         assert (not np.allclose(*first)) == sees
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"layers": 0}, "`layers`: expected an integer from 1"),
+        ({"dropout": 1.0}, "`dropout`: .*1.0"),
+    ],
+)
+@pytest.mark.parametrize("builder", [build_model, build_language_model, build_tagger])
+def test_layers_or_dropout_out_of_range_raise(builder, option, message):
+    arguments = {
+        build_model: {"vocabulary_size": 9, "classes": 2, "per_step": False},
+        build_language_model: {"vocabulary_size": 9},
+        build_tagger: dict.fromkeys(
+            ("vocabulary_size", "characters", "longest_word", "shapes", "tags"), 9
+        ),
+    }[builder]
+    with pytest.raises(ValueError, match=message):
+        builder(layers.GRU, **arguments, units=2, **option)
 
 
 def test_an_unknown_direction_raises():

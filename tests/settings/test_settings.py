@@ -8,6 +8,7 @@ import typing
 import pytest
 from omegaconf import OmegaConf
 
+from benchmarks import settings as benchmark
 from unrolled.project import CONFIGURATION
 from unrolled.settings import problems
 from unrolled.settings.configuration import SECTIONS, Run
@@ -53,6 +54,11 @@ def test_every_option_of_a_model_is_declared_with_its_builder(name):
     assert settings_of(options["_target_"]) is MODELS[name]
 
 
+def test_a_builder_has_the_same_options_by_each_of_its_names():
+    assert settings_of("unrolled.models.stack.build_model") is Stack
+    assert settings_of("mine.build_model") is Model
+
+
 def test_a_builder_outside_the_package_has_the_options_of_every_model():
     assert settings_of("my_models.build") is Model
     assert first_problem(Model, {**STACK, "layers": "many"}) is None
@@ -80,6 +86,17 @@ def test_a_contradiction_names_the_option_and_says_why():
     problem = first_problem(Stack, {**STACK, "merge": "sum"})
     assert (problem.key, problem.expected) == ("merge", None)
     assert "needs two directions" in problem.reason
+
+
+@pytest.mark.parametrize("cutoffs", [[9, 4], [4, 4], [4, 20], []])
+def test_cutoffs_of_a_benchmark_increase_below_the_vocabulary_size(cutoffs):
+    language = OmegaConf.to_container(OmegaConf.load(CONFIGURATION / "benchmark.yaml").language)
+    assert first_problem(benchmark.Language, language) is None
+    problem = first_problem(
+        benchmark.Language, {**language, "vocabulary_size": 20, "cutoffs": cutoffs}
+    )
+    assert problem.key == "cutoffs"
+    assert "expected strictly increasing integers of at least 1" in problem.reason
 
 
 def test_docstrings():

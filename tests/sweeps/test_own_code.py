@@ -101,6 +101,18 @@ def test_an_incomplete_task_is_refused(kind, message):
         check_task(loaded(kind))
 
 
+class WithMissingColumn(FirstToken):
+    def load(self):
+        {"text": 1}["label"]
+
+
+def test_a_missing_key_of_a_task_is_refused_with_its_place():
+    config = {"task": {"name": "mine", "_target_": f"{__name__}.WithMissingColumn", "steps": 3}}
+    config["task"] |= {"train_examples": 4, "evaluation_examples": 4}
+    with pytest.raises(ValueError, match=r"KeyError: 'label' in .*test_own_code.py, line \d+"):
+        load_task(OmegaConf.create(config))
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -184,3 +185,42 @@ def test_a_quick_budget_is_made_of_whole_batches_of_one_size():
     (config,) = make_plan(["budget=quick", "task=adding"]).configurations
     assert config.budget.train_examples % config.training.batch_size == 0
     assert config.budget.evaluation_examples % config.training.batch_size == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("cell=lstm cell.forget_bias=1.0,3.0 +cell.longest_lag=null,100", "longest_lag"),
+        ("task=agreement task.distance.min=13,30 task.distance.max=40,20", "distance.max"),
+    ],
+)
+def test_a_combination_that_a_constructor_rejects_is_found_before_any_run(typed, message):
+    from unrolled.sweeps.execution import _check_by_building
+
+    plan = make_plan(typed.split())
+    section = "cell" if "cell." in typed else "task"
+    *fine, wrong = plan.combinations[section]
+    assert len(fine) == 3
+    # Without configurations, whose data would be loaded.
+    _check_by_building(replace(plan, configurations=[], combinations={section: fine}))
+    with pytest.raises(ValueError, match=message):
+        _check_by_building(replace(plan, configurations=[], combinations={section: [wrong]}))
+
+
+def test_a_combination_that_a_section_rejects_is_refused():
+    typed = ["task=pydoc_char", "model.tied=false,true", "model.head=softmax,adaptive"]
+    with pytest.raises(RefusedError, match=r"^model\.tied: expected head 'softmax'"):
+        make_plan([*typed, "model.cutoffs=[9]", "model.units=32", "model.embedding=32"])
+
+
+def test_a_combination_with_a_searched_value_is_refused():
+    search = "search={key: model.units, values: [256, 7], seeds: [101]}"
+    typed = ["task=pydoc_char", "cell=gru,lstm", "model.tied=false,true", search]
+    with pytest.raises(RefusedError, match="got embedding 256 and units 7"):
+        make_plan([*typed, "model.embedding=256"])
+
+
+def test_a_reference_to_a_swept_option_follows_it():
+    typed = ["task=pydoc_char", "model.tied=false,true", "model.units=32,64"]
+    found = make_plan([*typed, "model.embedding=${model.units}"]).combinations["model"]
+    assert [each["embedding"] for each in found] == [each["units"] for each in found]
