@@ -119,9 +119,8 @@ class Chunks:
             compiled = compiled & (self._steps >= FEWEST_STEPS_TO_COMPILE)
         if compiled is True:
             return program.compiled(*arguments)
-        return tf.cond(
-            compiled, lambda: program.compiled(*arguments), lambda: program.plain(*arguments)
-        )
+        plain = program.plain  # Traced here, not in a graph of the condition.
+        return tf.cond(compiled, lambda: program.compiled(*arguments), lambda: plain(*arguments))
 
     def loop(self, chunk: Callable, *values: Any, reverse: bool = False) -> Any:
         """`values = chunk(k, *values)` for every chunk k, in order or in reverse."""

@@ -9,6 +9,8 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -28,14 +30,34 @@ class Program:
         *arguments: nested tensors, and Python values, which become constants.
 
     Attributes:
-        plain: the function uncompiled.
         compiled: the function compiled by XLA.
         captures: whether it uses tensors of the graph in which it was traced.
     """
 
     def __init__(self, function: Callable, *arguments: Any) -> None:
-        self.plain, self.compiled = _programs.of(function, arguments)
-        self.captures = bool(self.plain.captured_inputs)
+        self._trace = partial(_traced, function, arguments)
+        self._forms = _programs.of(self._trace)
+        self.compiled = self._forms.compiled
+        self.captures = bool(self.compiled.captured_inputs)
+
+    @property
+    def plain(self) -> Callable:
+        """The function uncompiled, which few calls need.
+
+        It has a graph of its own. Freezing a model rewrites, in place, the loops of the functions
+        that run uncompiled, into operations that XLA cannot compile.
+        """
+        if self._forms.plain is None:
+            self._forms.plain = self._trace()
+        return self._forms.plain
+
+
+@dataclass
+class _Forms:
+    """The two forms of a traced function; the second one is traced when it is first used."""
+
+    compiled: Callable
+    plain: Callable | None = None
 
 
 class ProgramsOfCall:
@@ -66,28 +88,25 @@ class _Programs:
         self._known = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, function, arguments):
-        """A traced function that computes the same as `function`, and the same compiled.
-
-        Each has a graph of its own. Freezing a model rewrites, in place, the loops of the functions
-        that run uncompiled, into operations that XLA cannot compile.
-        """
-        traced = _traced(function, arguments)
-        if traced.captured_inputs:  # It belongs to this layer alone.
-            return traced, _traced(function, arguments, jit_compile=True)
-        key = _content(traced)
+    def of(self, trace):
+        """The forms of the function that `trace` traces, or of one that computes the same."""
+        compiled = trace(jit_compile=True)
+        if compiled.captured_inputs:  # It belongs to this layer alone.
+            return _Forms(compiled)
+        key = _content(compiled)
         with self._lock:
-            if key not in self._known:
-                self._known[key] = traced, _traced(function, arguments, jit_compile=True)
+            known = self._known.setdefault(key, _Forms(compiled))
             self._known.move_to_end(key)
             while len(self._known) > MOST_PROGRAMS:
                 self._known.popitem(last=False)
-            return self._known[key]
+            return known
 
 
-def _traced(function, arguments, **options):
+def _traced(function, arguments, jit_compile=None):
     # With positional arguments alone, as it is called: a partial function would want the others.
-    positional = tf.function(lambda *each: function(*each), autograph=False, **options)
+    positional = tf.function(
+        lambda *each: function(*each), autograph=False, jit_compile=jit_compile
+    )
     return positional.get_concrete_function(*arguments)
 
 

@@ -74,7 +74,7 @@ def compiled_for(monkeypatch):
     sizes = []
 
     class Recorded(programs.Program):
-        captures = False
+        captures, plain = False, None
 
         def __init__(self, function, *_):
             self.plain = function
