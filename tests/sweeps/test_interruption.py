@@ -11,8 +11,8 @@ import time
 from unrolled.sweeps import interruption
 
 interruption.watch()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("stopping", flush=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import count
-from typing import Any
 
 import keras
 import numpy as np
@@ -175,22 +174,13 @@ def outputs(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields the row indices and the model outputs of batches of similar length.
 
-    The model is traced once: all batches have as many rows, and a length that the trace leaves
-    open. The last batch is filled up with its first row.
+    All batches have as many rows, so that Keras traces the model for one shape and then for any
+    length. The last batch is filled up with its first row.
     """
     size = min(batch_size, len(examples))
-    signature = tree.map_structure(
-        lambda array: tf.TensorSpec((size, None, *array.shape[2:])[: array.ndim], array.dtype),
-        examples.batch(np.arange(1))[0],
-    )
-
-    @tf.function(input_signature=[signature], autograph=False)
-    def run(inputs: Any) -> tf.Tensor:
-        return model(inputs, training=False)
-
     for rows in batches_by_length(examples.lengths, batch_size):
         filled = np.concatenate([rows, np.repeat(rows[:1], size - len(rows))])
-        yield rows, run(examples.batch(filled)[0]).numpy()[: len(rows)]
+        yield rows, model.predict_on_batch(examples.batch(filled)[0])[: len(rows)]
 
 
 def predict(model: keras.Model, examples: Examples) -> np.ndarray:
