@@ -30,7 +30,7 @@ class Workers:
         """What the options `jobs` and `threads` ask for, or else as much as fits.
 
         The threads do not depend on `jobs`: TensorFlow divides large products among its threads,
-        and another division changes the last digits of a result.
+        another division rounds differently, and training amplifies the difference.
         """
         config, cores = plan.configurations[0], joblib.cpu_count()
         runs = max(plan.runs, plan.search_runs)

@@ -28,20 +28,22 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "cores", "memory", "expected"),
     [
-        (TWELVE, 2, 64, Workers(jobs=2, threads=1)),
-        (TWELVE, 64, 64, Workers(jobs=12, threads=5)),
-        (TWELVE, 8, 5, Workers(jobs=3, threads=1)),
-        (TWELVE, 8, 0, Workers(jobs=1, threads=1)),
-        (["seed=1,2"], 8, 64, Workers(jobs=2, threads=4)),
-        (["seed=1"], 8, 64, Workers(jobs=1, threads=8)),
-        ([*TWELVE, "jobs=5"], 2, 1, Workers(jobs=5, threads=1)),
-        (["seed=1,2", "jobs=5"], 2, 64, Workers(jobs=2, threads=1)),
-        ([*TWELVE, "threads=2"], 2, 64, Workers(jobs=2, threads=2)),
+        (TWELVE, 2, 64, Workers(jobs=2, threads=2)),
+        (TWELVE, 64, 64, Workers(jobs=12, threads=2)),
+        (TWELVE, 8, 5, Workers(jobs=3, threads=2)),
+        (TWELVE, 8, 0, Workers(jobs=1, threads=2)),
+        (["seed=1"], 8, 64, Workers(jobs=1, threads=2)),
+        ([*TWELVE, "threads=null"], 64, 64, Workers(jobs=12, threads=5)),
+        (["seed=1,2", "threads=null"], 8, 64, Workers(jobs=2, threads=4)),
+        ([*TWELVE, "threads=null"], 2, 64, Workers(jobs=2, threads=1)),
+        ([*TWELVE, "jobs=5"], 2, 1, Workers(jobs=5, threads=2)),
+        (["seed=1,2", "jobs=5"], 2, 64, Workers(jobs=2, threads=2)),
+        ([*TWELVE, "threads=1"], 2, 64, Workers(jobs=2, threads=1)),
         (
             ["seed=1", "search={key: training.learning_rate,values: [1e-3,1e-2],seeds: [7,8]}"],
             4,
             64,
-            Workers(jobs=4, threads=1),
+            Workers(jobs=4, threads=2),
         ),
     ],
     ids=str,
@@ -57,6 +59,7 @@ def test_a_sweep_uses_the_cores_and_the_memory_that_there_are(
 def test_the_threads_of_a_run_do_not_depend_on_the_number_of_jobs(machine, jobs):
     machine(8)
     assert Workers.of(make_plan(["seed=1,2,3", f"jobs={jobs}"])).threads == 2
+    assert Workers.of(make_plan(["seed=1,2", f"jobs={jobs}", "threads=null"])).threads == 4
 
 
 def test_threads_are_limited_in_this_process_and_in_workers(monkeypatch):
