@@ -21,7 +21,6 @@ from unrolled.project import CONFIGURATION
 from unrolled.sweeps import interruption
 from unrolled.sweeps.claim import claimed
 from unrolled.sweeps.progress import Outcome, Progress
-from unrolled.sweeps.state_files import StateError
 from unrolled.sweeps.sweep import Sweep
 
 _STOPPED = "stopped"
@@ -45,7 +44,7 @@ def job(config: DictConfig) -> None:
         interruption.end_with(sweep.process, sweep.host)
         with _output_to(log, is_worker=sweep.process != os.getpid()):
             outcome = _outcome(config, directory, sweep)
-    except (OSError, StateError) as problem:
+    except Exception as problem:
         outcome = _failed(directory.name, problem, 0.0)
     if config.stop_at_first_failure and _stops(outcome, sweep):
         stopped.touch()
