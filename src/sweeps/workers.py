@@ -3,8 +3,6 @@
 import os
 from dataclasses import dataclass
 
-import joblib
-
 from unrolled.sweeps.plan import Plan
 from unrolled.system.memory import available_memory
 
@@ -32,7 +30,7 @@ class Workers:
         The threads do not depend on `jobs`: TensorFlow divides large products among its threads,
         another division rounds differently, and training amplifies the difference.
         """
-        config, cores = plan.configurations[0], joblib.cpu_count()
+        config, cores = plan.configurations[0], _cores()
         runs = max(plan.runs, plan.search_runs)
         fitting = max(1, available_memory() // _MEMORY_OF_A_RUN)
         return cls(
@@ -66,4 +64,10 @@ class Workers:
 
 def threads_of_this_process() -> str:
     """The number of threads that TensorFlow has for one operation, for the record of a run."""
-    return os.environ.get(_THREADS[0], str(joblib.cpu_count()))
+    return os.environ.get(_THREADS[0]) or str(_cores())
+
+
+def _cores() -> int:
+    import joblib  # Too slow for a command line that is rejected.
+
+    return joblib.cpu_count()
