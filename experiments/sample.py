@@ -14,14 +14,20 @@ from unrolled.console.program import run
 from unrolled.console.terminal import say
 from unrolled.inference.generation import generate_text, load_language_model
 from unrolled.inference.loading import LATEST
-from unrolled.inference.options import any_text, integer, number_within, options_of
+from unrolled.inference.options import (
+    any_text,
+    integer,
+    integer_within,
+    number_within,
+    options_of,
+)
 from unrolled.settings.sampling import LIMITS
 
 _OPTIONS = {
     "run": any_text(LATEST),
     "prompt": any_text(""),
     "temperature": number_within(LIMITS["temperature"], 1.0),
-    "top_k": integer(1),
+    "top_k": integer_within(LIMITS["top_k"]),
     "top_p": number_within(LIMITS["top_p"], 1.0),
     "length": integer(1, 500),
     "n": integer(1, 1),

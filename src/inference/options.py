@@ -40,8 +40,13 @@ def any_text(default: str | None = None) -> Option:
 
 def integer(least: int, default: int | None = None) -> Option:
     """Returns an option that accepts integers of at least `least`."""
-    expected = f"an integer of at least {least}"
-    return Option(_integer, lambda value: value >= least, expected, default)
+    limit = Limit(lambda value: value >= least, f"an integer of at least {least}")
+    return integer_within(limit, default)
+
+
+def integer_within(limit: Limit, default: int | None = None) -> Option:
+    """Returns an option that accepts the integers that a limit allows."""
+    return Option(_integer, limit.allows, limit.expected, default)
 
 
 def number_within(limit: Limit, default: float) -> Option:
