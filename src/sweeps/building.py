@@ -23,13 +23,13 @@ from unrolled.tasks.base.task import Task
 
 def load_task(config: DictConfig) -> Task:
     """The loaded task of a configuration; a process loads each task only once for its options."""
-    return _loaded_task(json.dumps(_without_name(config.task)))
+    return _loaded_task(json.dumps(_without_name(plain_values(config.task))))
 
 
 @functools.lru_cache(maxsize=2)
 def _loaded_task(options: str) -> Task:
     with _locating_lookup_errors():
-        task = _maker(json.loads(options), "task", _SUCH_AS["task"], Task)()
+        task = _maker("task", json.loads(options))()
         task.load()
     check_task(task)
     return task
@@ -88,14 +88,8 @@ def check_options(section: str, options: Mapping[str, Any]) -> None:
     Raises:
         Exception: whatever the constructor raises.
     """
-    options = {key: value for key, value in options.items() if key != "name"}
-    if section == "task":
-        _maker(options, section, _SUCH_AS[section], Task)()
-    else:
-        _maker(options, section, _SUCH_AS[section])(units=1)
-
-
-_SUCH_AS = {"task": "unrolled.tasks.synthetic.adding.Adding", "cell": "unrolled.layers.LSTM"}
+    make = _maker(section, _without_name(options))
+    make() if section == "task" else make(units=1)
 
 
 def check_room(config: DictConfig, task: Task) -> None:
@@ -116,18 +110,18 @@ _BYTES_PER_WEIGHT = 4 * 4  # In float32: the weight, its gradient, and two avera
 
 
 def _build(config: DictConfig, task: Task) -> keras.Model:
-    options = _without_name(config.model)
+    options = _without_name(plain_values(config.model))
     units, match, match_unit = (options.pop(key) for key in ("units", "match", "match_unit"))
     if task.features is not None and options.get("embedding") is not None:
         raise ValueError(
             f"`model.embedding`: expected null, as the inputs of {task.name} are vectors already, "
             f"got {options['embedding']}."
         )
-    make = _maker({**options, **task.model_arguments()}, "model", "unrolled.models.build_model")
+    make = _maker("model", {**options, **task.model_arguments()})
     _check_kind(make, config, task)
-    unit = _maker(_without_name(config.cell), "cell", _SUCH_AS["cell"])
+    unit = _maker("cell", _without_name(plain_values(config.cell)))
     if match == "parameters":
-        like = imported("model.match_unit", match_unit, "unrolled.layers.LSTM", keras.layers.Layer)
+        like = imported("model.match_unit", match_unit, _SUCH_AS["cell"], keras.layers.Layer)
         like = make(like, units=units)
         units = units_for_parameters(
             lambda size: make(unit, units=size), trainable_parameters(like)
@@ -150,17 +144,25 @@ def _check_kind(make: functools.partial, config: DictConfig, task: Task) -> None
         ) from error
 
 
-def _maker(
-    options: dict, section: str, such_as: str, kind: type | None = None
-) -> functools.partial:
+_SUCH_AS = {
+    "task": "unrolled.tasks.synthetic.adding.Adding",
+    "model": "unrolled.models.build_model",
+    "cell": "unrolled.layers.LSTM",
+}
+"""An example of what `_target_` may be in each section, for messages."""
+
+
+def _maker(section: str, options: Mapping[str, Any]) -> functools.partial:
     """The object that `_target_` of a section names, with the other options of the section.
 
     Not `hydra.utils.instantiate`, which hides the message about a rejected option.
     """
-    target = imported(f"{section}._target_", options.pop("_target_"), such_as, kind)
-    return functools.partial(target, **options)
+    arguments = {key: value for key, value in options.items() if key != "_target_"}
+    kind = Task if section == "task" else None
+    target = imported(f"{section}._target_", options["_target_"], _SUCH_AS[section], kind)
+    return functools.partial(target, **arguments)
 
 
-def _without_name(section: DictConfig) -> dict:
-    """The options in a section of the configuration; its name is only displayed."""
-    return {key: value for key, value in plain_values(section).items() if key != "name"}
+def _without_name(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a section; its name is only displayed."""
+    return {key: value for key, value in options.items() if key != "name"}
