@@ -8,9 +8,8 @@ import sys
 from unrolled.console.make_arguments import as_typed
 from unrolled.console.program import REFUSED
 from unrolled.console.refusals import RefusedError, print_refusal, unknown
-from unrolled.console.terminal import quiet_start, say
 from unrolled.sweeps import interruption
-from unrolled.sweeps.execution import run_sweep
+from unrolled.sweeps.execution import run_sweep, start_libraries
 from unrolled.sweeps.overrides import refuse_secrets
 from unrolled.sweeps.plan import make_plan
 
@@ -30,11 +29,7 @@ def main(arguments: list[str]) -> int:
         print_refusal(refused)
         return REFUSED
     interruption.watch()
-    with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
-        import unrolled.sweeps.run  # noqa: F401
-        from unrolled.sweeps.memory import freeze_imports
-
-        freeze_imports()
+    start_libraries()
     if plan is None:
         from unrolled.sweeps.job import job
 

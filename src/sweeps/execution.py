@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from unrolled.comparison import baselines
 from unrolled.console.program import FAILED, INTERRUPTED, REFUSED
 from unrolled.console.refusals import RefusedError, print_refusal
-from unrolled.console.terminal import QUICK, say
+from unrolled.console.terminal import QUICK, quiet_start, say
 from unrolled.project import PROJECT
 from unrolled.sweeps import interruption
 from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
@@ -77,6 +77,15 @@ class _Failure:
 
     reason: str
     code: int = FAILED
+
+
+def start_libraries() -> None:
+    """Import TensorFlow, Keras and MLflow, which takes seconds, with a line on the terminal."""
+    with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
+        import unrolled.sweeps.run  # noqa: F401
+        from unrolled.sweeps.memory import freeze_imports
+
+        freeze_imports()
 
 
 def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None = None) -> int:

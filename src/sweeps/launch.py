@@ -181,7 +181,8 @@ def _launch(sweep: Sweep, overrides: list[str], directory: Path, of_launcher: li
     allow_runs(directory)
     given = [*forced(without_directory(overrides)), *of_launcher]
     sys.argv = ["unrolled", "--multirun", *given, f"{_DIRECTORY}{quoted(str(directory))}"]
-    with _errors_raised(), _silent_joblib():
+    # With this variable Hydra raises errors instead of printing them and exiting.
+    with _environment("HYDRA_FULL_ERROR", "1"), _silent_joblib():
         job()
     interruption.check()
 
@@ -189,35 +190,27 @@ def _launch(sweep: Sweep, overrides: list[str], directory: Path, of_launcher: li
 @contextlib.contextmanager
 def _silent_joblib() -> Iterator[None]:
     """A context without warnings of joblib on the terminal, from this process or its helpers."""
-    before = os.environ.get("PYTHONWARNINGS")
     # A process of joblib cleans up after a sweep that was killed, and warns of what it cleans up.
     rule = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, rule]))
-    try:
-        with warnings.catch_warnings():
-            # Each time that it replaces a worker whose memory has grown.
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-            yield
-    finally:
-        _restore("PYTHONWARNINGS", before)
+    rules = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), rule]))
+    with _environment("PYTHONWARNINGS", rules), warnings.catch_warnings():
+        # Each time that it replaces a worker whose memory has grown.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        yield
 
 
 @contextlib.contextmanager
-def _errors_raised() -> Iterator[None]:
-    """A context in which Hydra raises errors instead of printing them and exiting."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+def _environment(variable: str, value: str) -> Iterator[None]:
+    """A context in which an environment variable has another value."""
+    before = os.environ.get(variable)
+    os.environ[variable] = value
     try:
         yield
     finally:
-        _restore("HYDRA_FULL_ERROR", before)
-
-
-def _restore(variable: str, value: str | None) -> None:
-    if value is None:
-        del os.environ[variable]
-    else:
-        os.environ[variable] = value
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 def _chosen(asked: Search, parent_run_id: str) -> list[tuple[dict[str, Any], Any]]:

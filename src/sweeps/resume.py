@@ -2,9 +2,8 @@
 
 from unrolled.console.program import REFUSED
 from unrolled.console.refusals import RefusedError, print_refusal
-from unrolled.console.terminal import quiet_start, say
 from unrolled.sweeps import interruption
-from unrolled.sweeps.execution import Interrupted, run_sweep
+from unrolled.sweeps.execution import Interrupted, run_sweep, start_libraries
 from unrolled.sweeps.plan import make_plan
 from unrolled.sweeps.requested import one_id, or_latest
 
@@ -20,11 +19,7 @@ def main(arguments: list[str]) -> int:
     except RefusedError as refused:
         print_refusal(refused)
         return REFUSED
-    with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
-        import unrolled.sweeps.run  # noqa: F401
-        from unrolled.sweeps.memory import freeze_imports
-
-        freeze_imports()
+    start_libraries()
     from unrolled.tracking import TrackingError, connect, fail_abandoned_runs, read_sweep
 
     interruption.watch()
