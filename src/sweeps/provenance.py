@@ -14,11 +14,12 @@ from unrolled.sweeps.values import plain_values
 from unrolled.sweeps.workers import threads_of_this_process
 
 _OF_THE_LAUNCH = ("jobs", "threads", "stop_at_first_failure")
-"""Options of the sweep that say nothing about what a run computes."""
+"""Options of the sweep; of these, a run depends on the number of threads that it has."""
 
 
 def identity_of(config: DictConfig, sweep: Sweep) -> Identity:
     decisive = {k: v for k, v in flat(config).items() if not k.startswith("tracking.")}
+    decisive["threads"] = threads_of_this_process()
     return Identity(sweep.parent_run_id, json.loads(json.dumps(decisive)))
 
 
@@ -54,7 +55,7 @@ def git_commit() -> str:
 
 
 def flat(config: DictConfig) -> dict[str, str]:
-    """The values of a configuration that decide what a run computes, by their dotted keys."""
+    """The values of a configuration by their dotted keys, without those of the whole sweep."""
 
     def walk(part, above):
         for key, value in part.items():

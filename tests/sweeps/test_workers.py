@@ -8,6 +8,8 @@ import pytest
 from unrolled.console.refusals import RefusedError
 from unrolled.sweeps import workers
 from unrolled.sweeps.plan import make_plan
+from unrolled.sweeps.provenance import identity_of
+from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.workers import Workers
 
 GIB = 2**30
@@ -68,6 +70,15 @@ def test_threads_are_limited_in_this_process_and_in_workers(monkeypatch):
     Workers(jobs=2, threads=3).limit_threads()
     assert os.environ["TF_NUM_INTRAOP_THREADS"] == os.environ["TF_NUM_INTEROP_THREADS"] == "3"
     assert workers.threads_of_this_process() == "3"
+
+
+def test_a_run_is_identified_by_its_threads_and_not_by_the_jobs_beside_it(monkeypatch):
+    identities = []
+    for threads, jobs in (("2", 1), ("2", 5), ("3", 1)):
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
+        (config,) = make_plan([f"jobs={jobs}"]).configurations
+        identities.append(identity_of(config, Sweep()))
+    assert identities[0] == identities[1] != identities[2]
 
 
 @pytest.mark.parametrize(
