@@ -66,6 +66,15 @@ class CellLoops:
         self.cell = cell
         self.structure = CellStructure(cell, separate)
 
+    def computes(self, *loop: Any) -> Any:
+        """What decides, together with its arguments, what a loop computes; None if not known.
+
+        Args:
+            *loop: its name, and its options.
+        """
+        known = self.structure.computes
+        return None if known is None else (loop, known)
+
     def forward(
         self,
         weights: RecurrentWeights,
@@ -89,11 +98,15 @@ class CellLoops:
             saving: whether to store what the backward loop needs.
             outputs: whether to store the first state of every step.
         """
-        structure, size = self.structure, tf.shape(projected)[0]
-        x, mask = _as_array(projected), _as_array(mask)
-        z_arrays = [_empty_array(size, projected[0])] if saving else []
+        structure = self.structure
+        size, batch, width = _shape(projected)
+        x, mask = _as_array(projected, size), _as_array(mask, size)
+        z_arrays = [_empty_array(size, batch, width, projected.dtype)] if saving else []
         stored = states if saving else states[:1] if outputs else []
-        state_arrays = [_empty_array(size + 1, state).write(0, state) for state in stored]
+        state_arrays = [
+            _empty_array(size + 1, batch, self.cell.units, state.dtype).write(0, state)
+            for state in stored
+        ]
 
         def step(t, states, z_arrays, state_arrays, _):
             x_t = tf.split(x.read(t), structure.widths, axis=-1)
@@ -131,12 +144,13 @@ class CellLoops:
             d_outputs: gradient of the first state of every step, `(steps, batch, units)`, or None.
             d_states: gradients of the last states.
         """
-        structure, size = self.structure, tf.shape(z)[0]
-        states = [_as_array(sequence) for sequence in sequences]
-        dz_array = _empty_array(size, z[0])
+        structure = self.structure
+        size, batch, width = _shape(z)
+        states = [_as_array(sequence, size + 1) for sequence in sequences]
+        dz_array = _empty_array(size, batch, width, z.dtype)
         unknown_v = [group for group, state in enumerate(structure.state_of_group) if state is None]
-        v_arrays = [_empty_array(size, d_states[0]) for _ in unknown_v]
-        z, mask, d_outputs = (_as_array(part) for part in (z, mask, d_outputs))
+        v_arrays = [_empty_array(size, batch, self.cell.units, z.dtype) for _ in unknown_v]
+        z, mask, d_outputs = (_as_array(part, size) for part in (z, mask, d_outputs))
         d_peepholes = [zeros_to_sum(weight) for weight in weights.peepholes]
 
         def step(t, d_states, dz_array, v_arrays, d_peepholes, _):
@@ -195,17 +209,23 @@ def zeros_to_sum(weight: tf.Tensor) -> tf.Tensor:
     return tf.zeros(weight.shape, tf.float32 if weight.dtype.size < 4 else weight.dtype)
 
 
-def _as_array(sequence):
+def _shape(sequence):
+    """Its steps, batch size and width, each a tensor if it is unknown while tracing."""
+    dynamic = tf.unstack(tf.shape(sequence))
+    return [d if known is None else known for d, known in zip(dynamic, sequence.shape, strict=True)]
+
+
+def _as_array(sequence, size):
     if sequence is None:
         return None
-    array = tf.TensorArray(sequence.dtype, tf.shape(sequence)[0], clear_after_read=False)
-    return array.unstack(sequence)
+    return tf.TensorArray(sequence.dtype, size, clear_after_read=False).unstack(sequence)
 
 
-def _empty_array(size, like):
-    """Space for `size` tensors like this one. XLA requires their shape before the loop."""
-    zeros = tf.zeros(tf.concat([[size], tf.shape(like)], 0), like.dtype)
-    return tf.TensorArray(like.dtype, size, element_shape=like.shape).unstack(zeros)
+def _empty_array(size, batch, width, dtype):
+    """Space for `size` tensors, `(batch, width)`. XLA requires their shape before the loop."""
+    known = (None if tf.is_tensor(batch) else batch, width)
+    zeros = tf.zeros((size, batch, width), dtype)
+    return tf.TensorArray(dtype, size, element_shape=known).unstack(zeros)
 
 
 def _stacked(arrays):

@@ -1,11 +1,13 @@
 """What a cell's equations do with their states, found by tracing them once."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import tensorflow as tf
 
 from unrolled.layers.cell import Cell
+from unrolled.layers.scan import programs
 from unrolled.layers.scan.shared_results import SharedResults
 
 _READS = {"ReadVariableOp", "VarHandleOp"}
@@ -34,9 +36,9 @@ class CellStructure:
 
     def __init__(self, cell: Cell, separate: bool = False) -> None:
         self.cell = cell
-        recorder = _Recorder(separate)
-        states, new, graph = self._trace_once(recorder)
-        _check_operations(cell, graph)
+        recorder = _Recorder(cell, separate)
+        states, new, once = self._trace_once(recorder)
+        _check_operations(cell, once.graph)
         _check_results(cell, new, states)
         recorder.check(cell)
         found = sorted(
@@ -48,9 +50,18 @@ class CellStructure:
         self.state_of_group = [
             None if separate else numbers.get(id(v)) for v, _ in found if v is not None
         ]
+        self._separate, self._once = separate, once
+
+    @cached_property
+    def computes(self) -> Any:
+        """What decides what a step and its derivative compute; None if that is not known."""
+        if not programs.decides_derivative(self._once):
+            return None
+        peepholes = [self.cell.sites.index(site) for site in self.cell.peephole_sites]
+        return self._separate, tuple(peepholes), programs.content(self._once)
 
     def _trace_once(self, recorder):
-        """The states before and after one step, and the graph of its equations."""
+        """The states before and after one step, and its traced equations."""
         cell = self.cell
         states = new = None
 
@@ -62,9 +73,10 @@ class CellStructure:
             recorder.sum_like = states[0]
             new = cell.equations(recorder, *states)
             self.shared_results = SharedResults(states[0])
+            return [states, new]
 
-        graph = once.get_concrete_function().graph
-        return states, new, graph
+        traced = once.get_concrete_function()
+        return states, new, traced
 
     def arrange(self, columns: tf.Tensor, sites: Sequence[str]) -> tf.Tensor:
         """Reorder columns so that the sites of a group are side by side.
@@ -86,7 +98,8 @@ class CellStructure:
 class _Recorder:
     """`recurrent` in a cell's equations, which records what each site sees."""
 
-    def __init__(self, separate):
+    def __init__(self, cell, separate):
+        self._sites = cell.sites
         self._separate = separate
         self.sum_like = None
         self.operands = []
@@ -100,7 +113,9 @@ class _Recorder:
         if peephole is not None:
             self._with_peephole.append(site)
         self._group_of(v).append(site)
-        z = self.sum_like if v is None else v
+        # An operation named after the site, so that the graph shows what is done with its z.
+        number = self._sites.index(site) if site in self._sites else None
+        z = tf.identity(self.sum_like if v is None else v, name=f"site_{number}")
         return z if peephole is None else z + peephole
 
     def _group_of(self, v):

@@ -107,33 +107,34 @@ class ChunkLoops:
 
     def _without_saving(self, run, tensors):
         """The results, for a large batch in halves, each on a core of its own."""
-        batch = tf.shape(tensors.inputs)[1]
+        known = tensors.inputs.shape[1]
+        batch = tf.shape(tensors.inputs)[1] if known is None else known
+        is_large = (batch > 1) & (batch * self.cell.units >= LEAST_STATE_TO_HALVE)
+        if known is not None and not is_large:
+            return self._results(run, tensors, self.mask)
+        # Both halves and the whole batch call it, and it is traced once for each static shape.
+        results = tf.function(partial(self._results, run), autograph=False)
 
         def halves():
-            first = self._results(run, tensors, slice(batch // 2))
-            second = self._results(run, tensors, slice(batch // 2, None))
+            first = results(*self._rows(tensors, slice(batch // 2)))
+            second = results(*self._rows(tensors, slice(batch // 2, None)))
             outputs = self.outputs  # Their batch is the second axis, that of states the first.
             return [
                 tf.concat(pair, axis=1 if outputs and number == 0 else 0)
                 for number, pair in enumerate(zip(first, second, strict=True))
             ]
 
-        def all_at_once():
-            return self._results(run, tensors, slice(None))
-
-        known = tensors.inputs.shape[1]
         if known is not None:
-            large = known > 1 and known * self.cell.units >= LEAST_STATE_TO_HALVE
-            return halves() if large else all_at_once()
-        large = (batch > 1) & (batch * self.cell.units >= LEAST_STATE_TO_HALVE)
-        return tf.cond(large, halves, all_at_once)
+            return halves()
+        return tf.cond(is_large, halves, lambda: results(tensors, self.mask))
 
-    def _results(self, run, tensors, rows):
-        """The results for some rows of a batch."""
-        if rows != slice(None):
-            inputs, states = tensors.inputs[:, rows], [state[rows] for state in tensors.states]
-            tensors = tensors._replace(inputs=inputs, states=states)
+    def _rows(self, tensors, rows):
+        """The tensors of some examples of a batch, and their mask."""
+        inputs, states = tensors.inputs[:, rows], [state[rows] for state in tensors.states]
         mask = None if self.mask is None else self.mask[:, rows]
+        return tensors._replace(inputs=inputs, states=states), mask
+
+    def _results(self, run, tensors, mask):
         chunks = Chunks(tensors.inputs, self.compilation)
         return self._forward(chunks, run, tensors, mask, saving=False)[0]
 
@@ -144,20 +145,20 @@ class ChunkLoops:
         outputs = [chunks.array(dtype, units)] if self.outputs else []
 
         def chunk(k, states, memory, outputs):
-            length = chunks.length(k)
-            x = chunks.take(tensors.inputs, k)
+            part = chunks.part(k)
+            x = self._project(part.take(tensors.inputs), tensors.outer)
             last, z, sequences, _ = chunks.call(
                 run,
+                self.loops.computes("forward", saving, self.outputs),
                 RecurrentWeights(tensors.kernels, tensors.peepholes),
                 self.dropout_masks,
-                length,
-                chunks.pad(self._project(x, tensors.outer), k),
-                chunks.take_padded(mask, k),
+                part.length,
+                *part.padded(x, part.take(mask)),
                 states,
             )
-            parts = [*z, *sequences] if saving else []
-            memory = [array.write(k, part) for array, part in zip(memory, parts, strict=True)]
-            outputs = [array.write(k, sequences[0][1 : length + 1]) for array in outputs]
+            new = [*z, *sequences] if saving else []
+            memory = [array.write(k, entry) for array, entry in zip(memory, new, strict=True)]
+            outputs = [array.write(k, sequences[0][1 : part.length + 1]) for array in outputs]
             return last, memory, outputs
 
         last, memory, outputs = chunks.loop(chunk, tensors.states, memory, outputs)
@@ -186,22 +187,22 @@ class ChunkLoops:
         transposed = [tf.transpose(kernel) for kernel in tensors.kernels]
 
         def chunk(k, d_states, d_inputs, d_weights):
-            length = chunks.length(k)
+            part = chunks.part(k)
             z, *sequences = (array.read(k) for array in memory.arrays)
             d_first, dz, d_peepholes, v, _ = chunks.call(
                 self.loops.backward,
+                self.loops.computes("backward"),
                 RecurrentWeights(transposed, tensors.peepholes),
                 self.dropout_masks,
-                length,
+                part.length,
                 z,
                 sequences,
-                chunks.take_padded(self.mask, k),
-                chunks.take_padded(d_outputs, k),
+                *part.padded(part.take(self.mask), part.take(d_outputs)),
                 d_states,
             )
-            dz = dz[:length]
-            d_x, d_outer = self._pull_back(chunks.take(tensors.inputs, k), tensors.outer, dz)
-            d_kernels = self._gradients_of_kernels(dz, sequences, v, length)
+            dz = dz[: part.length]
+            d_x, d_outer = self._pull_back(part.take(tensors.inputs), tensors.outer, dz)
+            d_kernels = self._gradients_of_kernels(dz, sequences, v, part.length)
             more = [*d_outer, *d_kernels, *d_peepholes]
             d_weights = [_sum(d, m) for d, m in zip(d_weights, more, strict=True)]
             return d_first, [array.write(k, d_x) for array in d_inputs], d_weights

@@ -78,29 +78,13 @@ class Chunks:
             self._count = tf.maximum(1, -(-self._steps // self._size))
         self.single = self.whole or (self._fitted and self._count == 1)
 
-    def length(self, k: Any) -> Any:
-        """How many steps of chunk k are real."""
-        return self._steps if self.single else tf.minimum(self._steps - k * self._size, self._size)
-
-    def take(self, sequence: tf.Tensor, k: Any) -> tf.Tensor:
-        """The real steps of chunk k."""
+    def part(self, k: Any) -> "Part":
+        """What belongs to chunk k."""
         if self.single:
-            return sequence
-        return sequence[k * self._size : k * self._size + self.length(k)]
-
-    def pad(self, part: tf.Tensor, k: Any) -> tf.Tensor:
-        """A chunk padded to the full length; steps after the real ones are never read."""
-        if self.single:
-            return part
-        missing = self._size - self.length(k)
-        ends = [(0, missing), *[(0, 0)] * (part.shape.rank - 1)]
-        padded = tf.cond(missing > 0, lambda: tf.pad(part, ends), lambda: part)
-        padded.set_shape((self._size if self._fitted else None, *part.shape[1:]))
-        return padded
-
-    def take_padded(self, sequence: tf.Tensor | None, k: Any) -> tf.Tensor | None:
-        """Chunk k in its full length; None if there is no such sequence."""
-        return None if sequence is None else self.pad(self.take(sequence, k), k)
+            return Part(self._steps)
+        start = k * self._size
+        length = tf.minimum(self._steps - start, self._size)
+        return Part(length, start, self._size, self._size if self._fitted else None)
 
     def array(self, dtype: tf.DType, width: int) -> Any:
         """An array with one entry for each chunk, `(steps, batch, width)`."""
@@ -109,11 +93,17 @@ class Chunks:
         shape = (None, self.batch, width)
         return tf.TensorArray(dtype, self._count, infer_shape=False, element_shape=shape)
 
-    def call(self, function: Callable, *arguments: Any) -> Any:
-        """Call a function of one chunk, compiled where that is allowed and pays."""
+    def call(self, function: Callable, computes: Any, *arguments: Any) -> Any:
+        """Call a function of one chunk, compiled where that is allowed and pays.
+
+        Args:
+            function: the function.
+            computes: see `unrolled.layers.scan.programs.Program`.
+            *arguments: of the function.
+        """
         if self.whole or self._allowed is False:
             return function(*arguments)
-        program = self._programs.of(function, *arguments)
+        program = self._programs.of(function, computes, *arguments)
         compiled = self._allowed
         if not self._fitted:
             compiled = compiled & (self._steps >= FEWEST_STEPS_TO_COMPILE)
@@ -131,6 +121,50 @@ class Chunks:
             return n + 1, *chunk(self._count - 1 - n if reverse else n, *values)
 
         return tf.while_loop(lambda n, *_: n < self._count, body, [0, *values])[1:]
+
+
+class Part:
+    """Cuts one chunk out of sequences, each of three axes, the first of them time.
+
+    Args:
+        length: how many steps of the chunk are real.
+        start: the step of the sequence with which it starts; None if it is the whole sequence.
+        size: its length with padding.
+        known: the same, if it is known while tracing.
+    """
+
+    def __init__(
+        self, length: Any, start: Any = None, size: Any = None, known: int | None = None
+    ) -> None:
+        self.length = length
+        self._start, self._size, self._known = start, size, known
+        self._stop = None if start is None else start + length
+
+    def take(self, sequence: tf.Tensor | None) -> tf.Tensor | None:
+        """The real steps; None stays None."""
+        if sequence is None or self._start is None:
+            return sequence
+        return sequence[self._start : self._stop]
+
+    def padded(self, *parts: tf.Tensor | None) -> list[tf.Tensor | None]:
+        """What `take` gave, or the like, padded to the full length; None stays None.
+
+        Steps after the real ones are never read.
+        """
+        if self._start is None:
+            return list(parts)
+        missing = self._size - self.length
+        there = [part for part in parts if part is not None]
+
+        def pad():
+            ends = tf.convert_to_tensor([(0, missing), (0, 0), (0, 0)])
+            return [tf.pad(part, ends) for part in there]
+
+        padded = tf.cond(missing > 0, pad, lambda: there)
+        for part in padded:
+            part.set_shape((self._known, *part.shape[1:]))
+        in_order = iter(padded)
+        return [None if part is None else next(in_order) for part in parts]
 
 
 def runs_whole(known: int | None) -> bool:

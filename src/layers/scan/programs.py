@@ -23,10 +23,12 @@ Dropping one releases its graph only. What XLA has compiled of it stays until th
 
 
 class Program:
-    """A function of tensors, traced.
+    """A function of tensors, traced, or one that is known to compute the same.
 
     Args:
         function: what to trace. Its derivative is never taken.
+        computes: what decides, together with the arguments, what the function computes; None if
+            that is found out by tracing it.
         *arguments: nested tensors, and Python values, which become constants.
 
     Attributes:
@@ -34,9 +36,10 @@ class Program:
         captures: whether it uses tensors of the graph in which it was traced.
     """
 
-    def __init__(self, function: Callable, *arguments: Any) -> None:
+    def __init__(self, function: Callable, computes: Any, *arguments: Any) -> None:
         self._trace = partial(_traced, function, arguments)
-        self._forms = _programs.of(self._trace)
+        key = None if computes is None else (computes, _shapes(arguments))
+        self._forms = _programs.of(self._trace, key)
         self.compiled = self._forms.compiled
         self.captures = bool(self.compiled.captured_inputs)
 
@@ -66,15 +69,19 @@ class ProgramsOfCall:
     def __init__(self) -> None:
         self._known: dict[Any, Program] = {}
 
-    def of(self, function: Callable, *arguments: Any) -> Program:
-        """A `Program`, traced once for arguments of the same shapes."""
-        key = function, repr(tf.nest.map_structure(_shape_and_dtype, arguments))
+    def of(self, function: Callable, computes: Any, *arguments: Any) -> Program:
+        """A `Program`, traced at most once for arguments of the same shapes."""
+        key = function, _shapes(arguments)
         if key in self._known:
             return self._known[key]
-        program = Program(function, *arguments)
+        program = Program(function, computes, *arguments)
         if not program.captures:
             self._known[key] = program
         return program
+
+
+def _shapes(arguments):
+    return repr(tf.nest.map_structure(_shape_and_dtype, arguments))
 
 
 def _shape_and_dtype(argument):
@@ -82,24 +89,32 @@ def _shape_and_dtype(argument):
 
 
 class _Programs:
-    """The functions used last, by what they compute."""
+    """The functions used last: by what decides what they compute, and by what they compute."""
 
     def __init__(self):
-        self._known = collections.OrderedDict()
+        self._by_key = collections.OrderedDict()
+        self._by_content = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, trace):
+    def of(self, trace, key):
         """The forms of the function that `trace` traces, or of one that computes the same."""
+        with self._lock:
+            if key in self._by_key:
+                return self._last_used(self._by_key, key)
         compiled = trace(jit_compile=True)
         if compiled.captured_inputs:  # It belongs to this layer alone.
             return _Forms(compiled)
-        key = _content(compiled)
         with self._lock:
-            known = self._known.setdefault(key, _Forms(compiled))
-            self._known.move_to_end(key)
-            while len(self._known) > MOST_PROGRAMS:
-                self._known.popitem(last=False)
-            return known
+            forms = self._last_used(self._by_content, content(compiled), _Forms(compiled))
+            return forms if key is None else self._last_used(self._by_key, key, forms)
+
+    @staticmethod
+    def _last_used(known, key, new=None):
+        forms = known.setdefault(key, new)
+        known.move_to_end(key)
+        while len(known) > MOST_PROGRAMS:
+            known.popitem(last=False)
+        return forms
 
 
 def _traced(function, arguments, jit_compile=None):
@@ -110,14 +125,13 @@ def _traced(function, arguments, jit_compile=None):
     return positional.get_concrete_function(*arguments)
 
 
-def _content(traced):
+def content(traced: Any) -> tuple[str, str]:
     """Everything that decides what a traced function without captured tensors computes.
 
     The functions that it calls, such as the bodies of loops, have new names in each trace. Digests
     of their contents replace them. Custom gradients have new names as well, which are left out.
     """
-    library = traced.graph.as_graph_def().library.function
-    definitions = {each.signature.name: each for each in [traced.function_def, *library]}
+    definitions = {each.signature.name: each for each in _definitions(traced)}
     names = re.compile("|".join(sorted(map(re.escape, definitions), key=len, reverse=True)))
     digests: dict[str, str] = {}
 
@@ -125,7 +139,7 @@ def _content(traced):
         if name not in digests:
             digests[name] = ""  # Arguments of a loop may be named after it.
             for node in definitions[name].node_def:
-                node.attr.pop("_gradient_op_type", None)
+                node.attr.pop(_GRADIENT, None)
             text = names.sub(lambda name: digest(name[0]), MessageToString(definitions[name]))
             digests[name] = hashlib.sha256(text.encode()).hexdigest()
         return digests[name]
@@ -135,4 +149,16 @@ def _content(traced):
     return structure, digest(traced.function_def.signature.name)
 
 
+def decides_derivative(traced: Any) -> bool:
+    """Whether the content of a traced function decides what its derivative computes too."""
+    nodes = [node for each in _definitions(traced) for node in each.node_def]
+    return not traced.captured_inputs and not any(_GRADIENT in node.attr for node in nodes)
+
+
+def _definitions(traced):
+    return [traced.function_def, *traced.graph.as_graph_def().library.function]
+
+
+_GRADIENT = "_gradient_op_type"
+"""Names a gradient that was written for this operation."""
 _programs = _Programs()
