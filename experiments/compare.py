@@ -29,6 +29,9 @@ def main(arguments: list[str]) -> int:
     with say.status("Starting TensorFlow and MLflow ..."), quiet_start():
         from unrolled import tracking
         from unrolled.comparison.comparison import compare
+        from unrolled.sweeps.memory import freeze_imports
+
+        freeze_imports()
     try:
         tracking.connect()
         tracking.require_writable()

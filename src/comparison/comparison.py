@@ -1,6 +1,6 @@
 """The comparison of one sweep's runs: a report on the terminal and on the parent run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -63,12 +63,16 @@ def compare(run_id: str, baseline_names: list[str] | None = None) -> None:
         for section in [*searched, *compared]:
             sections.log(section, writer)
         page = [*table, *verdict, *details, *searched, *left_out]
-        writer.describe("\n\n".join(map(sections.as_markdown, page)))
+        writer.describe(_page(page), _page(map(sections.excerpt_of, page)))
         writer.log_metrics(_metrics(variants))
     say.print(f"Curves, pictures and models: {tracking.how_to_browse()}, then")
     say.print(tracking.page(sweep.experiment_id, run_id), soft_wrap=True)
     for section in left_out:
         sections.show(section)
+
+
+def _page(parts: Iterable[sections.Section]) -> str:
+    return "\n\n".join(map(sections.as_markdown, parts))
 
 
 def _variants(runs: Sequence[RunRecord]) -> list[VariantRuns]:

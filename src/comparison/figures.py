@@ -20,6 +20,8 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 STYLES = ("-", "--", "-.", ":")
 _DARK = 0.5  # Fraction above which a cell is so dark that its text is white.
 
+_LONG = 30  # Characters of a label; seven that are longer fill a third of the axes.
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -93,7 +95,7 @@ def with_bands(
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     _scale_x(axes, np.unique(np.concatenate([curve.x for curve in curves])))
     axes.grid(alpha=0.3)
-    axes.legend()
+    add_legend(figure, axes)
     return figure
 
 
@@ -128,6 +130,24 @@ def confusion_matrix(name: str, confusion: Confusion) -> Figure:
     bar = figure.colorbar(image, ax=axes, label="fraction of the words in a row", shrink=0.8)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
     return figure
+
+
+def add_legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
+    """A legend inside the axes, or below them if long labels would cover the curves.
+
+    Args:
+        figure: grows by a legend below the axes.
+        axes: the only ones of the figure.
+        title: of the legend.
+    """
+    _, labels = axes.get_legend_handles_labels()
+    longest = max(map(len, labels))
+    if longest <= _LONG:
+        axes.legend(title=title)
+        return
+    columns = 2 if longest <= 2 * _LONG else 1
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(labels) // columns))
+    figure.legend(loc="outside lower center", ncols=columns, fontsize="small", title=title)
 
 
 def mark_level(axes: Axes, value: float, name: str, style: str = "-") -> None:

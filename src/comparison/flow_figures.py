@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unrolled.comparison.figures import COLORS, STYLES, mark_level, scale_of
+from unrolled.comparison.figures import COLORS, STYLES, add_legend, mark_level, scale_of
 from unrolled.diagnostics import Gates
 from unrolled.diagnostics.decay import FALLEN
 from unrolled.tasks.base.metric import Metric
@@ -44,9 +44,8 @@ def lag_curves(curves: Mapping[str, Mapping[int, np.ndarray]], title: str) -> Fi
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(
-        title="|dL/dc⟨t⟩|, of a basic RNN |dL/da⟨t⟩|\nband: from the lowest run to the highest"
-    )
+    title = "|dL/dc⟨t⟩|, of a basic RNN |dL/da⟨t⟩|\nband: from the lowest run to the highest"
+    add_legend(figure, axes, title)
     return figure
 
 
@@ -117,7 +116,7 @@ def success_by_memory(
         yscale=scale_of(metric),
     )
     axes.grid(alpha=0.3)
-    axes.legend()
+    add_legend(figure, axes)
     return figure
 
 

@@ -6,12 +6,13 @@ import numpy as np
 
 from unrolled.comparison import flow_comparison
 from unrolled.comparison.runs import VariantRuns
-from unrolled.comparison.sections import Heading, Table, table_of
+from unrolled.comparison.sections import Heading, Table, rows_of, table_of
 from unrolled.comparison.variants import Variant
 from unrolled.tasks.base.metric import Metric
 from unrolled.tasks.language.context import LENGTHS, TOLERANCE
 
 _VARIANT = Heading("variant", "variant")
+_RANK = Heading("rank", "rank")
 _CONTEXT = Heading("context", "context\nused")
 _DIVERGED = Heading("diverged", "diverged")
 
@@ -32,6 +33,13 @@ def table(variants: Sequence[VariantRuns], diverged: Mapping[Variant, int]) -> T
             count = diverged.get(variant, 0)
             row[_DIVERGED] = f"{count} of {count + ended.get(variant, 0)}"
     return table_of(list(rows.values()))
+
+
+def excerpt(whole: Table, rows: Sequence[int], ranks: Sequence[int | None]) -> Table:
+    """Some rows of the table, each with the rank of its variant if it has one."""
+    shown = dict(rows_of(whole, rows))
+    names = {_VARIANT: shown.pop(_VARIANT)}
+    return {**names, _RANK: ["" if rank is None else str(rank) for rank in ranks], **shown}
 
 
 def _row(variant: VariantRuns) -> dict[Heading, str]:

@@ -1,14 +1,15 @@
 """The pictures of a comparison, by the names of their files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from unrolled.comparison import figures, flow_comparison
+from unrolled.comparison.extremes import ROWS, extremes
 from unrolled.comparison.runs import VariantRuns, report_of
-from unrolled.comparison.variants import label
+from unrolled.comparison.variants import Variant, label
 from unrolled.tasks.base.metric import Metric
 from unrolled.tracking import RunRecord
 
@@ -17,16 +18,23 @@ Key = tuple[str, str]
 """What tells the breakdowns of a run apart: which values, and by what."""
 
 
-def of_sweep(variants: Sequence[VariantRuns], heading: str) -> dict[str, Figure]:
+def of_sweep(
+    variants: Sequence[VariantRuns], heading: str, baselines: Collection[Variant]
+) -> dict[str, Figure]:
     """All pictures; variants that do not fit into one have several, with what they share in names.
+
+    Of a large sweep whose variants do not fit into a few, the best and the worst are drawn.
 
     Args:
         variants: with the runs that can be compared.
         heading: below each title.
+        baselines: of the sweep.
     """
     drawn: dict[str, dict[str, Figure]] = {}
-    for scene, together in _scenes(variants).items():
+    for scene, scene_variants in _scenes(variants).items():
+        together, which = _legible(scene_variants, baselines)
         below = f"{scene}, {heading}" if scene else heading
+        below = f"{which}\n{below}" if which else below
         runs = {each.variant: each.runs for each in together}
         of_scene = _learning(together, below) | _breakdowns(together, below)
         of_scene |= flow_comparison.pictures(runs, together[0].metric, below)
@@ -53,15 +61,32 @@ def _scenes(variants: Sequence[VariantRuns]) -> dict[str, list[VariantRuns]]:
     return scenes
 
 
+def _legible(
+    variants: list[VariantRuns], baselines: Collection[Variant]
+) -> tuple[list[VariantRuns], str]:
+    """The variants that a picture shows, and which these are if it cannot show all."""
+    if len(variants) <= ROWS:
+        return variants, ""
+    by_variant = {each.variant: each for each in variants}
+    runs = {each.variant: each.runs for each in variants}
+    found = extremes(runs, baselines, len(figures.COLORS))
+    shown = [by_variant[variant] for variant in found.ranks]
+    return shown, f"{found.words}, {len(shown)} of {len(variants)} variants"
+
+
 def _apart(variants: list[VariantRuns]) -> dict[str, list[VariantRuns]]:
-    """Groups that share one setting, such as the unit or T: the fewest that fit."""
+    """Groups that share one setting, such as the unit or T: the fewest that fit.
+
+    The groups of a large sweep are at most as many as the variants of a picture.
+    """
+    most = len(figures.COLORS) if len(variants) > ROWS else len(variants) - 1
     texts = [each.variant.texts for each in variants]
     keys = [key for key in texts[0] if all(key in each for each in texts)]
     options = [_grouped(variants, partial(_setting, key)) for key in keys]
     fit = [
         groups
         for groups in options
-        if 1 < len(groups) < len(variants) and max(map(len, groups.values())) <= len(figures.COLORS)
+        if 1 < len(groups) <= most and max(map(len, groups.values())) <= len(figures.COLORS)
     ]
     return min(fit, key=len, default={"": variants})
 

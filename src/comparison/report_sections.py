@@ -1,11 +1,14 @@
 """The sections of a sweep's report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from unrolled.comparison import baselines, main_table, pictures, search, significance
+from unrolled.comparison.extremes import ENDS, NAMES, ROWS, Extremes, ends, extremes
 from unrolled.comparison.forest import forest
 from unrolled.comparison.runs import (
     Runs,
@@ -14,10 +17,13 @@ from unrolled.comparison.runs import (
     divergences,
     units,
 )
-from unrolled.comparison.sections import Section, data_of
+from unrolled.comparison.sections import Section, Table, data_of
+from unrolled.comparison.variants import Variant
 from unrolled.comparison.verdict import verdict
 from unrolled.console.terminal import QUICK
 from unrolled.tracking import RunRecord, SweepRecord
+
+_SEARCH, _TABLE, _DIFFERENCES = "search.json", "comparison.json", "differences.json"
 
 
 def search_section(sweep: SweepRecord) -> list[Section]:
@@ -33,15 +39,19 @@ def search_section(sweep: SweepRecord) -> list[Section]:
     found = search.choices(sweep.runs, key, asked["values"])
     if not found:
         return []
-    return [
-        Section(
-            heading=f"The search for {key}",
-            table=search.table(found, key),
-            caption=search.caption(found, key),
-            sentences=search.sentences(found, key, len(asked["seeds"])),
-            data={"search.json": search.as_columns(found, key)},
-        )
-    ]
+    section = Section(
+        heading=f"The search for {key}",
+        table=search.table(found, key),
+        caption=search.caption(found, key),
+        sentences=search.sentences(found, key, len(asked["seeds"])),
+        data={_SEARCH: search.as_columns(found, key)},
+    )
+    if len(found) > ROWS:
+        shown = search.table(ends(search.best_first(found), ROWS), key)
+        excerpt = _excerpt(section, shown, ENDS, f"variants are in the artifact {_SEARCH}")
+        said = search.sentences(found, key, len(asked["seeds"]), NAMES)
+        section = replace(section, excerpt=replace(excerpt, sentences=said))
+    return [section]
 
 
 def comparison_sections(sweep: SweepRecord, variants: Sequence[VariantRuns]) -> list[Section]:
@@ -63,20 +73,57 @@ def comparison_sections(sweep: SweepRecord, variants: Sequence[VariantRuns]) -> 
     quick = sweep.tags.get("budget") == "quick"
     heading = f"{sweep.name}\n{QUICK}" if quick else sweep.name
     table = main_table.table(variants, diverged)
+    main = Section(
+        heading=heading,
+        table=table,
+        caption=main_table.caption(table),
+        data={_TABLE: data_of(table)},
+        pictures=partial(pictures.of_sweep, variants, heading, set(against.values())),
+    )
+    told = partial(verdict, runs, found, diverged, baselines=asked, quick=quick)
+    findings = Section(sentences=told())
+    rows = list(dict.fromkeys([*runs, *diverged]))
+    if len(rows) > ROWS:
+        shown = extremes(runs, set(against.values()), ROWS)
+        main = replace(main, excerpt=_main_excerpt(main, rows, shown))
+        findings = replace(findings, excerpt=Section(sentences=told(most=NAMES)))
     return [
-        Section(
-            heading=heading,
-            table=table,
-            caption=main_table.caption(table),
-            data={"comparison.json": data_of(table)},
-            pictures=partial(pictures.of_sweep, variants, heading),
-        ),
-        Section(
-            sentences=verdict(runs, found, diverged, baselines=asked, quick=quick),
-        ),
+        main,
+        findings,
         *difference_sections(found, heading),
         *missing_section(asked, runs, found),
     ]
+
+
+def _main_excerpt(main: Section, rows: Sequence[Variant], found: Extremes) -> Section:
+    """The best and the worst variants and the baselines, or the first if no run succeeded.
+
+    Args:
+        main: the section with the table of all variants.
+        rows: the variant of each of its rows.
+        found: the variants to show.
+    """
+    assert main.table is not None
+    shown = list(found.ranks) or rows[:ROWS]
+    which = found.words if found.ranks else f"the first {ROWS}"
+    places, ranks = zip(*((rows.index(each), found.ranks.get(each)) for each in shown), strict=True)
+    table = main_table.excerpt(main.table, places, ranks)
+    return _excerpt(main, table, which, f"variants are in the artifact {_TABLE}")
+
+
+def _excerpt(section: Section, table: Table, which: str, where: str) -> Section:
+    """A section with a part of its table, and a line that says so.
+
+    Args:
+        section: with the whole table.
+        table: the rows to show.
+        which: which rows these are.
+        where: what the other rows are and where they are.
+    """
+    assert section.table is not None
+    total, shown = (len(next(iter(each.values()))) for each in (section.table, table))
+    said = f"Shown are {which}. The other {total - shown} of {total} {where}."
+    return replace(section, table=table, caption=f"{said}\n\n{section.caption}")
 
 
 def difference_sections(found: Sequence[significance.Difference], heading: str) -> list[Section]:
@@ -88,19 +135,27 @@ def difference_sections(found: Sequence[significance.Difference], heading: str) 
     for key, group in by_metric.items():
         name = f"forest_{key}.png" if len(by_metric) > 1 else "forest.png"
         drawn = any(np.isfinite(each.interval.value) for each in group)
-        sections.append(
-            Section(
-                heading="Differences from the baseline",
-                table=significance.table(group),
-                caption=significance.caption(group[0].metric),
-                data={} if sections else {"differences.json": _in_full(found)},
-                pictures=partial(_forest, name, group, heading) if drawn else None,
-            )
+        section = Section(
+            heading="Differences from the baseline",
+            table=significance.table(group),
+            caption=significance.caption(group[0].metric),
+            data={} if sections else {_DIFFERENCES: _in_full(found)},
+            pictures=partial(_forest, name, group, heading) if drawn else None,
         )
+        if len(group) > ROWS:
+            shown = significance.table(ends(significance.best_first(group), ROWS))
+            where = f"differences are in the artifact {_DIFFERENCES}"
+            section = replace(section, excerpt=_excerpt(section, shown, ENDS, where))
+        sections.append(section)
     return sections
 
 
-def _forest(name, group, heading):
+def _forest(name: str, group: Sequence[significance.Difference], heading: str) -> dict[str, Figure]:
+    """The forest plot of all differences in one metric, or of the best and the worst of many."""
+    if len(group) > ROWS:
+        shown = ends(significance.best_first(group), ROWS)
+        heading = f"{ENDS}, {len(shown)} of {len(group)} differences\n{heading}"
+        group = shown
     return {name: forest(group, heading)}
 
 
@@ -152,4 +207,8 @@ def missing_section(
 def left_out_section(left_out: Sequence[tuple[RunRecord, str]]) -> list[Section]:
     """The runs that are not compared, each with the reason; none if all are compared."""
     said = [f"{run.name}: {why}" for run, why in left_out]
-    return [Section(sentences=said, is_warning=True)] if said else []
+    section = Section(sentences=said, is_warning=True)
+    if len(said) > ROWS:
+        more = f"{len(said) - ROWS} more runs are left out; the page of the sweep names all."
+        section = replace(section, excerpt=replace(section, sentences=[*said[:ROWS], more]))
+    return [section] if said else []

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.comparison.extremes import listed
 from unrolled.comparison.runs import has_diverged, is_search, metric_of, variant_of
 from unrolled.comparison.sections import Heading, Table
 from unrolled.comparison.variants import Variant, short
@@ -131,8 +132,24 @@ def _cell(trial: Trial) -> str:
     return ", ".join(part for part in (mean, failed) if part)
 
 
-def sentences(found: Sequence[Choice], key: str, seeds: int) -> list[str]:
-    """Warnings about a search that was to try every value with so many seeds."""
+def best_first(found: Sequence[Choice]) -> list[Choice]:
+    """The choices by the result of the best value, those without one last."""
+
+    def worth(choice: Choice) -> tuple[float, ...]:
+        return max((_worth(trial) for trial in choice.trials if trial.runs), default=())
+
+    return sorted(found, key=worth, reverse=True)
+
+
+def sentences(found: Sequence[Choice], key: str, seeds: int, most: int | None = None) -> list[str]:
+    """Warnings about a search.
+
+    Args:
+        found: the choices.
+        key: whose value was searched.
+        seeds: with how many every value was to be tried.
+        most: how many names a sentence lists; None for all.
+    """
     said = []
     values = {trial.value for choice in found for trial in choice.trials}
     cut = [
@@ -141,12 +158,12 @@ def sentences(found: Sequence[Choice], key: str, seeds: int) -> list[str]:
         if sum(trial.runs + trial.failed for trial in choice.trials) < seeds * len(values)
     ]
     if cut:
-        said.append(f"The search was stopped before its end for {', '.join(cut)}.")
+        said.append(f"The search was stopped before its end for {listed(cut, most)}.")
     at_edge = [f"{choice.variant} ({choice.value})" for choice in found if choice.at_the_edge]
     if at_edge:
         said.append(
-            f"The best {key} is the lowest or the highest tried for {', '.join(at_edge)}: a better "
-            "one may lie beyond it."
+            f"The best {key} is the lowest or the highest tried for {listed(at_edge, most)}: a "
+            "better one may lie beyond it."
         )
     return said
 

@@ -42,6 +42,11 @@ def table_of(rows: Sequence[Mapping[Heading, str]]) -> Table:
     return {heading: [row.get(heading, "") for row in rows] for heading in headings}
 
 
+def rows_of(table: Table, rows: Sequence[int]) -> Table:
+    """Some rows of a table, in the given order."""
+    return {heading: [cells[row] for row in rows] for heading, cells in table.items()}
+
+
 def columns_of(table: Table) -> dict[str, Sequence[str]]:
     """A table for people, by the texts of its headings; equal texts are told apart by the names."""
     texts = Counter(heading.text for heading in table)
@@ -68,6 +73,8 @@ class Section:
         data: tables of plain values, by the names of their files, which are not shown.
         pictures: draws figures, by the names of their files.
         is_warning: whether it is about something that went wrong.
+        excerpt: what is shown instead where there is no room for all of it; None if there always
+            is.
     """
 
     heading: str | None = None
@@ -77,10 +84,17 @@ class Section:
     data: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     pictures: Callable[[], Mapping[str, Figure]] | None = None
     is_warning: bool = False
+    excerpt: "Section | None" = None
+
+
+def excerpt_of(section: Section) -> Section:
+    """What a terminal shows of a section."""
+    return section.excerpt or section
 
 
 def show(section: Section) -> None:
-    """Print a section."""
+    """Print a section, or its excerpt."""
+    section = excerpt_of(section)
     if section.table is not None:
         show_table(columns_of(section.table), section.heading, section.caption)
     elif section.heading:

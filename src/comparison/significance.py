@@ -167,6 +167,11 @@ def on_scale(metric: Metric, values: Values) -> np.ndarray:
         return np.log10(values)
 
 
+def mean(values: np.ndarray) -> float:
+    """The mean; infinite with any infinite value, whatever error of 0 (-inf) is beside it."""
+    return np.inf if np.isposinf(values).any() else float(values.mean())
+
+
 def differences(
     runs: Runs, against: Mapping[Variant, Variant], diverged: Mapping[Variant, int]
 ) -> list[Difference]:
@@ -262,17 +267,17 @@ def caption(metric: Metric) -> str:
     )
     return (
         f"{scale} Interval: Welch's t, each by itself. p: the same test, corrected for all "
-        f"comparisons of this table (Holm); below {LEVEL} the difference is significant. An "
-        "interval that excludes 0 next to a larger p may be due to the number of comparisons. "
-        "Seeds decide initial weights and the order of examples; the test examples are the same "
-        "for all."
+        f"comparisons of the sweep in this metric (Holm); below {LEVEL} the difference is "
+        "significant. An interval that excludes 0 next to a larger p may be due to the number of "
+        "comparisons. Seeds decide initial weights and the order of examples; the test examples "
+        "are the same for all."
     )
 
 
 def table(found: Sequence[Difference]) -> Table:
     """The differences in one metric, baseline by baseline, the best first."""
     groups = list(dict.fromkeys(each.baseline for each in found))
-    ordered = sorted(found, key=lambda each: (groups.index(each.baseline), -_merit(each)))
+    ordered = sorted(best_first(found), key=lambda each: groups.index(each.baseline))
     metric = ordered[0].metric
     name = f"log10 {metric.name}" if metric.by_ratio else metric.name
     return {
@@ -286,6 +291,11 @@ def table(found: Sequence[Difference]) -> Table:
         Heading("p", "p (Holm)"): [_p_cell(each.p) for each in ordered],
         Heading("outcome", "outcome"): [each.outcome for each in ordered],
     }
+
+
+def best_first(found: Sequence[Difference]) -> list[Difference]:
+    """The differences in one metric, those without a number last."""
+    return sorted(found, key=_merit, reverse=True)
 
 
 def _merit(difference: Difference) -> float:

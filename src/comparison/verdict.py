@@ -1,5 +1,6 @@
 """The findings of a sweep in a few sentences that claim no more than its numbers show."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -8,12 +9,14 @@ import numpy as np
 
 from unrolled.comparison import flow_comparison
 from unrolled.comparison.baselines import Baseline
+from unrolled.comparison.extremes import NAMES, listed, ranked, ranks
 from unrolled.comparison.runs import Runs, metric_of, results
 from unrolled.comparison.significance import (
     LEVEL,
     Difference,
     Finding,
     holm,
+    mean,
     on_scale,
     p_text,
     ratio,
@@ -27,9 +30,6 @@ from unrolled.tracking import RunRecord
 _FEWEST = 3
 """Seeds below which no conclusion is drawn."""
 
-_MOST = 4
-"""Names beyond which a list of the variants that solved the task is replaced by their number."""
-
 Counts = Mapping[Variant, int]
 _Settings = tuple[tuple[str, str], ...]
 
@@ -42,11 +42,13 @@ class _Field:
         where: what they have in common, "T=50: "; empty if all variants are in it.
         runs: of each variant, those that succeeded.
         diverged: how many runs of each variant diverged.
+        most: how many names a sentence lists; None for all.
     """
 
     where: str
     runs: Runs
     diverged: Counts
+    most: int | None
 
 
 def verdict(
@@ -56,6 +58,7 @@ def verdict(
     *,
     baselines: Sequence[Baseline] = (),
     quick: bool = False,
+    most: int | None = None,
 ) -> list[str]:
     """The sentences, the most important first.
 
@@ -65,8 +68,10 @@ def verdict(
         diverged: how many runs of each variant diverged.
         baselines: of the sweep.
         quick: whether the budget was.
+        most: how many names a sentence lists, and how many groups of variants are discussed; None
+            for all.
     """
-    broken = [*_infinite(runs), *_divergence(runs, diverged)]
+    broken = [*_infinite(runs, most), *_divergence(runs, diverged, most)]
     names = {**runs, **diverged}
     seeds = max((len(runs.get(name, [])) + diverged.get(name, 0) for name in names), default=0)
     if quick:
@@ -78,14 +83,39 @@ def verdict(
             *broken,
         ]
     said = []
-    for field in _fields(runs, diverged, baselines):
+    fields = _fields(runs, diverged, baselines, most)
+    if most is not None and len(fields) > most:
+        said += _overview(len(fields), differences, most)
+        order = ranks(runs)
+        fields = sorted(fields, key=lambda field: min(map(order.__getitem__, field.runs)))[:most]
+    for field in fields:
         found = [each for each in differences if each.variant in field.runs]
         said += [*_best(field, found), *_against_baselines(field, found)]
         said += [*_solved(field), *_memories(field)]
     return said + broken
 
 
-def _fields(runs: Runs, diverged: Counts, baselines: Sequence[Baseline]) -> list[_Field]:
+def _overview(fields: int, differences: Sequence[Difference], most: int) -> list[str]:
+    """All differences in numbers, and which groups of variants are discussed after that."""
+    said = []
+    if differences:
+        counts = Counter(each.finding for each in differences)
+        said.append(
+            f"{len(differences)} differences from a baseline: {counts[Finding.BETTER]} "
+            f"significantly better, {counts[Finding.WORSE]} significantly worse, "
+            f"{counts[Finding.NOT_SIGNIFICANT]} not significant, {counts[Finding.OPEN]} "
+            "inconclusive."
+        )
+    said.append(
+        f"Of {fields} groups of variants, the {most} with the best variants follow. The page of "
+        "the sweep discusses all."
+    )
+    return said
+
+
+def _fields(
+    runs: Runs, diverged: Counts, baselines: Sequence[Baseline], most: int | None
+) -> list[_Field]:
     """Variants of one metric that differ in what the baselines set, or else in their unit."""
     compared = {key for baseline in baselines for key in baseline.settings} or {"cell"}
     if not baselines and len({variant.texts["cell"] for variant in runs}) == 1:
@@ -95,7 +125,7 @@ def _fields(runs: Runs, diverged: Counts, baselines: Sequence[Baseline]) -> list
         rest = tuple(item for item in variant.texts.items() if item[0] not in compared)
         groups.setdefault((rest, metric_of(group).key), {})[variant] = group
     return [
-        _Field(f"{_common(rest) or metric}: " if len(groups) > 1 else "", group, diverged)
+        _Field(f"{_common(rest) or metric}: " if len(groups) > 1 else "", group, diverged, most)
         for (rest, metric), group in groups.items()
     ]
 
@@ -110,27 +140,21 @@ def _best(field: _Field, differences: Sequence[Difference]) -> list[str]:
         return []
     metric = metric_of(next(iter(field.runs.values())))
     values = {variant: on_scale(metric, results(group)) for variant, group in field.runs.items()}
-    ranked = sorted(values, key=lambda variant: -metric.merit(_mean(values[variant])))
-    best, others = ranked[0], ranked[1:]
+    best, *others = ranked(field.runs)
     # The best was chosen by its result, so its p is corrected for all that it might have beaten.
     p = holm([_p(field, values, best, other) for other in others])[0]
     for each in differences:  # It may not claim more than the table, which corrects for more pairs.
-        if {each.variant, each.baseline} == set(ranked[:2]):
+        if {each.variant, each.baseline} == {best, others[0]}:
             p = max(p, each.p)
-    found = 10 ** _mean(values[best]) if metric.by_ratio else _mean(values[best])
-    mean = "geometric mean" if metric.by_ratio else "mean"
-    what = f"{mean} of the test {metric.name} {metric.text(found)}"
+    found = 10 ** mean(values[best]) if metric.by_ratio else mean(values[best])
+    which = "geometric mean" if metric.by_ratio else "mean"
+    what = f"{which} of the test {metric.name} {metric.text(found)}"
     why_not = _why_not(field, values, best, others[0])
     said = f"{field.where}{best} is best ({what}); {_compared(others[0], p, why_not)}"
     plain = {each.baseline for each in differences}
     if best in plain:
         said += f"; it is {'the' if len(plain) == 1 else 'a'} baseline"
     return [f"{said}."]
-
-
-def _mean(values: np.ndarray) -> float:
-    """The mean; infinite with any infinite value, whatever error of 0 (-inf) is beside it."""
-    return np.inf if np.isposinf(values).any() else float(values.mean())
 
 
 def _compared(variant: Variant, p: float, why_not: str | None) -> str:
@@ -161,20 +185,21 @@ def _against(field: _Field, baseline: Variant, differences: Sequence[Difference]
     for finding, word in ((Finding.WORSE, "worse"), (Finding.BETTER, "better")):
         group = [each for each in tested if each.finding is finding]
         if group:
-            said.append(f"significantly {word}: {_names(group)} ({_largest_p(group)})")
+            names = _names(group, field.most)
+            said.append(f"significantly {word}: {names} ({_largest_p(group)})")
     alike = [each for each in tested if each.finding is Finding.NOT_SIGNIFICANT]
     if alike:
         more = " more" if said else ""
-        shown = f"{_names(alike)} ({_widest(alike)})"
+        shown = f"{_names(alike, field.most)} ({_widest(alike)})"
         said.append(f"no difference was shown for {len(alike)}{more}: {shown}")
     untold = [f"{variant} ({why})" for variant, why in why_not.items() if why is not None]
     if untold:
-        said.append(f"inconclusive: {', '.join(untold)}")
+        said.append(f"inconclusive: {listed(untold, field.most)}")
     return f"{field.where}against the baseline {baseline}, {'; '.join(said)}."
 
 
-def _names(differences: Sequence[Difference]) -> str:
-    return ", ".join(each.variant.name for each in differences)
+def _names(differences: Sequence[Difference], most: int | None) -> str:
+    return listed([each.variant.name for each in differences], most)
 
 
 def _largest_p(differences: Sequence[Difference]) -> str:
@@ -240,16 +265,16 @@ def _solved(field: _Field) -> list[str]:
         else:
             groups[_Solved.NONE].append(variant.name)
     side = "or more" if metric.higher_is_better else "or less"
-    listed = _shortened({how: names for how, names in groups.items() if names})
-    return [f"{field.where}solved (test {metric.name} {metric.solved_text} {side}) {listed}."]
+    solvers = _shortened({how: names for how, names in groups.items() if names}, field.most)
+    return [f"{field.where}solved (test {metric.name} {metric.solved_text} {side}) {solvers}."]
 
 
-def _shortened(groups: Mapping[_Solved, Sequence[str]]) -> str:
+def _shortened(groups: Mapping[_Solved, Sequence[str]], most: int | None) -> str:
     """Names by group; the number of a large group replaces its names if all others are listed."""
     largest = max(groups, key=lambda how: len(groups[how]))
-    said = {how: ", ".join(names) for how, names in groups.items()}
+    said = {how: listed(names, most) for how, names in groups.items()}
     # A name of SOME is shown with its number of seeds, so it always stays.
-    if len(groups[largest]) > _MOST and largest is not _Solved.SOME:
+    if len(groups[largest]) > NAMES and largest is not _Solved.SOME:
         del said[largest]  # It goes last.
         said[largest] = f"{'the other' if said else 'all'} {len(groups[largest])}"
     return "; ".join(f"{how.value} {names}" for how, names in said.items())
@@ -269,7 +294,7 @@ def _memories(field: _Field) -> list[str]:
         field, {variant: steps for variant, steps in memory.items() if not without[variant]}
     )
     if left_out:
-        said.append(f"{field.where}effective memories leave out {', '.join(left_out)}.")
+        said.append(f"{field.where}effective memories leave out {listed(left_out, field.most)}.")
     return said
 
 
@@ -306,19 +331,18 @@ def _reach(field: _Field, memory: Mapping[Variant, np.ndarray]) -> list[str]:
     ]
 
 
-def _infinite(runs: Runs) -> list[str]:
+def _infinite(runs: Runs, most: int | None) -> list[str]:
     """The variants whose test metric is infinite, as a perplexity too large for any number is."""
     counts = {variant: int(np.isinf(results(group)).sum()) for variant, group in runs.items()}
     said = [f"{variant} ({n} of {len(runs[variant])} runs)" for variant, n in counts.items() if n]
-    return [f"The test metric is infinite for {', '.join(said)}."] if said else []
+    return [f"The test metric is infinite for {listed(said, most)}."] if said else []
 
 
-def _divergence(runs: Runs, diverged: Counts) -> list[str]:
+def _divergence(runs: Runs, diverged: Counts, most: int | None) -> list[str]:
     if not any(diverged.values()):
         return []
     names = {**runs, **diverged}
     started = {name: len(runs.get(name, [])) + diverged.get(name, 0) for name in names}
-    each = ", ".join(
-        f"{variant} ({n} of {started[variant]})" for variant, n in diverged.items() if n
-    )
-    return [f"{sum(diverged.values())} of {sum(started.values())} runs diverged: {each}."]
+    each = [f"{variant} ({n} of {started[variant]})" for variant, n in diverged.items() if n]
+    total = f"{sum(diverged.values())} of {sum(started.values())}"
+    return [f"{total} runs diverged: {listed(each, most)}."]

@@ -31,8 +31,9 @@ def graphs_released() -> Iterator[None]:
 def freeze_imports() -> None:
     """Exclude all that exists from garbage collection, for a program that has imported everything.
 
-    Each run collects garbage more than once, and visiting what the imports created takes most of
-    that time. Only the first call has an effect: what exists later may become garbage.
+    Training a run, or reading hundreds, collects garbage more than once, and visiting what the
+    imports created takes most of that time. Only the first call has an effect: what exists later
+    may become garbage.
     """
     if not gc.get_freeze_count():
         gc.freeze()

@@ -2,13 +2,14 @@
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from unrolled.tracking.earlier import updated_report, updated_tags
@@ -20,6 +21,7 @@ from unrolled.tracking.store import restore_experiment, restore_run
 from unrolled.tracking.writing import REPORT
 
 _UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # The latter for a malformed id.
+_RUNS_PER_QUERY = 500  # Some databases limit the number of values in a query.
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class RunRecord:
 
     Attributes:
         metrics: last value of each metric.
-        series: all values of each metric, as (step, value).
+        series: all values of each metric, as (step, value); each is read at first access.
         report: content of the run's report.json; None if there is none.
     """
 
@@ -38,7 +40,7 @@ class RunRecord:
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
-    series: dict[str, list[tuple[int, float]]]
+    series: Mapping[str, list[tuple[int, float]]]
     report: dict[str, Any] | None
 
 
@@ -90,7 +92,7 @@ def read_sweep(run_id: str) -> SweepRecord:
         parent.info.status,
         updated_tags(parent.data.tags),
         read_record(client, parent),
-        [_record(client, child) for child in children],
+        _records(client, children),
     )
 
 
@@ -102,7 +104,8 @@ def read_run(run_id: str) -> RunRecord:
         DeletedError: if it was deleted.
     """
     client = PatientClient()
-    return _record(client, _run(client, run_id, "a run"))
+    (record,) = _records(client, [_run(client, run_id, "a run")])
+    return record
 
 
 def status_of(run_id: str) -> str | None:
@@ -149,7 +152,7 @@ def latest_run(tags: Mapping[str, str]) -> RunRecord | None:
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
-    return _record(client, runs[0]) if runs else None
+    return next(iter(_records(client, runs)), None)
 
 
 def files_of(run_id: str, folder: str) -> str:
@@ -176,10 +179,76 @@ def latest_sweep() -> str | None:
     return runs[0].info.run_id if runs else None
 
 
-def _record(client: PatientClient, run: Run) -> RunRecord:
-    series = {
-        name: _series(client.get_metric_history(run.info.run_id, name)) for name in run.data.metrics
-    }
+class _Histories:
+    """The values of metrics of several runs, read metric by metric.
+
+    A database is read for all runs at once: hundreds of runs would take a call for each otherwise.
+
+    Args:
+        client: the client of the store.
+        runs: the runs.
+    """
+
+    def __init__(self, client: PatientClient, runs: Sequence[Run]) -> None:
+        self._client = client
+        # Of the store that the runs are in, whichever the process uses later.
+        self._read_many = getattr(_get_store(), "get_metric_history_bulk", None)
+        self._run_ids = [run.info.run_id for run in runs]
+        self._values: dict[str, dict[str, list[Metric]]] = {}
+
+    def of(self, run_id: str, name: str) -> Sequence[Metric]:
+        """Returns all values of a metric of one of the runs."""
+        read = self._read_many
+        if read is None or len(self._run_ids) == 1:
+            return self._client.get_metric_history(run_id, name)
+        if name not in self._values:
+            by_run: dict[str, list[Metric]] = {}
+            for start in range(0, len(self._run_ids), _RUNS_PER_QUERY):
+                run_ids = self._run_ids[start : start + _RUNS_PER_QUERY]
+                for value in patience.call(read, run_ids, name, sys.maxsize):
+                    by_run.setdefault(value.run_id, []).append(value)
+            self._values[name] = by_run  # Only now: the store may have failed halfway.
+        return self._values[name].get(run_id, [])
+
+
+class _Series(Mapping[str, list[tuple[int, float]]]):
+    """All values of each metric of a run, read from the store at first access.
+
+    A comparison needs only a few of the dozens of metrics of a run.
+
+    Args:
+        histories: the values of this run and of others.
+        run: the run.
+    """
+
+    def __init__(self, histories: _Histories, run: Run) -> None:
+        self._histories = histories
+        self._run_id = run.info.run_id
+        self._values: dict[str, list[tuple[int, float]] | None] = dict.fromkeys(run.data.metrics)
+
+    def __getitem__(self, name: str) -> list[tuple[int, float]]:
+        values = self._values[name]
+        if values is None:
+            values = _series(self._histories.of(self._run_id, name))
+            self._values[name] = values
+        return values
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def _records(client: PatientClient, runs: Sequence[Run]) -> list[RunRecord]:
+    histories = _Histories(client, runs)
+    return [_record(histories, run) for run in runs]
+
+
+def _record(histories: _Histories, run: Run) -> RunRecord:
     return RunRecord(
         run.info.run_id,
         run.info.run_name,
@@ -187,8 +256,8 @@ def _record(client: PatientClient, run: Run) -> RunRecord:
         updated_tags(run.data.tags),
         run.data.params,
         {name: _as_logged(value) for name, value in run.data.metrics.items()},
-        series,
-        _report(client, run.info.run_id),
+        _Series(histories, run),
+        _report(run),
     )
 
 
@@ -213,7 +282,10 @@ def _as_logged(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
-def _report(client: PatientClient, run_id: str) -> dict[str, Any] | None:
-    if REPORT not in {artifact.path for artifact in client.list_artifacts(run_id)}:
+def _report(run: Run) -> dict[str, Any] | None:
+    # By the URI of the artifacts: by the id, MLflow would read the whole run again for each call.
+    artifacts = run.info.artifact_uri
+    found = patience.call(mlflow.artifacts.list_artifacts, artifact_uri=artifacts)
+    if REPORT not in {artifact.path.rpartition("/")[2] for artifact in found}:
         return None
-    return updated_report(patience.call(mlflow.artifacts.load_dict, f"runs:/{run_id}/{REPORT}"))
+    return updated_report(patience.call(mlflow.artifacts.load_dict, f"{artifacts}/{REPORT}"))

@@ -140,13 +140,20 @@ class RunWriter:
         rows = list(zip(*columns.values(), strict=True))
         self.log_text(json.dumps({"columns": list(columns), "data": rows}), name)
 
-    def describe(self, markdown: str) -> None:
-        """Sets the text at the top of the run's page; a long text also becomes an artifact."""
+    def describe(self, markdown: str, excerpt: str | None = None) -> None:
+        """Sets the text at the top of the run's page; a long text also becomes an artifact.
+
+        Args:
+            markdown: the text.
+            excerpt: the beginning of a long text is replaced by it.
+        """
         markdown = masked(markdown)
         if len(markdown) > _MAX_NOTE:
             self.log_text(markdown, _DESCRIPTION)
-            cut = markdown[:_MAX_NOTE].rpartition("\n")[0]
-            markdown = f"{cut}\n\nTruncated; the complete text is the artifact {_DESCRIPTION}."
+            shown = markdown if excerpt is None else masked(excerpt)
+            if len(shown) > _MAX_NOTE:
+                shown = shown[:_MAX_NOTE].rpartition("\n")[0]
+            markdown = f"{shown}\n\nTruncated; the complete text is the artifact {_DESCRIPTION}."
         self._client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -211,7 +212,7 @@ class Trial:
 
 def _without_times(run) -> dict:
     def timeless(values):
-        if not isinstance(values, dict):
+        if not isinstance(values, Mapping):
             return values
         kept = {k: v for k, v in values.items() if not any(word in k for word in _OF_TIME)}
         return {key: timeless(value) for key, value in kept.items()}
