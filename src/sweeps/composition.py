@@ -12,14 +12,17 @@ from omegaconf.errors import OmegaConfBaseException
 from unrolled.console.refusals import RefusedError, unknown
 from unrolled.project import CONFIGURATION, says
 from unrolled.sweeps.conf_errors import one_line
-from unrolled.sweeps.keys import check_key, check_settable
+from unrolled.sweeps.keys import check_key, check_settable, is_of_hydra
 from unrolled.sweeps.overrides import value_of
 from unrolled.sweeps.values import check_references, check_sections, check_type, check_values
 
 
 def is_choice(key: str) -> bool:
-    """Whether a key is a group of files in conf/, of which its value chooses one."""
-    return (CONFIGURATION / key).is_dir()
+    """Whether a key is a group of files in conf/, of which its value chooses one.
+
+    The launcher is not: it belongs to Hydra's own section, which no run sees.
+    """
+    return not is_of_hydra(key) and (CONFIGURATION / key).is_dir()
 
 
 def choices_in(overrides: Mapping[str, str]) -> dict[str, str]:

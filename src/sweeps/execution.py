@@ -14,7 +14,9 @@ from unrolled.console.refusals import RefusedError, print_refusal
 from unrolled.console.terminal import QUICK, quiet_start, say
 from unrolled.project import PROJECT
 from unrolled.sweeps import interruption
+from unrolled.sweeps.cluster import JobError
 from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
+from unrolled.sweeps.launchers import is_of_submitit
 from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.values import plain_values
 from unrolled.sweeps.workers import Workers
@@ -162,9 +164,10 @@ def _run(
     from unrolled.tracking import TrackingError, fail_abandoned_runs
 
     failure = _launched(plan, arguments, directory, run_id, workers)
-    if failure is not None and workers.jobs > 1:
+    jobs = is_of_submitit(plan.launcher)
+    if failure is not None and (workers.jobs > 1 or jobs):
         with contextlib.suppress(TrackingError):  # Then the next command marks them.
-            fail_abandoned_runs(failure.reason, run_id)
+            fail_abandoned_runs(failure.reason, run_id, on_all_machines=jobs)
     return failure
 
 
@@ -181,6 +184,8 @@ def _launched(
         return _Failure("stopped by the user", INTERRUPTED)
     except BrokenExecutor as error:
         return _Failure(f"a worker process of the sweep was killed ({type(error).__name__})")
+    except JobError as error:
+        return _Failure(str(error))
     except (OSError, TrackingError) as error:  # The disk is full, or the store is gone.
         return _Failure(f"{type(error).__name__}: {error}")
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
-
 from unrolled.console.printable import printable
-from unrolled.console.refusals import RefusedError, unknown
+from unrolled.console.refusals import RefusedError
 from unrolled.sweeps.claim import LOCK
 from unrolled.sweeps.keys import is_of_hydra
+from unrolled.sweeps.launchers import check_launcher
 from unrolled.sweeps.overrides import value_of
 from unrolled.sweeps.values import shown
 
@@ -27,6 +26,9 @@ _ONE_VALUE = {
 _FIXED = {
     "hydra": "expected a key below it, such as hydra/launcher=joblib.",
     "hydra.launcher.n_jobs": "is the option jobs here; expected jobs=<runs that train at once>.",
+    "hydra.launcher.submitit_folder": "stays in the folder of the sweep, which reads it.",
+    "hydra.launcher.nodes": "stays 1, as a run is one process.",
+    "hydra.launcher.tasks_per_node": "stays 1, as a run is one process.",
     "hydra.mode": "stays MULTIRUN, as every command is a sweep, if only of one run.",
     "hydra.run.dir": "is not used, as every command is a sweep; expected hydra.sweep.dir=<folder>.",
     "hydra.sweep.subdir": "stays the number of the run, as the progress bar reads that folder.",
@@ -70,9 +72,7 @@ def _check_key(key: str) -> None:
 
 def _check_value(key: str, typed: str) -> None:
     if key == "hydra/launcher":
-        known = GlobalHydra.instance().config_loader().get_group_options(key)
-        if typed not in known:
-            raise RefusedError(unknown(key, typed, known))
+        check_launcher(typed)
     if key == "hydra.sweep.dir":
         _check_can_be_made(value_of(typed))
 

@@ -4,13 +4,10 @@ A worker imports this module before it redirects its output, so nothing slow or 
 at its top.
 """
 
-import contextlib
 import logging
 import os
-import sys
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
@@ -18,11 +15,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from unrolled.project import CONFIGURATION
-from unrolled.sweeps import interruption
+from unrolled.sweeps import cluster, interruption
 from unrolled.sweeps.claim import claimed
+from unrolled.sweeps.output import output_to
 from unrolled.sweeps.progress import Outcome, Progress
 from unrolled.sweeps.sweep import Sweep
 
+_PATIENCE = 30.0
+"""Seconds; a job that was queued again may start while its earlier process is ending."""
 _STOPPED = "stopped"
 """The file in the folder of a sweep that says that no more runs shall start."""
 
@@ -42,7 +42,10 @@ def job(config: DictConfig) -> None:
     try:
         sweep = Sweep.load(directory.parent)
         interruption.end_with(sweep.process, sweep.host)
-        with _output_to(log, is_worker=sweep.process != os.getpid()):
+        with (
+            cluster.watched(directory.parents[0 if sweep.stage is None else 1]),
+            output_to(log, is_worker=sweep.process != os.getpid()),
+        ):
             outcome = _outcome(config, directory, sweep)
     except Exception as problem:
         outcome = _failed(directory.name, problem, 0.0)
@@ -54,27 +57,6 @@ def job(config: DictConfig) -> None:
 def allow_runs(directory: Path) -> None:
     """Let runs start in the folder of a sweep, where a failure may have stopped them before."""
     (directory / _STOPPED).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _output_to(log: Path, is_worker: bool) -> Iterator[None]:
-    """A context in which the output of libraries goes to the log of a run.
-
-    Some of it is written by C++, so file descriptors are redirected. The process of the sweep shows
-    the progress bar on its standard output. A worker shows nothing, also after its last run.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with open(log, "ab") as file:
-        for number in (1, 2) if is_worker else (2,):
-            os.dup2(file.fileno(), number)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        if not is_worker:
-            os.dup2(terminal, 2)
-        os.close(terminal)
 
 
 def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
@@ -91,7 +73,7 @@ def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
             assert folder is not None  # conf/config.yaml names it.
             OmegaConf.save(tuned, directory / folder / "config.yaml")
         name = sweep.run_name(tuned)
-        with claimed(directory):
+        with claimed(directory, _PATIENCE):
             outcome = _ended_before(tuned, directory, sweep)
             if outcome is None:
                 result = run(tuned, directory, sweep)

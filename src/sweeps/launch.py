@@ -15,11 +15,12 @@ from typing import Any
 from unrolled.comparison.variants import STAGE
 from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
-from unrolled.sweeps import interruption
+from unrolled.sweeps import cluster, interruption
 from unrolled.sweeps.bar import SweepBar
 from unrolled.sweeps.claim import claimed
 from unrolled.sweeps.hydra_arguments import forced
 from unrolled.sweeps.hydra_keys import check_is_new
+from unrolled.sweeps.launchers import is_of_submitit
 from unrolled.sweeps.overrides import quoted
 from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.progress import Outcome, Progress
@@ -75,6 +76,8 @@ class Folder:
         claims.enter_context(claimed(self._named))
         if self._interrupted is None:
             check_is_new(self._named)
+        else:
+            cluster.stop_jobs(self._named)  # Those of a sweep that was killed.
         for folder in folders(self._plan, self._named):
             if Progress(folder).is_of_an_earlier_version:
                 raise RefusedError(
@@ -132,6 +135,7 @@ def run_all(
     Raises:
         KeyboardInterrupt: if the user stops it.
         concurrent.futures.BrokenExecutor: if one of its worker processes is killed.
+        JobError: if its jobs cannot be submitted, or one of them is killed.
         OSError: if its files cannot be written.
     """
     sweep = Sweep(
@@ -140,7 +144,9 @@ def run_all(
     all_folders, of_launcher = folders(plan, directory), workers.overrides(plan.launcher)
     for folder in all_folders:
         Progress(folder).forget_outcome()
-    with SweepBar(all_folders) as bar:
+    of_submitit = is_of_submitit(plan.launcher)
+    jobs = cluster.jobs_of(directory, all_folders) if of_submitit else contextlib.nullcontext()
+    with SweepBar(all_folders) as bar, jobs:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)
             overrides = [*arguments, *plan.search.overrides]

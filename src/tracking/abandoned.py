@@ -12,13 +12,17 @@ from unrolled.tracking.writing import RunWriter
 
 
 def fail_abandoned_runs(
-    reason: str = "its process ended unexpectedly (killed?)", sweep: str | None = None
+    reason: str = "its process ended unexpectedly (killed?)",
+    sweep: str | None = None,
+    on_all_machines: bool = False,
 ) -> int:
     """Marks runs FAILED whose process on this machine was killed (kill -9, power loss).
 
     Args:
         reason: for people.
         sweep: the parent run whose runs are marked; None for all runs of the store.
+        on_all_machines: whether those whose process was on another machine are marked too. The
+            caller has stopped them.
 
     Returns:
         The number of such runs.
@@ -29,24 +33,29 @@ def fail_abandoned_runs(
     if sweep is not None:
         condition += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{sweep}'"
     running = client.search_runs(experiments, condition, max_results=1000)
-    ended = [run.info.run_id for run in running if _has_ended(run.data.tags.get("process"))]
+    ended = [run.info.run_id for run in running if _is_abandoned(run, on_all_machines)]
     # Read again, because a run may finish or be resumed between the search and the check.
-    abandoned = [run_id for run_id in ended if _is_abandoned(client.get_run(run_id))]
+    abandoned = [each for each in ended if _is_abandoned(client.get_run(each), on_all_machines)]
     for run_id in abandoned:
         RunWriter(run_id).fail(reason, Failure.INTERRUPTED)
     return len(abandoned)
 
 
-def _is_abandoned(run: Run) -> bool:
-    return run.info.status == "RUNNING" and _has_ended(run.data.tags.get("process"))
+def _is_abandoned(run: Run, on_all_machines: bool) -> bool:
+    return run.info.status == "RUNNING" and _has_ended(
+        run.data.tags.get("process"), on_all_machines
+    )
 
 
-def _has_ended(process: str | None) -> bool:
-    """Whether the process of a tag, written by `TrackedRun`, ran on this machine and has ended.
+def _has_ended(process: str | None, on_all_machines: bool) -> bool:
+    """Whether the process of a tag, written by `TrackedRun`, has ended.
 
-    False if the tag is not a process.
+    False if it is on another machine, unless all of those have ended, and if the tag is not a
+    process.
     """
     host, _, pid = (process or "").rpartition(":")
+    if on_all_machines and host and host != socket.gethostname():
+        return True
     try:
         return host == socket.gethostname() and not is_running(int(pid))
     except (ValueError, OverflowError):

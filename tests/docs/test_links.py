@@ -1,5 +1,6 @@
 """Links, names and commands in the documentation lead to what exists."""
 
+import os
 import re
 import shlex
 import unicodedata
@@ -98,6 +99,15 @@ def test_conf_has_the_names_on_command_lines(name):
         assert (PROJECT / path).exists() or path[5:-5] in own, path
 
 
+@pytest.fixture
+def login_node(tmp_path, monkeypatch):
+    """A machine with the commands of SLURM, where a plan for a cluster is made; none is run."""
+    command = tmp_path / "bin" / "sbatch"
+    command.parent.mkdir()
+    command.touch(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(command.parent), os.environ["PATH"]]))
+
+
 COMMANDS = sorted({command for name in PAGES for command in commands(name)})
 OWN = {"open_forget_gate", "mine", "first_symbol", "complaints"}  # Of docs/extending.md.
 
@@ -111,7 +121,7 @@ OWN = {"open_forget_gate", "mine", "first_symbol", "complaints"}  # Of docs/exte
         if not OWN & set(re.split(r"[\s=,]", each))
     ],
 )
-def test_experiments_on_the_pages_can_be_planned(command):
+def test_experiments_on_the_pages_can_be_planned(command, login_node):
     """Those with overrides; all experiments as they are: see `tests/sweeps/test_plan.py`."""
     from unrolled.sweeps.plan import make_plan
 

@@ -18,7 +18,7 @@ from unrolled.project import CONFIGURATION
 PROJECT = CONFIGURATION.parent
 SOURCES = PROJECT / "src"
 LIBRARY = ("layers", "models", "diagnostics")
-UNIMPORTED = {"hydra-joblib-launcher", "importlib-resources"}
+UNIMPORTED = {"hydra-joblib-launcher", "hydra-submitit-launcher", "importlib-resources"}
 """Plugins, and what another package fails to require."""
 SHARED = {"google": "protobuf", "mlflow": "mlflow"}
 """The one that is meant of the distributions that install into a package."""
@@ -30,7 +30,8 @@ def requirements_of(lines):
 
 
 NEEDED = requirements_of(DECLARED["project"]["dependencies"])
-EXTRA = requirements_of(DECLARED["project"]["optional-dependencies"]["experiments"])
+EXTRAS = DECLARED["project"]["optional-dependencies"]
+EXTRA = requirements_of([*EXTRAS["experiments"], *EXTRAS["slurm"]])
 
 
 def distributions_imported_by(folder):

@@ -239,13 +239,21 @@ def test_a_run_whose_process_was_killed_is_marked_failed_later(store):
 def test_a_run_that_ends_during_the_search_for_abandoned_ones_stays_finished(monkeypatch):
     run = tracking.TrackedRun("e", "n")
 
-    def is_gone(process):
+    def is_gone(process, _):
         run.finish()
         return process is not None
 
     monkeypatch.setattr(abandoned, "_has_ended", is_gone)
     assert tracking.fail_abandoned_runs() == 0
     assert run_of(run.run_id).info.status == "FINISHED"
+
+
+def test_runs_on_other_machines_are_marked_only_if_all_have_ended():
+    run = tracking.TrackedRun("e", "n")
+    run.set_tags({"process": "another-machine:7"})
+    assert tracking.fail_abandoned_runs() == 0
+    assert tracking.fail_abandoned_runs("stopped", on_all_machines=True) == 1
+    assert run_of(run.run_id).data.tags["error"] == "stopped"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
