@@ -59,8 +59,8 @@ experiment:  ## Run an experiment: make experiment name=gru_vs_lstm [task=imdb s
 	$(MAKE) --no-print-directory $(READY)
 	$(PASS_OVERRIDES) $(RUN) -m experiments --from-make experiment=$(call quoted,name)
 
-resume: $(READY)  ## Resume an interrupted sweep: make resume [run=<id of its parent run>]
-	$(RUN) -m experiments.resume $(call quoted,run)
+resume: $(READY)  ## Resume an interrupted sweep: make resume [run=<id of its parent run> lost=<machine>]
+	$(RUN) -m experiments.resume $(call quoted,run) $(if $(value lost),lost=$(call quoted,lost))
 
 compare: $(READY)  ## Compare a sweep's runs again: make compare [run=<id of its parent run> baseline=lstm]
 	$(PASS_OVERRIDES) $(RUN) -m experiments.compare --from-make $(call quoted,run)

@@ -1,6 +1,7 @@
-"""Resume an interrupted sweep: `python -m experiments.resume [id]`.
+"""Resume an interrupted sweep: `python -m experiments.resume [id] [lost=<machine>]`.
 
-The id is that of the sweep's parent run; the default is the latest sweep.
+The id is that of the sweep's parent run; the default is the latest sweep. `lost` names a machine
+that has failed and on which the sweep was running.
 """
 
 from unrolled.console.program import run

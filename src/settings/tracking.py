@@ -12,3 +12,4 @@ class Tracking(Section):
 
     uri: Text | None
     patience: Annotated[int, Field(ge=0)]
+    checkpoint_minutes: Annotated[float, Field(ge=0)]

@@ -87,6 +87,12 @@ class Checkpoint:
             state.assign(value)
         return saved["epoch"], saved["states"]
 
+    def files(self) -> list[Path]:
+        """The files of the last epoch that was saved."""
+        path = self.directory / _STATE
+        saved = read_state(path, _KEYS)
+        return [] if saved is None else [path, self.directory / saved["weights"]]
+
     def remove(self) -> None:
         """Delete the files, once the run is complete."""
         (self.directory / _STATE).unlink(missing_ok=True)

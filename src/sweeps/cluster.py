@@ -101,6 +101,15 @@ def stop_jobs(directory: Path) -> None:
         subprocess.run(["scancel", "--quiet", *unfinished], capture_output=True)
 
 
+def machines() -> list[str]:
+    """The names of the cluster's nodes; none if SLURM is not on this machine."""
+    if shutil.which("sinfo") is None:
+        return []
+    asked = ["sinfo", "--noheader", "--Node", "--format=%n"]
+    nodes = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    return list(dict.fromkeys(nodes))
+
+
 @contextlib.contextmanager
 def watched(directory: Path) -> Iterator[None]:
     """A context in which a job of submitit ends with its sweep, and as soon as it is preempted.

@@ -1,6 +1,8 @@
 """One sweep from its plan to its comparison."""
 
 import contextlib
+import os
+import socket
 from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +15,12 @@ from unrolled.console.program import FAILED, INTERRUPTED, REFUSED
 from unrolled.console.refusals import RefusedError, print_refusal
 from unrolled.console.terminal import QUICK, quiet_start, say
 from unrolled.project import PROJECT
-from unrolled.sweeps import interruption
+from unrolled.sweeps import cluster, interruption
 from unrolled.sweeps.cluster import JobError
-from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
-from unrolled.sweeps.launchers import is_of_submitit
+from unrolled.sweeps.launch import OUTPUTS, Folder, in_project, run_all, without_directory
+from unrolled.sweeps.launchers import SLURM, is_of_submitit
 from unrolled.sweeps.plan import Plan
+from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.values import plain_values
 from unrolled.sweeps.workers import Workers
 
@@ -46,7 +49,7 @@ class Interrupted:
         """Read it from the record of a sweep.
 
         Raises:
-            RefusedError: if the sweep is complete or running, or its files are not on this machine.
+            RefusedError: if the sweep is complete or running.
             tracking.UnreadableRecordError: if its record has no command line.
         """
         from unrolled.comparison.runs import identity_of, is_search
@@ -56,16 +59,36 @@ class Interrupted:
         if sweep.status == "FINISHED" and len(there) >= sweep.record.get("runs", 0):
             raise RefusedError(f"{sweep.name}: is complete; there is nothing to resume.")
         if sweep.status == "RUNNING":
-            raise RefusedError(f"{sweep.name}: is still running.")
-        # The path is recorded relative to the project, which may have been moved.
-        directory = PROJECT / sweep.record["directory"]
-        if not directory.is_dir():
-            raise RefusedError(
-                f"{sweep.name}: expected the files of its runs in {str(directory)!r}, and found no "
-                "such folder. Start the sweep again: make experiment name=..."
-            )
+            raise RefusedError(_still_running(sweep))
         arguments = without_directory(sweep.record["arguments"])
-        return cls(sweep.run_id, sweep.name, arguments, directory)
+        return cls(sweep.run_id, sweep.name, arguments, _directory_of(sweep))
+
+
+def _still_running(sweep: "SweepRecord") -> str:
+    host, _, process = sweep.tags.get("process", "").rpartition(":")
+    if host in ("", socket.gethostname()):
+        return f"{sweep.name}: is still running, as process {process}."
+    return (
+        f"{sweep.name}: is still running on the machine {host}, as process {process}. If that "
+        f"machine has failed, say so: make resume run={sweep.run_id} lost={host}"
+    )
+
+
+def _directory_of(sweep: "SweepRecord") -> Path:
+    """The folder with the files of a sweep's runs; on another machine it does not exist yet."""
+    # The path is recorded relative to the project, which may have been moved.
+    recorded = Path(sweep.record["directory"])
+    directory = PROJECT / recorded
+    if directory.is_dir():
+        return directory
+    say.print(
+        f"The files of its runs are not on this machine (no folder {directory}). Finished runs "
+        "stay as they are. Each of the others continues from its last checkpoint in the tracking "
+        "store, or from its first epoch if there is none.",
+        soft_wrap=True,
+        markup=False,
+    )
+    return OUTPUTS / sweep.experiment / sweep.run_id if recorded.is_absolute() else directory
 
 
 @dataclass(frozen=True)
@@ -123,7 +146,15 @@ def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None 
             return FAILED
         with parent.failing_on_error():
             directory = folder.made_for(parent.run_id, claims)
-            failure = _run(plan, arguments, directory, parent.run_id, workers)
+            sweep = Sweep(
+                plan.name,
+                parent.run_id,
+                list(plan.axes),
+                resumed=interrupted is not None,
+                process=os.getpid(),
+                host=socket.gethostname(),
+            )
+            failure = _run(plan, arguments, directory, sweep, workers)
             if failure is not None:
                 _mark_failed(parent, failure)
             failure = _compare(parent, failure is None) or failure
@@ -144,18 +175,21 @@ def _connect(plan: Plan) -> None:
         check_experiment,
         connect,
         fail_abandoned_runs,
+        refuse_other_machines,
         require_writable,
     )
 
     settings = plan.configurations[0].tracking
     connect(settings.uri, settings.patience)
     require_writable()
+    if plan.launcher == SLURM:
+        refuse_other_machines(cluster.machines())
     check_experiment(plan.name)
     fail_abandoned_runs()
 
 
 def _run(
-    plan: Plan, arguments: list[str], directory: Path, run_id: str, workers: Workers
+    plan: Plan, arguments: list[str], directory: Path, sweep: Sweep, workers: Workers
 ) -> _Failure | None:
     """Run all runs of the sweep; returns None if all of them are complete.
 
@@ -163,22 +197,22 @@ def _run(
     """
     from unrolled.tracking import TrackingError, fail_abandoned_runs
 
-    failure = _launched(plan, arguments, directory, run_id, workers)
+    failure = _launched(plan, arguments, directory, sweep, workers)
     jobs = is_of_submitit(plan.launcher)
     if failure is not None and (workers.jobs > 1 or jobs):
         with contextlib.suppress(TrackingError):  # Then the next command marks them.
-            fail_abandoned_runs(failure.reason, run_id, on_all_machines=jobs)
+            fail_abandoned_runs(failure.reason, sweep.parent_run_id, on_all_machines=jobs)
     return failure
 
 
 def _launched(
-    plan: Plan, arguments: list[str], directory: Path, run_id: str, workers: Workers
+    plan: Plan, arguments: list[str], directory: Path, sweep: Sweep, workers: Workers
 ) -> _Failure | None:
     from unrolled.tracking import TrackingError
 
     try:
         with interruption.reraised():
-            reason = run_all(plan, arguments, directory, run_id, workers)
+            reason = run_all(plan, arguments, directory, sweep, workers)
             return None if reason is None else _Failure(reason)
     except KeyboardInterrupt:
         return _Failure("stopped by the user", INTERRUPTED)

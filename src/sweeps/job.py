@@ -63,6 +63,7 @@ def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
     from unrolled.sweeps.memory import freeze_imports
     from unrolled.sweeps.provenance import identity_of
     from unrolled.sweeps.run import run
+    from unrolled.sweeps.stored_runs import take_over
 
     freeze_imports()
     name, start = directory.name, time.perf_counter()
@@ -74,6 +75,8 @@ def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
             OmegaConf.save(tuned, directory / folder / "config.yaml")
         name = sweep.run_name(tuned)
         with claimed(directory, _PATIENCE):
+            if sweep.resumed:
+                take_over(tuned, directory, sweep)
             outcome = _ended_before(tuned, directory, sweep)
             if outcome is None:
                 result = run(tuned, directory, sweep)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import sys
 import tempfile
 import warnings
@@ -29,7 +28,7 @@ from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.workers import Workers
 
 PROJECT = CONFIGURATION.parent
-_OUTPUTS = PROJECT / "outputs"
+OUTPUTS = PROJECT / "outputs"
 _DIRECTORY = "hydra.sweep.dir="
 _PATIENCE = 10.0  # Seconds; workers of a sweep that was killed end sooner.
 
@@ -56,7 +55,7 @@ class Folder:
 
     def of(self, run_id: str) -> Path:
         """The folder, once the id of the parent run is known."""
-        above = _OUTPUTS / self._plan.name
+        above = OUTPUTS / self._plan.name
         return self._named or above / f"{self.started:%Y-%m-%d_%H-%M-%S}_{run_id}"
 
     def claim(self, claims: contextlib.ExitStack) -> None:
@@ -115,7 +114,7 @@ def folders(plan: Plan, directory: Path) -> list[Path]:
 
 
 def run_all(
-    plan: Plan, arguments: list[str], directory: Path, parent_run_id: str, workers: Workers
+    plan: Plan, arguments: list[str], directory: Path, sweep: Sweep, workers: Workers
 ) -> str | None:
     """Launch the runs of a sweep, after those of its search stage.
 
@@ -126,7 +125,7 @@ def run_all(
         plan: of the sweep.
         arguments: its command line.
         directory: its folder.
-        parent_run_id: MLflow's id of its parent run.
+        sweep: what its runs share.
         workers: how many runs train at once.
 
     Returns:
@@ -138,9 +137,6 @@ def run_all(
         JobError: if its jobs cannot be submitted, or one of them is killed.
         OSError: if its files cannot be written.
     """
-    sweep = Sweep(
-        plan.name, parent_run_id, list(plan.axes), process=os.getpid(), host=socket.gethostname()
-    )
     all_folders, of_launcher = folders(plan, directory), workers.overrides(plan.launcher)
     for folder in all_folders:
         Progress(folder).forget_outcome()
@@ -155,7 +151,7 @@ def run_all(
             others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
             if others:
                 return f"{others} of the runs that choose {plan.search.key} did not end"
-            sweep = replace(sweep, chosen=_chosen(plan.search, parent_run_id))
+            sweep = replace(sweep, chosen=_chosen(plan.search, sweep))
         _launch(sweep, arguments, directory, of_launcher)
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(all_folders))]
     return _incomplete(ended)
@@ -219,9 +215,10 @@ def _environment(variable: str, value: str) -> Iterator[None]:
             os.environ[variable] = before
 
 
-def _chosen(asked: Search, parent_run_id: str) -> list[tuple[dict[str, Any], Any]]:
+def _chosen(asked: Search, sweep: Sweep) -> list[tuple[dict[str, Any], Any]]:
     """The best value for each variant, from the runs of the search stage."""
     from unrolled.comparison.search import choices, chosen
     from unrolled.tracking import read_sweep
 
-    return chosen(choices(read_sweep(parent_run_id).runs, asked.key, asked.values))
+    assert sweep.parent_run_id is not None  # It is no single run.
+    return chosen(choices(read_sweep(sweep.parent_run_id).runs, asked.key, asked.values))

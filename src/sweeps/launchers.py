@@ -8,8 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from unrolled.console.refusals import RefusedError, unknown
 
 _GROUP = "hydra/launcher"
-_SLURM = "slurm"  # conf/hydra/launcher/slurm.yaml
-_OF_PLUGIN = {_SLURM: "submitit_slurm", "submitit_local": "submitit_local"}
+SLURM = "slurm"  # conf/hydra/launcher/slurm.yaml
+_OF_PLUGIN = {SLURM: "submitit_slurm", "submitit_local": "submitit_local"}
 """The launchers that make each run a job of submitit: their names, and those in Hydra's plugin."""
 
 
@@ -25,10 +25,10 @@ def check_launcher(name: str) -> None:
         RefusedError: if there is no such launcher, or what it needs is not installed.
     """
     known = GlobalHydra.instance().config_loader().get_group_options(_GROUP)
-    if name == _OF_PLUGIN[_SLURM]:
+    if name == _OF_PLUGIN[SLURM]:
         raise RefusedError(
-            f"{_GROUP}={name}: expected {_GROUP}={_SLURM}, which is the same launcher with the "
-            f"settings of conf/{_GROUP}/{_SLURM}.yaml."
+            f"{_GROUP}={name}: expected {_GROUP}={SLURM}, which is the same launcher with the "
+            f"settings of conf/{_GROUP}/{SLURM}.yaml."
         )
     if is_of_submitit(name):
         _check_installed(name)
@@ -42,7 +42,7 @@ def _check_installed(name: str) -> None:
             f"{_GROUP}={name}: needs the package hydra-submitit-launcher, which is not installed. "
             "Install it with `make setup`, or without make: pip install '.[experiments,slurm]'"
         )
-    if name == _SLURM and shutil.which("sbatch") is None:
+    if name == SLURM and shutil.which("sbatch") is None:
         raise RefusedError(
             f"{_GROUP}={name}: expected the commands of SLURM, and found no sbatch on PATH. Run "
             "this on a login node of the cluster."

@@ -98,11 +98,20 @@ class Progress:
         )
         if left is None:
             return None
-        self._check(identity, left)
+        self.check(identity, left)
         outcome = left["outcome"]
         return Begun(left["run_id"], None if outcome is None else Outcome(**outcome))
 
-    def _check(self, identity, left):
+    def check(self, identity: Identity, left: Mapping[str, Any]) -> None:
+        """Check that what a run has left is of this run.
+
+        Args:
+            identity: of this run.
+            left: the entries `sweep` and `configuration` of an `Identity`, perhaps with others.
+
+        Raises:
+            StateError: if it is of another run.
+        """
         if left["sweep"] != identity.sweep:
             raise StateError(
                 f"{self._directory} holds the progress of a run of another sweep (parent run "

@@ -25,6 +25,7 @@ from unrolled.sweeps.progress import Begun, Progress
 from unrolled.sweeps.provenance import flat, identity_of, tags_of
 from unrolled.sweeps.sample_callback import EpochSamples
 from unrolled.sweeps.state_files import StateError
+from unrolled.sweeps.stored_runs import UploadedCheckpoints, remove_uploaded
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.training import best_model, compile_model, fit, training_steps
 from unrolled.tasks.base.metric import Metric
@@ -105,6 +106,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
     directory.mkdir(parents=True, exist_ok=True)
     progress, identity = Progress(directory), identity_of(config, sweep)
     tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
+    tracking.refuse_other_machines([] if sweep.host is None else [sweep.host])
     begun = _still_tracked(progress.begun(identity), directory)
     name = sweep.run_name(config)
     with (
@@ -125,6 +127,8 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         report = _report(name, prepared, fitted, tracked)
         model_file = _save(prepared.task, fitted.weights, directory / MODEL_FILE, tracked)
     checkpoint.remove()
+    if not tracking.is_on_this_machine():
+        remove_uploaded(tracked.run_id)
     fitted.weights.unlink()
     return Result(
         tracked.run_id,
@@ -195,9 +199,12 @@ def _fit(
     If training diverges, the run is tagged with where it did.
     """
     config, task, model = prepared.config, prepared.task, prepared.model
-    samples = []
+    callbacks: list[keras.callbacks.Callback] = []
+    if not tracking.is_on_this_machine():
+        minutes = config.tracking.checkpoint_minutes
+        callbacks.append(UploadedCheckpoints(tracked.run_id, checkpoint, minutes))
     if task.model == "language":  # Such a task has a tokenizer.
-        samples.append(EpochSamples(task.tokenizer, tracked))  # type: ignore[attr-defined]
+        callbacks.append(EpochSamples(task.tokenizer, tracked))  # type: ignore[attr-defined]
     try:
         history, best_epoch = fit(
             model,
@@ -208,7 +215,7 @@ def _fit(
             progress.report,
             checkpoint,
             prepared.diagnosis,
-            samples,
+            callbacks,
         )
     except DivergedError as error:
         tracked.set_tags(

@@ -25,6 +25,7 @@ class Sweep:
         searched: the key whose value is searched for each variant, if there is one.
         stage: STAGE for the runs of the search.
         chosen: the values that the search has found, each with the settings of its variant.
+        resumed: whether an earlier command has started it.
         process: the process id of the sweep; workers end when it ends.
         host: the machine of that process.
     """
@@ -35,6 +36,7 @@ class Sweep:
     searched: str | None = None
     stage: str | None = None
     chosen: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
+    resumed: bool = False
     process: int | None = None
     host: str | None = None
 

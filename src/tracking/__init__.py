@@ -5,7 +5,7 @@ import os
 # MLflow would report every call to its makers. Who wants that sets the variable to "false".
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-from unrolled.tracking.abandoned import fail_abandoned_runs
+from unrolled.tracking.abandoned import fail_abandoned_runs, fail_runs_on
 from unrolled.tracking.addresses import how_to_browse, page
 from unrolled.tracking.errors import (
     DeletedError,
@@ -15,6 +15,7 @@ from unrolled.tracking.errors import (
     UnreadableRecordError,
 )
 from unrolled.tracking.failure import FAILURE, Failure, failure_of
+from unrolled.tracking.files import Files
 from unrolled.tracking.reading import (
     RunRecord,
     SweepRecord,
@@ -23,10 +24,18 @@ from unrolled.tracking.reading import (
     latest_sweep,
     read_run,
     read_sweep,
+    run_of_sweep,
     status_of,
 )
 from unrolled.tracking.secrets import masked
-from unrolled.tracking.store import check_experiment, connect, refuse_secrets, require_writable
+from unrolled.tracking.store import (
+    check_experiment,
+    connect,
+    is_on_this_machine,
+    refuse_other_machines,
+    refuse_secrets,
+    require_writable,
+)
 from unrolled.tracking.writing import (
     BASELINES,
     REPORT,
@@ -43,6 +52,7 @@ __all__ = [
     "SETTINGS",
     "DeletedError",
     "Failure",
+    "Files",
     "NoSuchRunError",
     "RunRecord",
     "RunWriter",
@@ -54,17 +64,21 @@ __all__ = [
     "check_experiment",
     "connect",
     "fail_abandoned_runs",
+    "fail_runs_on",
     "failure_of",
     "files_of",
     "how_to_browse",
+    "is_on_this_machine",
     "latest_run",
     "latest_sweep",
     "masked",
     "page",
     "read_run",
     "read_sweep",
+    "refuse_other_machines",
     "refuse_secrets",
     "require_writable",
+    "run_of_sweep",
     "start_sweep",
     "status_of",
 ]

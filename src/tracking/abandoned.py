@@ -22,7 +22,7 @@ def fail_abandoned_runs(
         reason: for people.
         sweep: the parent run whose runs are marked; None for all runs of the store.
         on_all_machines: whether those whose process was on another machine are marked too. The
-            caller has stopped them.
+            caller knows that it has ended.
 
     Returns:
         The number of such runs.
@@ -39,6 +39,32 @@ def fail_abandoned_runs(
     for run_id in abandoned:
         RunWriter(run_id).fail(reason, Failure.INTERRUPTED)
     return len(abandoned)
+
+
+def fail_runs_on(machine: str, sweep: str) -> int:
+    """Marks a sweep and its runs FAILED if their process was on a machine that has failed.
+
+    Args:
+        machine: its name.
+        sweep: the sweep's parent run.
+
+    Returns:
+        The number of such runs, the parent run included.
+    """
+    client = PatientClient()
+    parent = client.get_run(sweep)
+    condition = f"attributes.status = 'RUNNING' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{sweep}'"
+    runs = client.search_runs([parent.info.experiment_id], condition, max_results=10_000)
+    if parent.info.status == "RUNNING":
+        runs = [*runs, parent]
+    lost = [each for each in runs if _machine_of(each) == machine]
+    for run in lost:
+        RunWriter(run.info.run_id).fail(f"the machine {machine} has failed", Failure.INTERRUPTED)
+    return len(lost)
+
+
+def _machine_of(run: Run) -> str:
+    return run.data.tags.get("process", "").rpartition(":")[0]
 
 
 def _is_abandoned(run: Run, on_all_machines: bool) -> bool:

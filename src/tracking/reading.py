@@ -10,14 +10,14 @@ import mlflow
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from unrolled.tracking.earlier import updated_report, updated_tags
 from unrolled.tracking.errors import DeletedError, NoSuchRunError
 from unrolled.tracking.patience import PatientClient, patience
 from unrolled.tracking.record import read_record
 from unrolled.tracking.secrets import masked
-from unrolled.tracking.store import restore_experiment, restore_run
+from unrolled.tracking.store import experiment_id, restore_experiment, restore_run
 from unrolled.tracking.writing import REPORT
 
 _UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # The latter for a malformed id.
@@ -106,6 +106,28 @@ def read_run(run_id: str) -> RunRecord:
     client = PatientClient()
     (record,) = _records(client, [_run(client, run_id, "a run")])
     return record
+
+
+def run_of_sweep(experiment: str, parent_run_id: str, name: str) -> RunRecord | None:
+    """Returns the run of a sweep with a name, the newest if there are several; None if none is.
+
+    Args:
+        experiment: name of the sweep's experiment.
+        parent_run_id: the sweep's parent run.
+        name: of the run; it is unique unless runs were deleted and restored.
+    """
+    client = PatientClient()
+    condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent_run_id}'"
+    if "'" not in name:  # There is no escape for it, and names need not be part of the query.
+        condition += f" and tags.`{MLFLOW_RUN_NAME}` = '{name}'"
+    runs = client.search_runs(
+        [experiment_id(experiment)],
+        condition,
+        order_by=["attributes.start_time DESC"],
+        max_results=10_000,
+    )
+    records = _records(client, [run for run in runs if run.info.run_name == name][:1])
+    return next(iter(records), None)
 
 
 def status_of(run_id: str) -> str | None:

@@ -3,6 +3,8 @@
 import logging
 import os
 import re
+import socket
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -237,6 +239,31 @@ def require_writable() -> None:
                 "permissions, or use another database with "
                 "MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db."
             )
+
+
+def is_on_this_machine() -> bool:
+    """Whether the current store is an SQLite file, which only one machine may use."""
+    return sqlite_file(mlflow.get_tracking_uri()) is not None
+
+
+def refuse_other_machines(machines: Collection[str]) -> None:
+    """Checks that a sweep's runs may be on other machines.
+
+    Args:
+        machines: the names of these machines; this one does not matter.
+
+    Raises:
+        StoreError: if there are any, and the current store is an SQLite file.
+    """
+    others = [each for each in machines if each != socket.gethostname()]
+    if others and is_on_this_machine():
+        raise StoreError(
+            f"The MLflow store {mlflow.get_tracking_uri()} is an SQLite file, and runs of this "
+            f"sweep would write to it from other machines (here: {socket.gethostname()}; "
+            f"there: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}). On a network "
+            "folder such writes can damage it. Start a tracking server (docs/store.md), and set "
+            "MLFLOW_TRACKING_URI to its address."
+        )
 
 
 def artifacts_of(path: Path) -> str:

@@ -112,6 +112,7 @@ COMMANDS = sorted({command for name in PAGES for command in commands(name)})
 OWN = {"open_forget_gate", "mine", "first_symbol", "complaints"}  # Of docs/extending.md.
 
 
+@pytest.mark.usefixtures("login_node")
 @pytest.mark.parametrize(
     "command",
     [
@@ -121,7 +122,7 @@ OWN = {"open_forget_gate", "mine", "first_symbol", "complaints"}  # Of docs/exte
         if not OWN & set(re.split(r"[\s=,]", each))
     ],
 )
-def test_experiments_on_the_pages_can_be_planned(command, login_node):
+def test_experiments_on_the_pages_can_be_planned(command):
     """Those with overrides; all experiments as they are: see `tests/sweeps/test_plan.py`."""
     from unrolled.sweeps.plan import make_plan
 
