@@ -14,6 +14,7 @@ def _project() -> Path:
 
 PROJECT = _project()
 CONFIGURATION = PROJECT / "conf"
+PACKAGE = _SOURCES  # The folder that is imported as `unrolled`.
 
 
 def text_of(path: Path) -> str:

@@ -2,12 +2,12 @@
 
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.text import Text
 
 from unrolled.console.terminal import progress_bar, say
 from unrolled.sweeps.progress import Outcome, Progress
+from unrolled.sweeps.shared import RunInStore
 
 _SECONDS_BETWEEN_UPDATES = 0.5
 
@@ -15,20 +15,20 @@ _SECONDS_BETWEEN_UPDATES = 0.5
 class SweepBar:
     """A context with one progress bar for all runs of a sweep, and a line for each run that ends.
 
-    A thread reads the progress from the folders of the runs. So it makes no difference whether they
-    run in this process or, with one of Hydra's launchers, in others.
+    A thread reads the progress of the runs. So it makes no difference whether they run in this
+    process or, with one of Hydra's launchers, in others.
 
     Args:
-        folders: the folder of each run.
+        runs: the progress of each run.
     """
 
-    def __init__(self, folders: Sequence[Path]):
-        self._runs = [Progress(folder) for folder in folders]
+    def __init__(self, runs: Sequence[Progress | RunInStore]):
+        self._runs = runs
         self.outcomes: dict[int, Outcome] = {}
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._bar = progress_bar()
-        self._task = self._bar.add_task("", total=len(folders))
+        self._task = self._bar.add_task("", total=len(runs))
 
     def __enter__(self) -> "SweepBar":
         self._bar.start()
@@ -38,15 +38,22 @@ class SweepBar:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._watcher.join()
-        self.update()
+        self.update(now=True)
         self._bar.stop()
 
     def _watch(self) -> None:
         while not self._stop.wait(_SECONDS_BETWEEN_UPDATES):
             self.update()
 
-    def update(self) -> None:
-        """Read the progress of the runs, and print a line for each that has ended since."""
+    def update(self, now: bool = False) -> None:
+        """Read the progress of the runs, and print a line for each that has ended since.
+
+        Args:
+            now: whether to ask the tracking store, too, if it was asked seconds ago.
+        """
+        for run in self._runs:
+            if now and isinstance(run, RunInStore):
+                run.expire()
         for number, run in enumerate(self._runs):
             if number not in self.outcomes and (outcome := run.outcome) is not None:
                 self.outcomes[number] = outcome

@@ -15,10 +15,10 @@ from unrolled.console.program import FAILED, INTERRUPTED, REFUSED
 from unrolled.console.refusals import RefusedError, print_refusal
 from unrolled.console.terminal import QUICK, quiet_start, say
 from unrolled.project import PROJECT
-from unrolled.sweeps import cluster, interruption
+from unrolled.sweeps import cluster, interruption, ray_cluster
 from unrolled.sweeps.cluster import JobError
 from unrolled.sweeps.launch import OUTPUTS, Folder, in_project, run_all, without_directory
-from unrolled.sweeps.launchers import SLURM, is_of_submitit
+from unrolled.sweeps.launchers import RAY, SLURM, is_of_submitit
 from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.values import plain_values
@@ -133,6 +133,7 @@ def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None 
     with contextlib.ExitStack() as claims:
         try:
             _connect(plan)
+            _check_machines(plan, arguments, claims)
             _check_by_building(plan)
             folder = Folder(plan, interrupted.directory if interrupted else None)
             folder.claim(claims)
@@ -150,7 +151,8 @@ def run_sweep(plan: Plan, arguments: list[str], interrupted: Interrupted | None 
                 plan.name,
                 parent.run_id,
                 list(plan.axes),
-                resumed=interrupted is not None,
+                # Ray starts a run again whose node has failed.
+                resumed=interrupted is not None or plan.launcher == RAY,
                 process=os.getpid(),
                 host=socket.gethostname(),
             )
@@ -175,17 +177,32 @@ def _connect(plan: Plan) -> None:
         check_experiment,
         connect,
         fail_abandoned_runs,
-        refuse_other_machines,
         require_writable,
     )
 
     settings = plan.configurations[0].tracking
     connect(settings.uri, settings.patience)
     require_writable()
-    if plan.launcher == SLURM:
-        refuse_other_machines(cluster.machines())
     check_experiment(plan.name)
     fail_abandoned_runs()
+
+
+def _check_machines(plan: Plan, arguments: list[str], claims: contextlib.ExitStack) -> None:
+    """Connect to the cluster, if there is one, and check that its machines can use the store.
+
+    Raises:
+        RefusedError: if there is no such cluster.
+        tracking.StoreError: if the store is a database on this machine alone.
+    """
+    from unrolled.tracking import refuse_other_machines
+
+    machines = []
+    if plan.launcher == SLURM:
+        machines = cluster.machines()
+    elif plan.launcher == RAY:
+        with say.status("Connecting to Ray ..."):
+            machines = claims.enter_context(ray_cluster.connected(arguments))
+    refuse_other_machines(machines)
 
 
 def _run(
@@ -198,7 +215,7 @@ def _run(
     from unrolled.tracking import TrackingError, fail_abandoned_runs
 
     failure = _launched(plan, arguments, directory, sweep, workers)
-    jobs = is_of_submitit(plan.launcher)
+    jobs = is_of_submitit(plan.launcher) or plan.launcher == RAY
     if failure is not None and (workers.jobs > 1 or jobs):
         with contextlib.suppress(TrackingError):  # Then the next command marks them.
             fail_abandoned_runs(failure.reason, sweep.parent_run_id, on_all_machines=jobs)

@@ -6,6 +6,7 @@ at its top.
 
 import logging
 import os
+import socket
 import time
 import traceback
 from pathlib import Path
@@ -19,12 +20,11 @@ from unrolled.sweeps import cluster, interruption
 from unrolled.sweeps.claim import claimed
 from unrolled.sweeps.output import output_to
 from unrolled.sweeps.progress import Outcome, Progress
+from unrolled.sweeps.shared import shared_with
 from unrolled.sweeps.sweep import Sweep
 
 _PATIENCE = 30.0
 """Seconds; a job that was queued again may start while its earlier process is ending."""
-_STOPPED = "stopped"
-"""The file in the folder of a sweep that says that no more runs shall start."""
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name="config")
@@ -34,29 +34,25 @@ def job(config: DictConfig) -> None:
     An error must not end the other runs of the sweep.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
-    stopped = directory.parent / _STOPPED
-    if stopped.exists():
+    shared = shared_with(directory.parent)
+    if shared.is_stopped():
         return
+    this_process = os.getpid(), socket.gethostname()
     log = directory / f"{HydraConfig.get().job.name}.log"
     sweep = None
     try:
-        sweep = Sweep.load(directory.parent)
+        sweep = shared.sweep()
         interruption.end_with(sweep.process, sweep.host)
         with (
             cluster.watched(directory.parents[0 if sweep.stage is None else 1]),
-            output_to(log, is_worker=sweep.process != os.getpid()),
+            output_to(log, is_worker=(sweep.process, sweep.host) != this_process),
         ):
             outcome = _outcome(config, directory, sweep)
     except Exception as problem:
         outcome = _failed(directory.name, problem, 0.0)
     if config.stop_at_first_failure and _stops(outcome, sweep):
-        stopped.touch()
-    Progress(directory).finish(outcome)
-
-
-def allow_runs(directory: Path) -> None:
-    """Let runs start in the folder of a sweep, where a failure may have stopped them before."""
-    (directory / _STOPPED).unlink(missing_ok=True)
+        shared.stop()
+    shared.finish(directory.name, outcome, log)
 
 
 def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:

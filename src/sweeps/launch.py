@@ -14,22 +14,29 @@ from typing import Any
 from unrolled.comparison.variants import STAGE
 from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
-from unrolled.sweeps import cluster, interruption
+from unrolled.sweeps import cluster, interruption, ray_cluster
 from unrolled.sweeps.bar import SweepBar
 from unrolled.sweeps.claim import claimed
 from unrolled.sweeps.hydra_arguments import forced
 from unrolled.sweeps.hydra_keys import check_is_new
-from unrolled.sweeps.launchers import is_of_submitit
-from unrolled.sweeps.overrides import quoted
+from unrolled.sweeps.launchers import RAY, is_of_submitit
+from unrolled.sweeps.overrides import without
 from unrolled.sweeps.plan import Plan
 from unrolled.sweeps.progress import Outcome, Progress
 from unrolled.sweeps.search import Search
+from unrolled.sweeps.shared import (
+    DIRECTORY,
+    RunInStore,
+    Shared,
+    SharedFolder,
+    SharedStore,
+    runs_in_store,
+)
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.workers import Workers
 
 PROJECT = CONFIGURATION.parent
 OUTPUTS = PROJECT / "outputs"
-_DIRECTORY = "hydra.sweep.dir="
 _PATIENCE = 10.0  # Seconds; workers of a sweep that was killed end sooner.
 
 
@@ -104,7 +111,7 @@ def in_project(path: Path) -> Path:
 
 def without_directory(arguments: list[str]) -> list[str]:
     """A command line without the override of the folder."""
-    return [each for each in arguments if not each.startswith(_DIRECTORY)]
+    return [each for each in arguments if not each.startswith(DIRECTORY)]
 
 
 def folders(plan: Plan, directory: Path) -> list[Path]:
@@ -140,21 +147,42 @@ def run_all(
     all_folders, of_launcher = folders(plan, directory), workers.overrides(plan.launcher)
     for folder in all_folders:
         Progress(folder).forget_outcome()
-    of_submitit = is_of_submitit(plan.launcher)
-    jobs = cluster.jobs_of(directory, all_folders) if of_submitit else contextlib.nullcontext()
-    with SweepBar(all_folders) as bar, jobs:
+    jobs: contextlib.AbstractContextManager = contextlib.nullcontext()
+    if is_of_submitit(plan.launcher):
+        jobs = cluster.jobs_of(directory, all_folders)
+    elif plan.launcher == RAY:
+        jobs = ray_cluster.errors()
+    with SweepBar(_progress_of(plan, sweep, all_folders)) as bar, jobs:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)
-            overrides = [*arguments, *plan.search.overrides]
-            _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE, of_launcher)
-            bar.update()
+            overrides = [*without("seed", arguments), *plan.search.overrides]
+            of_search = _shared(plan, sweep, directory / STAGE)
+            _launch(replace(sweep, stage=STAGE), overrides, of_search, of_launcher)
+            bar.update(now=True)
             others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
             if others:
                 return f"{others} of the runs that choose {plan.search.key} did not end"
             sweep = replace(sweep, chosen=_chosen(plan.search, sweep))
-        _launch(sweep, arguments, directory, of_launcher)
+        _launch(sweep, arguments, _shared(plan, sweep, directory), of_launcher)
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(all_folders))]
     return _incomplete(ended)
+
+
+def _shared(plan: Plan, sweep: Sweep, directory: Path) -> Shared:
+    """What the runs of a stage share with the sweep, whose folder nodes of Ray do not see."""
+    if plan.launcher != RAY:
+        return SharedFolder(directory)
+    assert sweep.parent_run_id is not None  # It is no single run.
+    return SharedStore(sweep.parent_run_id, directory)
+
+
+def _progress_of(
+    plan: Plan, sweep: Sweep, all_folders: Sequence[Path]
+) -> Sequence[Progress | RunInStore]:
+    if plan.launcher != RAY:
+        return [Progress(folder) for folder in all_folders]
+    assert sweep.parent_run_id is not None
+    return runs_in_store(sweep.parent_run_id, all_folders)
 
 
 def _incomplete(outcomes: Sequence[Outcome | None]) -> str | None:
@@ -175,14 +203,13 @@ def _failed_otherwise(outcomes: Iterable[Outcome | None]) -> int:
     return sum(each is None or each.failure not in (None, Failure.DIVERGED) for each in outcomes)
 
 
-def _launch(sweep: Sweep, overrides: list[str], directory: Path, of_launcher: list[str]) -> None:
-    """Launch the runs of one stage, in the folders 0, 1, ... of `directory`."""
-    from unrolled.sweeps.job import allow_runs, job
+def _launch(sweep: Sweep, overrides: list[str], shared: Shared, of_launcher: list[str]) -> None:
+    """Launch the runs of one stage, each in a folder with its number as its name."""
+    from unrolled.sweeps.job import job
 
-    sweep.save(directory)
-    allow_runs(directory)
+    shared.begin(sweep)
     given = [*forced(without_directory(overrides)), *of_launcher]
-    sys.argv = ["unrolled", "--multirun", *given, f"{_DIRECTORY}{quoted(str(directory))}"]
+    sys.argv = ["unrolled", "--multirun", *given, *shared.overrides()]
     # With this variable Hydra raises errors instead of printing them and exiting.
     with _environment("HYDRA_FULL_ERROR", "1"), _silent_joblib():
         job()

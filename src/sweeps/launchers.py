@@ -1,13 +1,20 @@
-"""The launchers of Hydra that a command line can name, and what those of submitit need."""
+"""The launchers of Hydra that a command line can name, and what they need."""
 
 import shutil
+import warnings
+from importlib.util import find_spec
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
 from unrolled.console.refusals import RefusedError, unknown
 
+# The plugin has a launcher of the same name, and Hydra compares the types of our settings with its
+# own. It warns that it will not do so forever; nothing depends on that.
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/ray' is validated against", UserWarning)
+
 _GROUP = "hydra/launcher"
+RAY = "ray"  # conf/hydra/launcher/ray.yaml
 SLURM = "slurm"  # conf/hydra/launcher/slurm.yaml
 _OF_PLUGIN = {SLURM: "submitit_slurm", "submitit_local": "submitit_local"}
 """The launchers that make each run a job of submitit: their names, and those in Hydra's plugin."""
@@ -32,6 +39,11 @@ def check_launcher(name: str) -> None:
         )
     if is_of_submitit(name):
         _check_installed(name)
+    if name == RAY and find_spec("hydra_plugins.hydra_ray_launcher") is None:
+        raise RefusedError(
+            f"{_GROUP}={name}: needs the package hydra-ray-launcher, which is not installed. "
+            "Install it with .venv/bin/pip install '.[ray]'"
+        )
     if name not in known:
         raise RefusedError(unknown(_GROUP, name, known))
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -116,6 +117,11 @@ def value_of(text: str) -> Any:
 def text_of(value: Any) -> str:
     """A value as it is written on a command line."""
     return quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def without(key: str, arguments: Sequence[str]) -> list[str]:
+    """A command line without the overrides of a key."""
+    return [each for each in arguments if _parsed(each).get_key_element() != key]
 
 
 def quoted(value: str) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import subprocess
 
 from omegaconf import DictConfig
@@ -15,6 +16,10 @@ from unrolled.sweeps.workers import threads_of_this_process
 
 _OF_THE_LAUNCH = ("jobs", "threads", "stop_at_first_failure")
 """Options of the sweep; of these, a run depends on the number of threads that it has."""
+
+
+COMMIT = "UNROLLED_COMMIT"
+"""The environment variable with the commit of a copy of the project."""
 
 
 def identity_of(config: DictConfig, sweep: Sweep) -> Identity:
@@ -43,6 +48,8 @@ def tags_of(config: DictConfig, sweep: Sweep) -> dict[str, str]:
 @functools.cache
 def git_commit() -> str:
     """The commit of this project, with the suffix "-dirty" if files differ from it."""
+    if COMMIT in os.environ:  # A copy of the project on another machine, without its history.
+        return os.environ[COMMIT]
     git = ["git", "-C", str(PROJECT)]
     try:
         head, changes = (

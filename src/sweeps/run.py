@@ -113,7 +113,7 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         tracking.TrackedRun(
             sweep.experiment,
             name,
-            tags_of(config, sweep),
+            {**tags_of(config, sweep), "folder": directory.name},
             flat(config),
             sweep.parent_run_id,
             run_id=begun.run_id if begun else None,
@@ -171,6 +171,7 @@ def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
     tracked.log_metrics(
         {
             "parameters": trainable_parameters(model),
+            "training_examples": len(task.training),
             "chance_level": task.metric.chance_level,
             **({} if task.metric.solved is None else {"solved": task.metric.solved}),
         }

@@ -1,6 +1,7 @@
 """A folder of a run's artifacts whose files are replaced and deleted."""
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,15 @@ class Files:
     def upload(self, path: Path) -> None:
         """Stores a file under its name."""
         self._client.log_artifact(self._run_id, str(path), self._folder)
+
+    def write(self, name: str, text: str) -> None:
+        """Stores a text as a file, and replaces an earlier one."""
+        self._client.log_text(self._run_id, text, f"{self._folder}/{name}")
+
+    def read(self, name: str) -> str:
+        """Returns the text of a file."""
+        with tempfile.TemporaryDirectory() as directory:
+            return self.download(name, Path(directory)).read_text(encoding="utf-8")
 
     def download(self, name: str, directory: Path) -> Path:
         """Downloads a file into a local folder, and returns its path."""

@@ -130,6 +130,35 @@ def run_of_sweep(experiment: str, parent_run_id: str, name: str) -> RunRecord | 
     return next(iter(records), None)
 
 
+def fractions_of_runs(parent_run_id: str, stage: str | None) -> dict[str, float]:
+    """Returns which fraction of its examples each run of a sweep has been trained on.
+
+    Args:
+        parent_run_id: the sweep's parent run.
+        stage: the tag `stage` of the runs; None for those without it.
+
+    Returns:
+        Fractions from 0 to 1, by the tag `folder` of the run.
+    """
+    client = PatientClient()
+    runs = client.search_runs(
+        [client.get_run(parent_run_id).info.experiment_id],
+        f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent_run_id}'",
+        max_results=10_000,
+    )
+    return {
+        run.data.tags.get("folder", ""): _fraction(run)
+        for run in runs
+        if run.data.tags.get("stage") == stage
+    }
+
+
+def _fraction(run: Run) -> float:
+    seen, epochs = run.data.metrics.get("examples_seen", 0.0), run.data.params.get("budget.epochs")
+    each = run.data.metrics.get("training_examples")
+    return seen / (each * int(epochs)) if each and epochs else 0.0
+
+
 def status_of(run_id: str) -> str | None:
     """Returns MLflow's status of a run, such as FINISHED; None if it is missing or deleted."""
     try:

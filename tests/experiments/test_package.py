@@ -22,6 +22,8 @@ UNIMPORTED = {"hydra-joblib-launcher", "hydra-submitit-launcher", "importlib-res
 """Plugins, and what another package fails to require."""
 SHARED = {"google": "protobuf", "mlflow": "mlflow"}
 """The one that is meant of the distributions that install into a package."""
+OPTIONAL = {"ray"}
+"""Packages that an extra has and requirements.txt has not."""
 DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
 
@@ -53,7 +55,7 @@ def distributions_imported_by(folder):
 
 def owners_of(module, owners):
     top = module.partition(".")[0]
-    if top in sys.stdlib_module_names or top == "unrolled":
+    if top in sys.stdlib_module_names or top in {"unrolled", *OPTIONAL}:
         return set()
     return {SHARED[top]} if top in SHARED else set(owners[top])
 

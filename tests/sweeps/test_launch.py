@@ -36,7 +36,7 @@ def test_two_sweeps_of_one_second_have_two_folders(tmp_path, monkeypatch, claims
             return cls(2026, 1, 2, 3, 4, 5)
 
     monkeypatch.setattr(launch, "datetime", Clock)
-    monkeypatch.setattr(launch, "_OUTPUTS", tmp_path)
+    monkeypatch.setattr(launch, "OUTPUTS", tmp_path)
     made = []
     for run_id in ("aa", "bb"):
         folder = Folder(plan(), None)
@@ -65,7 +65,7 @@ def test_a_folder_that_was_filled_meanwhile_is_refused(tmp_path, claims):
 def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_made(
     tmp_path, monkeypatch, claims
 ):
-    monkeypatch.setattr(launch, "_OUTPUTS", tmp_path / "file" / "outputs")
+    monkeypatch.setattr(launch, "OUTPUTS", tmp_path / "file" / "outputs")
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=f"{tmp_path}/file"):
         Folder(plan(), None).claim(claims)

@@ -1,17 +1,13 @@
 """A sweep goes on where the folder of its runs does not exist, from what the tracking store has."""
 
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 import zipfile
 
 import mlflow
 import pytest
 
 from experiments import resume
+from tests.mlflow_server import served
 from tests.whole_runs import composed, connect
 from unrolled import tracking
 from unrolled.sweeps import cluster, execution, stored_runs
@@ -37,35 +33,8 @@ class _StoppedError(Exception):
 def server(tmp_path_factory, new_store):
     """The address of an MLflow server that also serves the artifacts."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    options = ["--port", str(port), "--workers", "1", "--backend-store-uri", new_store(folder)]
-    options += ["--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")]
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *options], stdout=log, stderr=log
-        )
-    try:
-        _wait_for(address, process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_for(address, process):
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            direct.open(f"{address}/health", timeout=5).read()
-            return
-        except OSError:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    with served(folder, new_store(folder)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
