@@ -1,0 +1,312 @@
+"""Start a tracking server on this machine: `make server [port=5000 host=<name> folder=<path>]`.
+
+MLflow with its data in PostgreSQL, with basic authentication, and with artifacts that it serves.
+Runs in .venv-server, without the packages of the runs.
+"""
+
+import configparser
+import fcntl
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from experiments.postgres import Postgres
+from unrolled.console.make_arguments import as_typed
+from unrolled.console.program import FAILED, run
+from unrolled.console.refusals import RefusedError
+
+_ADMIN = "admin"
+_PASSWORDS = ("admin", "database", "session_key")
+_SECONDS_TO_START, _SECONDS_TO_STOP = 180, 15
+_LAST_PORT = 65535
+# Seconds for which a process of MLflow remembers that a password is right. To check one takes
+# longer than the request itself.
+_REMEMBERED = 60
+
+
+class Options(NamedTuple):
+    """What one can choose on the command line."""
+
+    port: int = 5000
+    host: str = socket.gethostname()
+    folder: Path = Path("mlflow-server")
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until interrupted; returns the exit code."""
+    options = parsed(as_typed(arguments))
+    refuse_used_port(options.port)
+    folder = options.folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        passwords = passwords_in(folder)
+    except OSError as error:
+        raise RefusedError(
+            f"{error.filename}: cannot be used ({error.strerror}). Expected a folder that this "
+            "user can write to. Use another one: make server folder=<path>"
+        ) from error
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As `nohup` sets it.
+        signal.signal(signal.SIGHUP, _stop)
+    with (folder / "lock").open("a+") as lock:
+        _acquire(lock, folder)
+        database = Postgres(folder / "database", passwords["database"])
+        try:
+            return _serve(options, folder, passwords, database.start(), lock)
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            database.stop()
+
+
+def parsed(arguments: list[str]) -> Options:
+    """Parses arguments such as port=5000.
+
+    Raises:
+        RefusedError: if one is unknown or invalid.
+    """
+    options = Options()
+    # PYTHON is for the Makefile.
+    for argument in (each for each in arguments if not each.startswith("PYTHON=")):
+        key, _, value = argument.partition("=")
+        if key not in Options._fields:
+            raise RefusedError(
+                f"make server: expected {', '.join(f'{each}=' for each in Options._fields)}, "
+                f"got {argument!r}."
+            )
+        if key == "port" and not (
+            re.fullmatch("[0-9]{1,5}", value) and 1 <= int(value) <= _LAST_PORT
+        ):
+            raise RefusedError(
+                f"port: expected an integer from 1 to {_LAST_PORT}, such as 5000, got {value!r}"
+            )
+        if key == "host" and not re.fullmatch(r"[\w.-]+", value):
+            raise RefusedError(
+                "host: expected the name or address by which other machines find this one, such "
+                f"as tracking.example.org, got {value!r}"
+            )
+        if key == "folder" and not value:
+            raise RefusedError("folder: expected the path of a folder, got nothing")
+        convert = {"port": int, "host": str, "folder": Path}[key]
+        options = options._replace(**{key: convert(value)})
+    return options
+
+
+def refuse_used_port(port: int) -> None:
+    """Checks that this machine's port is free.
+
+    Raises:
+        RefusedError: if it is not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            other = port + 1 if 1024 <= port < _LAST_PORT else 5000
+            raise RefusedError(
+                f"Port {port} cannot be used ({error.strerror}). Use another one: "
+                f"make server port={other}"
+            ) from error
+
+
+def passwords_in(folder: Path) -> dict[str, str]:
+    """Reads the passwords of a server, or generates them at its first start.
+
+    Raises:
+        RefusedError: if their file is not what this function wrote.
+    """
+    path = folder / "passwords.json"
+    if not path.exists():
+        generated = {name: secrets.token_urlsafe(24) for name in _PASSWORDS}
+        write_privately(path, json.dumps(generated, indent=1) + "\n")
+    try:
+        passwords = json.loads(path.read_text())
+        return {name: passwords[name] for name in _PASSWORDS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RefusedError(
+            f"{path}: expected a JSON object with {', '.join(_PASSWORDS)}, got another text. "
+            "Restore the file, or start with an empty folder: make server folder=<path>"
+        ) from error
+
+
+def write_privately(path: Path, text: str) -> None:
+    """Replaces a file by one that only its owner can read."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _acquire(lock: IO[str], folder: Path) -> None:
+    """Takes the lock of a folder, which the process of MLflow inherits.
+
+    Raises:
+        RefusedError: if another server has it.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise RefusedError(
+            f"{folder}: another server uses this folder{lock.read()}. Stop it with Ctrl-C in its "
+            "terminal, or with kill and that number; or use another folder and port: make server "
+            "folder=<path> port=<number>"
+        ) from error
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _serve(
+    options: Options, folder: Path, passwords: dict[str, str], database: str, lock: IO[str]
+) -> int:
+    parent = os.getppid()
+    log = folder / "mlflow.log"
+    write_privately(log, "")
+    print(f"Starting MLflow and PostgreSQL; log: {log}", flush=True)
+    with log.open("a") as output:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
+                *("--host", "0.0.0.0", "--port", str(options.port)),
+                *("--uvicorn-opts", "--log-level=warning"),
+            ],
+            env=environment(options, folder, passwords, database),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for this process, which stops that one.
+            pass_fds=[lock.fileno()],
+        )
+    lock.truncate(0)
+    lock.write(f" (process {server.pid}, port {options.port})")
+    lock.flush()
+    try:
+        started = time.monotonic()
+        while not _responds(options.port):
+            if server.poll() is not None or time.monotonic() > started + _SECONDS_TO_START:
+                return _failed("did not start", log)
+            time.sleep(0.5)
+        print(_how_to_use(options, folder, passwords), flush=True)
+        while server.poll() is None:
+            if os.getppid() != parent:  # make was killed.
+                return FAILED
+            time.sleep(0.5)
+        return _failed("ended", log)
+    finally:
+        _end(server)
+
+
+def environment(
+    options: Options, folder: Path, passwords: dict[str, str], database: str
+) -> dict[str, str]:
+    """Writes the configuration of MLflow's server; returns its environment.
+
+    Passwords are in neither command line, which other users can read.
+    """
+    configuration = configparser.ConfigParser(interpolation=None)
+    configuration["mlflow"] = {
+        # Every user can add runs to the experiments of others, as two users of one name need.
+        "default_permission": "EDIT",
+        "database_uri": database,
+        "admin_username": _ADMIN,
+        "admin_password": passwords["admin"],
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+        "auth_cache_ttl_seconds": str(_REMEMBERED),
+    }
+    path = folder / "basic_auth.ini"
+    write_privately(path, "")
+    with path.open("w") as file:
+        configuration.write(file)
+    names = _names(options.host)
+    own = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(path),
+        "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
+        "MLFLOW_BACKEND_STORE_URI": database,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords["session_key"],
+    }
+    # Those that the user may have set.
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Its jobs are for language models.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_WORKERS": str(os.cpu_count() or 1),
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(
+            each for name in names for each in (name, f"{name}:*")
+        ),
+        # Pages of other addresses may not use the password that a browser remembers.
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(
+            f"http://{name}:{options.port}" for name in names
+        ),
+    }
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING_")
+    }
+    return {**defaults, **inherited, **own}
+
+
+def _names(host: str) -> list[str]:
+    """Returns the names and addresses by which this machine may be found."""
+    found = [host, "localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn()]
+    try:
+        found += socket.gethostbyname_ex(socket.gethostname())[2]
+    except OSError:  # A machine that does not know its own name.
+        pass
+    return list(dict.fromkeys(found))
+
+
+def _how_to_use(options: Options, folder: Path, passwords: dict[str, str]) -> str:
+    password = passwords["admin"]
+    if not sys.stdout.isatty():  # A log, which others may read.
+        password = f"<admin in {folder / 'passwords.json'}>"
+    address = f"http://{options.host}:{options.port}"
+    return (
+        f"MLflow is at {address} (stop with Ctrl-C). On each machine that uses it:\n\n"
+        f"    export MLFLOW_TRACKING_URI={address}\n"
+        f"    export MLFLOW_TRACKING_USERNAME={_ADMIN}\n"
+        f"    export MLFLOW_TRACKING_PASSWORD={password}\n"
+    )
+
+
+def _responds(port: int) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://127.0.0.1:{port}/health", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _failed(what: str, log: Path) -> int:
+    print(
+        f"MLflow {what}. The end of {log}:\n{log.read_text(errors='replace').strip()[-2000:]}",
+        file=sys.stderr,
+    )
+    return FAILED
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ends MLflow's server, after the requests that it is answering."""
+    server.terminate()
+    try:
+        server.wait(_SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+if __name__ == "__main__":
+    run(main, goes_on=True)
