@@ -86,7 +86,8 @@ ui: $(READY)  ## Browse the results: make ui [port=5000]
 
 SERVER := .venv-server
 server: $(SERVER)/ready  ## Start a tracking server for several machines: make server [port=5000 host=<name>]
-	$(PASS_TEXTS) $(SERVER)/bin/python -m experiments.server --from-make
+	# exec, for the server to notice that make was killed.
+	exec env $(PASS_TEXTS) $(SERVER)/bin/python -m experiments.server --from-make
 
 $(SERVER)/ready: requirements-server.txt
 	$(REQUIRE_PYTHON)

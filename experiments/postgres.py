@@ -1,6 +1,7 @@
 """A PostgreSQL server on this machine, for `make server`, by the programs of PostgreSQL."""
 
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -13,7 +14,6 @@ from unrolled.console.refusals import RefusedError
 USER = "unrolled"  # Of the database, which also has this name.
 _ACCOUNT = "postgres"  # The account that PostgreSQL runs as if this process is of root.
 _PACKAGED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")  # Debian; Red Hat.
-_MOST_CONNECTIONS = 400  # A process of MLflow opens up to 30.
 _LOG = "log.txt"
 
 
@@ -23,21 +23,23 @@ class Postgres:
     Args:
         folder: where its files are, or will be.
         password: of its user `USER`.
+        connections: the most that it accepts at once.
 
     Raises:
         RefusedError: if PostgreSQL is not installed, or cannot run as the current user.
     """
 
-    def __init__(self, folder: Path, password: str) -> None:
+    def __init__(self, folder: Path, password: str, connections: int) -> None:
         self._folder = folder
         self._password = password
+        self._connections = connections
         self._programs = _programs()
         # PostgreSQL refuses to run as root.
         self._account = _ACCOUNT if os.geteuid() == 0 else None
         if self._account and not _exists(self._account):
             raise RefusedError(
                 f"PostgreSQL does not run as root, and there is no user {_ACCOUNT!r} to run it as. "
-                f"Create one with `adduser --system {_ACCOUNT}`, or run make server as another user."
+                f"Create it with adduser --system {_ACCOUNT}, or run make server as another user."
             )
 
     def start(self) -> str:
@@ -51,7 +53,7 @@ class Postgres:
         if not self._folder.exists():
             self._create()
         if self._run("pg_ctl", "status").returncode != 0:
-            options = f"-h 127.0.0.1 -p {_free_port()} -k '' -N {_MOST_CONNECTIONS}"
+            options = f"-h 127.0.0.1 -p {_free_port()} -k '' -N {self._connections}"
             log = self._folder / _LOG
             started = self._run("pg_ctl", "start", "--wait", f"--log={log}", f"--options={options}")
             if started.returncode != 0:
@@ -151,8 +153,6 @@ def _version(folder: Path) -> int:
 
 
 def _exists(account: str) -> bool:
-    import pwd
-
     try:
         pwd.getpwnam(account)
     except KeyError:

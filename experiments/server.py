@@ -5,6 +5,7 @@ Runs in .venv-server, without the packages of the runs.
 """
 
 import configparser
+import contextlib
 import fcntl
 import json
 import os
@@ -23,6 +24,7 @@ from experiments.postgres import Postgres
 from unrolled.console.make_arguments import as_typed
 from unrolled.console.program import FAILED, run
 from unrolled.console.refusals import RefusedError
+from unrolled.system.processes import is_running
 
 _ADMIN = "admin"
 _PASSWORDS = ("admin", "database", "session_key")
@@ -30,7 +32,13 @@ _SECONDS_TO_START, _SECONDS_TO_STOP = 180, 15
 _LAST_PORT = 65535
 # Seconds for which a process of MLflow remembers that a password is right. To check one takes
 # longer than the request itself.
-_REMEMBERED = 60
+_REMEMBERED = 300
+# A process of MLflow has 40 threads. To log metrics, a thread takes a connection to the database,
+# and while it holds that one, another. With SQLAlchemy's default of at most 15, requests that come
+# at once may all wait for a second one, until they time out.
+_POOL, _OVERFLOW = 40, 80
+_CONNECTIONS = _POOL + _OVERFLOW + 40  # Of one process; the last are for the users' table.
+_MOST_PROCESSES = 4
 
 
 class Options(NamedTuple):
@@ -44,28 +52,31 @@ class Options(NamedTuple):
 def main(arguments: list[str]) -> int:
     """Serve until interrupted; returns the exit code."""
     options = parsed(as_typed(arguments))
-    refuse_used_port(options.port)
     folder = options.folder.absolute()
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As `nohup` sets it.
+        signal.signal(signal.SIGHUP, _stop)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        passwords = passwords_in(folder)
+        with (folder / "lock").open("a+") as lock:
+            acquire(lock, folder)
+            _write(lock, 0, options.port)
+            refuse_used_port(options.port)
+            passwords = passwords_in(folder)
+            database = Postgres(
+                folder / "database", passwords["database"], _processes() * _CONNECTIONS + 20
+            )
+            try:
+                return _serve(options, folder, passwords, database.start(), lock)
+            finally:
+                database.stop()
     except OSError as error:
         raise RefusedError(
             f"{error.filename}: cannot be used ({error.strerror}). Expected a folder that this "
             "user can write to. Use another one: make server folder=<path>"
         ) from error
-    signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As `nohup` sets it.
-        signal.signal(signal.SIGHUP, _stop)
-    with (folder / "lock").open("a+") as lock:
-        _acquire(lock, folder)
-        database = Postgres(folder / "database", passwords["database"])
-        try:
-            return _serve(options, folder, passwords, database.start(), lock)
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            database.stop()
+    except KeyboardInterrupt:
+        return 0
 
 
 def parsed(arguments: list[str]) -> Options:
@@ -148,21 +159,39 @@ def write_privately(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _acquire(lock: IO[str], folder: Path) -> None:
-    """Takes the lock of a folder, which the process of MLflow inherits.
+def acquire(lock: IO[str], folder: Path) -> None:
+    """Takes the lock of a folder. MLflow inherits it: a folder is in use as long as either runs.
+
+    An MLflow whose `make server` was killed is stopped.
 
     Raises:
-        RefusedError: if another server has it.
+        RefusedError: if another `make server` has the lock.
     """
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.seek(0)
-        raise RefusedError(
-            f"{folder}: another server uses this folder{lock.read()}. Stop it with Ctrl-C in its "
-            "terminal, or with kill and that number; or use another folder and port: make server "
-            "folder=<path> port=<number>"
-        ) from error
+    end = time.monotonic() + _SECONDS_TO_STOP
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            lock.seek(0)
+            owner, mlflow, port = ([*lock.read().split(), "0", "0", "0"])[:3]
+        if is_running(int(owner)) or time.monotonic() > end:
+            raise RefusedError(
+                f"{folder}: expected a folder that no other server uses; process {owner} uses it, "
+                f"with port {port}. Stop it with Ctrl-C in its terminal or `kill {owner}`, or use "
+                "another folder and port: make server folder=<path> port=<number>"
+            )
+        if int(mlflow):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(mlflow), signal.SIGTERM)
+        time.sleep(0.5)
+
+
+def _write(lock: IO[str], mlflow: int, port: int) -> None:
+    """Writes to a lock what `acquire` reads: the processes of its owner and of MLflow, the port."""
+    lock.truncate(0)
+    lock.write(f"{os.getpid()} {mlflow} {port}")
+    lock.flush()
 
 
 def _stop(*_: object) -> None:
@@ -191,9 +220,7 @@ def _serve(
             start_new_session=True,  # Ctrl-C is for this process, which stops that one.
             pass_fds=[lock.fileno()],
         )
-    lock.truncate(0)
-    lock.write(f" (process {server.pid}, port {options.port})")
-    lock.flush()
+    _write(lock, server.pid, options.port)
     try:
         started = time.monotonic()
         while not _responds(options.port):
@@ -243,7 +270,9 @@ def environment(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Its jobs are for language models.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_WORKERS": str(os.cpu_count() or 1),
+        "MLFLOW_WORKERS": str(_processes()),
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(_POOL),
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(_OVERFLOW),
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(
             each for name in names for each in (name, f"{name}:*")
         ),
@@ -258,13 +287,17 @@ def environment(
     return {**defaults, **inherited, **own}
 
 
+def _processes() -> int:
+    """Returns the number of MLflow's processes: MLFLOW_WORKERS, or one per core up to four."""
+    given = os.environ.get("MLFLOW_WORKERS", "")
+    return int(given) if given.isdecimal() else min(os.cpu_count() or 1, _MOST_PROCESSES)
+
+
 def _names(host: str) -> list[str]:
     """Returns the names and addresses by which this machine may be found."""
     found = [host, "localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn()]
-    try:
+    with contextlib.suppress(OSError):  # A machine that does not know its own name.
         found += socket.gethostbyname_ex(socket.gethostname())[2]
-    except OSError:  # A machine that does not know its own name.
-        pass
     return list(dict.fromkeys(found))
 
 
