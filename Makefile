@@ -89,10 +89,10 @@ server: $(SERVER)/ready  ## Start a tracking server for several machines: make s
 	# exec, for the server to notice that make was killed.
 	exec env $(PASS_TEXTS) $(SERVER)/bin/python -m experiments.server --from-make
 
-$(SERVER)/ready: requirements-server.txt
+$(SERVER)/ready: requirements-server.txt requirements.txt
 	$(REQUIRE_PYTHON)
 	$(QUOTED_PYTHON) -m venv $(SERVER)
-	$(SERVER)/bin/pip install --quiet --requirement requirements-server.txt
+	$(SERVER)/bin/python -m pip install --quiet --requirement requirements-server.txt
 	touch $@
 
 DOCS := .venv-docs

@@ -3,7 +3,8 @@
 Each run makes the requests of a run of `gru_vs_lstm` without training anything: 18 batches of
 parameters, tags and metrics, and 4 files, of which the model takes 0.35 MB. `at_once` processes
 make them. A request that fails is not repeated: its run counts as an error. On the machine of the
-store, `server=<pid>,<pid>` adds the processor time of these processes and of all that they started.
+store, `server=<pid>,<pid>` adds the processor time of each of these processes, with all that it
+started.
 """
 
 import multiprocessing
@@ -12,7 +13,6 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -44,13 +44,14 @@ def main(arguments: list[str]) -> int:
         tracking.connect()
     except tracking.TrackingError as error:
         raise RefusedError(str(error)) from error
-    before, start = _processor_seconds(servers), time.monotonic()
+    before, start = [_processor_seconds(each) for each in servers], time.monotonic()
     with multiprocessing.get_context("fork").Pool(at_once) as pool:
         errors = [error for error in pool.imap_unordered(_run, range(runs)) if error]
-    seconds, used = time.monotonic() - start, _processor_seconds(servers) - before
+    seconds = time.monotonic() - start
     print(f"{runs} runs, {at_once} at once: {seconds:.1f} s, {len(errors)} errors")
-    if servers:
-        print(f"processor time of the server: {used / runs:.2f} s per run")
+    for server, earlier in zip(servers, before, strict=True):
+        used = (_processor_seconds(server) - earlier) / runs
+        print(f"processor time of process {server}: {used:.2f} s per run")
     for error in sorted(set(errors))[:5]:
         print(error, file=sys.stderr)
     return FAILED if errors else 0
@@ -80,11 +81,10 @@ def _run(number: int) -> str | None:
     return None
 
 
-def _processor_seconds(pids: Iterable[int]) -> float:
-    """Returns the processor time of processes and of all that they started, also of ended ones."""
-    processes = [psutil.Process(pid) for pid in pids]
-    every = {each for process in processes for each in (process, *process.children(recursive=True))}
-    return sum(sum(each.cpu_times()[:4]) for each in every)
+def _processor_seconds(pid: int) -> float:
+    """Returns the processor time of a process and of all that it started, also of ended ones."""
+    process = psutil.Process(pid)
+    return sum(sum(each.cpu_times()[:4]) for each in (process, *process.children(recursive=True)))
 
 
 if __name__ == "__main__":

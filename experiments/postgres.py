@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 from unrolled.console.refusals import RefusedError
+from unrolled.system.processes import is_running
 
 USER = "unrolled"  # Of the database, which also has this name.
 _ACCOUNT = "postgres"  # The account that PostgreSQL runs as if this process is of root.
 _PACKAGED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")  # Debian; Red Hat.
-_LOG = "log.txt"
 
 
 class Postgres:
@@ -25,6 +25,9 @@ class Postgres:
         password: of its user `USER`.
         connections: the most that it accepts at once.
 
+    Attributes:
+        log: the file of its messages.
+
     Raises:
         RefusedError: if PostgreSQL is not installed, or cannot run as the current user.
     """
@@ -33,6 +36,8 @@ class Postgres:
         self._folder = folder
         self._password = password
         self._connections = connections
+        self.log = folder / "log.txt"
+        self._process = 0
         self._programs = _programs()
         # PostgreSQL refuses to run as root.
         self._account = _ACCOUNT if os.geteuid() == 0 else None
@@ -54,15 +59,21 @@ class Postgres:
             self._create()
         if self._run("pg_ctl", "status").returncode != 0:
             options = f"-h 127.0.0.1 -p {_free_port()} -k '' -N {self._connections}"
-            log = self._folder / _LOG
-            started = self._run("pg_ctl", "start", "--wait", f"--log={log}", f"--options={options}")
+            started = self._run(
+                "pg_ctl", "start", "--wait", f"--log={self.log}", f"--options={options}"
+            )
             if started.returncode != 0:
-                said = log.read_text(errors="replace") if log.exists() else started.stderr
+                said = self.log.read_text(errors="replace") if self.log.exists() else started.stderr
                 raise RefusedError(
-                    f"PostgreSQL did not start. The end of {log}:\n{said.strip()[-1000:]}"
+                    f"PostgreSQL did not start. The end of {self.log}:\n{said.strip()[-1000:]}"
                 )
-        port = (self._folder / "postmaster.pid").read_text().splitlines()[3]
+        process, _, _, port, *_ = (self._folder / "postmaster.pid").read_text().splitlines()
+        self._process = int(process)
         return f"postgresql+psycopg2://{USER}:{self._password}@127.0.0.1:{port}/postgres"
+
+    def is_running(self) -> bool:
+        """Whether the server that `start` returned runs."""
+        return is_running(self._process)
 
     def stop(self) -> None:
         """Stops the server, and waits for it."""

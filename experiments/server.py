@@ -7,6 +7,7 @@ Runs in .venv-server, without the packages of the runs.
 import configparser
 import contextlib
 import fcntl
+import io
 import json
 import os
 import re
@@ -67,13 +68,13 @@ def main(arguments: list[str]) -> int:
                 folder / "database", passwords["database"], _processes() * _CONNECTIONS + 20
             )
             try:
-                return _serve(options, folder, passwords, database.start(), lock)
+                return _serve(options, folder, passwords, database, lock)
             finally:
                 database.stop()
     except OSError as error:
         raise RefusedError(
-            f"{error.filename}: cannot be used ({error.strerror}). Expected a folder that this "
-            "user can write to. Use another one: make server folder=<path>"
+            f"{error.filename or folder}: cannot be used ({error.strerror}). Expected a folder that "
+            "this user can write to. Use another one: make server folder=<path>"
         ) from error
     except KeyboardInterrupt:
         return 0
@@ -137,16 +138,18 @@ def passwords_in(folder: Path) -> dict[str, str]:
         RefusedError: if their file is not what this function wrote.
     """
     path = folder / "passwords.json"
-    if not path.exists():
+    if not path.exists() and not (folder / "database").exists():
         generated = {name: secrets.token_urlsafe(24) for name in _PASSWORDS}
         write_privately(path, json.dumps(generated, indent=1) + "\n")
     try:
         passwords = json.loads(path.read_text())
         return {name: passwords[name] for name in _PASSWORDS}
-    except (ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        found = "another text" if path.exists() else "no file"
         raise RefusedError(
-            f"{path}: expected a JSON object with {', '.join(_PASSWORDS)}, got another text. "
-            "Restore the file, or start with an empty folder: make server folder=<path>"
+            f"{path}: expected a JSON object with {', '.join(_PASSWORDS)}, got {found}. The "
+            "database needs them. Restore the file, or start with an empty folder: make server "
+            "folder=<path>"
         ) from error
 
 
@@ -199,11 +202,12 @@ def _stop(*_: object) -> None:
 
 
 def _serve(
-    options: Options, folder: Path, passwords: dict[str, str], database: str, lock: IO[str]
+    options: Options, folder: Path, passwords: dict[str, str], database: Postgres, lock: IO[str]
 ) -> int:
     parent = os.getppid()
     log = folder / "mlflow.log"
     write_privately(log, "")
+    (folder / "artifacts").mkdir(mode=0o700, exist_ok=True)
     print(f"Starting MLflow and PostgreSQL; log: {log}", flush=True)
     with log.open("a") as output:
         server = subprocess.Popen(
@@ -212,7 +216,7 @@ def _serve(
                 *("--host", "0.0.0.0", "--port", str(options.port)),
                 *("--uvicorn-opts", "--log-level=warning"),
             ],
-            env=environment(options, folder, passwords, database),
+            env=environment(options, folder, passwords, database.start()),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -225,14 +229,16 @@ def _serve(
         started = time.monotonic()
         while not _responds(options.port):
             if server.poll() is not None or time.monotonic() > started + _SECONDS_TO_START:
-                return _failed("did not start", log)
+                return _failed("MLflow did not start", log)
             time.sleep(0.5)
         print(_how_to_use(options, folder, passwords), flush=True)
-        while server.poll() is None:
+        while server.poll() is None and database.is_running():
             if os.getppid() != parent:  # make was killed.
                 return FAILED
             time.sleep(0.5)
-        return _failed("ended", log)
+        if server.poll() is None:
+            return _failed("PostgreSQL ended", database.log)
+        return _failed("MLflow ended", log)
     finally:
         _end(server)
 
@@ -254,10 +260,9 @@ def environment(
         "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
         "auth_cache_ttl_seconds": str(_REMEMBERED),
     }
-    path = folder / "basic_auth.ini"
-    write_privately(path, "")
-    with path.open("w") as file:
-        configuration.write(file)
+    path, text = folder / "basic_auth.ini", io.StringIO()
+    configuration.write(text)
+    write_privately(path, text.getvalue())
     names = _names(options.host)
     own = {
         "MLFLOW_AUTH_CONFIG_PATH": str(path),
@@ -325,7 +330,7 @@ def _responds(port: int) -> bool:
 
 def _failed(what: str, log: Path) -> int:
     print(
-        f"MLflow {what}. The end of {log}:\n{log.read_text(errors='replace').strip()[-2000:]}",
+        f"{what}. The end of {log}:\n{log.read_text(errors='replace').strip()[-2000:]}",
         file=sys.stderr,
     )
     return FAILED
@@ -334,11 +339,11 @@ def _failed(what: str, log: Path) -> int:
 def _end(server: subprocess.Popen[bytes]) -> None:
     """Ends MLflow's server, after the requests that it is answering."""
     server.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(_SECONDS_TO_STOP)
-    except subprocess.TimeoutExpired:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    server.wait()
 
 
 if __name__ == "__main__":
