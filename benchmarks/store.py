@@ -1,8 +1,8 @@
 """Made-up runs in the tracking store: `python -m benchmarks.store runs=300 at_once=50`.
 
 Each run makes the requests of a run of `gru_vs_lstm` without training anything: 18 batches of
-parameters, tags and metrics, and 4 files, of which the model takes 0.35 MB. `at_once` processes
-make them. A request that fails is not repeated: its run counts as an error. On the machine of the
+parameters, tags and metrics, about 530 rows in all, and 4 files, of which the model takes 0.35 MB.
+`at_once` processes make them. A request that fails is not repeated: its run counts as an error. On the machine of the
 store, `server=<pid>,<pid>` adds the processor time of each of these processes, with all that it
 started.
 """
@@ -61,15 +61,15 @@ def _run(number: int) -> str | None:
     """Makes one run; returns the reason if it failed."""
     try:
         tracking.connect()
-        params = {f"section.parameter_{each}": each for each in range(80)}
+        params = {f"section.parameter_{each}": each for each in range(130)}
         tags = {f"tag_{each}": "value" for each in range(10)}
         with tracking.TrackedRun(_EXPERIMENT, f"run {number}", tags, params) as tracked:
             tracked.log_text("a: 1\n" * 100, "configuration.yaml")
             for epoch in range(_EPOCHS):
-                tracked.log_metrics({f"metric_{each}": epoch for each in range(10)}, epoch + 1)
+                tracked.log_metrics({f"metric_{each}": epoch for each in range(18)}, epoch + 1)
             for batch in range(4):
                 tracked.log_metrics({f"batch_{batch}_{each}": each for each in range(8)})
-            tracked.log_series({"by_step": [(step, step) for step in range(60)]})
+            tracked.log_series({"by_step": [(step, step) for step in range(80)]})
             tracked.log_report({"metric": "accuracy"})
             tracked.log_text("x" * 20_000, "learning_curves.svg")
             with tempfile.TemporaryDirectory() as folder:

@@ -73,8 +73,8 @@ def main(arguments: list[str]) -> int:
                 database.stop()
     except OSError as error:
         raise RefusedError(
-            f"{error.filename or folder}: cannot be used ({error.strerror}). Expected a folder that "
-            "this user can write to. Use another one: make server folder=<path>"
+            f"{error.filename or folder}: cannot be used ({error.strerror}). Expected a folder "
+            "that this user can write to. Use another one: make server folder=<path>"
         ) from error
     except KeyboardInterrupt:
         return 0
