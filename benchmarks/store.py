@@ -2,9 +2,9 @@
 
 Each run makes the requests of a run of `gru_vs_lstm` without training anything: 18 batches of
 parameters, tags and metrics, about 530 rows in all, and 4 files, of which the model takes 0.35 MB.
-`at_once` processes make them. A request that fails is not repeated: its run counts as an error. On the machine of the
-store, `server=<pid>,<pid>` adds the processor time of each of these processes, with all that it
-started.
+`at_once` processes make them. A request that fails is not repeated: its run counts as an error. On
+the machine of the store, `server=<pid>,<pid>` adds the processor time of each of these processes,
+with all that it started.
 """
 
 import multiprocessing
