@@ -60,7 +60,7 @@ class Postgres:
         if self._run("pg_ctl", "status").returncode != 0:
             options = f"-h 127.0.0.1 -p {_free_port()} -k '' -N {self._connections}"
             started = self._run(
-                "pg_ctl", "start", "--wait", f"--log={self.log}", f"--options={options}"
+                "pg_ctl", "start", "--wait", f"--log={self.log.name}", f"--options={options}"
             )
             if started.returncode != 0:
                 said = self.log.read_text(errors="replace") if self.log.exists() else started.stderr
@@ -93,12 +93,13 @@ class Postgres:
                 self._check_access(draft)
             created = self._run(
                 "initdb",
+                f"--pgdata={draft}",
                 f"--username={USER}",
                 f"--pwfile={password.name}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
                 "--no-locale",
-                folder=draft,
+                cwd=Path("/"),  # Which any user can enter.
             )
         if created.returncode != 0:
             raise RefusedError(
@@ -117,17 +118,19 @@ class Postgres:
             )
 
     def _run(
-        self, program: str, *arguments: str, folder: Path | None = None
+        self, program: str, *arguments: str, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         # Its output to files: the server would keep a pipe open.
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-            command = [str(self._programs / program), *arguments, "-D", str(folder or self._folder)]
+            command = [str(self._programs / program), *arguments]
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                cwd="/",  # Which any user can enter.
+                # pg_ctl gets no path, in which the shell that it uses would replace a "$".
+                cwd=cwd or self._folder,
+                env={**os.environ, "PGDATA": "."} if cwd is None else None,
                 user=self._account,
                 group=self._account and _ACCOUNT,
                 extra_groups=self._account and [],

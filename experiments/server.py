@@ -266,7 +266,8 @@ def environment(
     names = _names(options.host)
     own = {
         "MLFLOW_AUTH_CONFIG_PATH": str(path),
-        "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
+        # In its working directory: MLflow would decode "%20" in the path of the folder.
+        "MLFLOW_ARTIFACTS_DESTINATION": "./artifacts",
         "MLFLOW_BACKEND_STORE_URI": database,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords["session_key"],
     }

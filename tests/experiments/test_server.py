@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -21,6 +20,7 @@ from experiments.postgres import Postgres
 from unrolled import tracking
 from unrolled.console.refusals import RefusedError
 from unrolled.project import PROJECT
+from unrolled.system.processes import is_running
 from unrolled.tracking import ui
 
 PYTHON = PROJECT / ".venv-server" / "bin" / "python"
@@ -169,6 +169,7 @@ class Running:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp())
         self.folder.chmod(0o755)  # The user that PostgreSQL runs as must enter it.
+        self.data = self.folder / "It's $HOME (1) #é %20"
         self.port = free_port()
         self.process = None
 
@@ -177,7 +178,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        arguments = [f"port={self.port}", "host=127.0.0.1", f"folder={self.folder / 'server'}"]
+        arguments = [f"port={self.port}", "host=127.0.0.1", f"folder={self.data}"]
         self.process = subprocess.Popen(
             [PYTHON, "-m", "experiments.server", *arguments],
             cwd=PROJECT,
@@ -196,7 +197,7 @@ class Running:
 
     @property
     def passwords(self):
-        return json.loads((self.folder / "server" / "passwords.json").read_text())
+        return json.loads((self.data / "passwords.json").read_text())
 
     def status(self, password=None):
         """Returns the status of a request."""
@@ -269,9 +270,11 @@ def test_a_server_serves_runs_to_those_with_its_password(running, monkeypatch, c
     running.start()
     found = tracking.read_run(run.run_id)
     assert (found.metrics, found.report) == ({"loss": 1.5}, {"a": 1})
+    assert list((running.data / "artifacts").rglob("report.json"))
+    database = int((running.data / "database" / "postmaster.pid").read_text().split()[0])
+    assert is_running(database)
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(60) == 0
-    end = time.monotonic() + 30
-    while str(running.folder) in "".join(command_lines()) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert str(running.folder) not in "".join(command_lines())
+    assert not is_running(database)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", running.port)) != 0
