@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: setup lock experiment resume compare score sample tag list bench ui test lint help
+.PHONY: setup lock experiment resume compare score sample tag list bench ui server test lint help
 .SILENT:
 
 VENV := .venv
@@ -83,6 +83,17 @@ bench: $(READY)  ## Time every unit against Keras: make bench ['parts=[steps]' '
 
 ui: $(READY)  ## Browse the results: make ui [port=5000]
 	$(RUN) -m experiments.ui $(call quoted,port)
+
+SERVER := .venv-server
+server: $(SERVER)/ready  ## Start a tracking server for several machines: make server [port=5000 host=<name>]
+	# exec, for the server to notice that make was killed.
+	exec env $(PASS_TEXTS) $(SERVER)/bin/python -m experiments.server --from-make
+
+$(SERVER)/ready: requirements-server.txt requirements.txt
+	$(REQUIRE_PYTHON)
+	$(QUOTED_PYTHON) -m venv $(SERVER)
+	$(SERVER)/bin/python -m pip install --quiet --requirement requirements-server.txt
+	touch $@
 
 DOCS := .venv-docs
 .PHONY: docs

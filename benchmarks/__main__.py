@@ -31,8 +31,8 @@ def main(arguments: list[str]) -> int:
     except (tracking.TrackingError, MissingDataError, RefusedError) as problem:
         print_refusal(problem)
         return REFUSED
-    say.print(f"All figures, the picture and speed.md: {tracking.how_to_browse()}, then")
-    say.print(tracking.page(outcome.experiment_id, outcome.run_id), soft_wrap=True)
+    where = tracking.how_to_browse(outcome.experiment_id, outcome.run_id)
+    say.print(f"All figures, the picture and speed.md: {where}", soft_wrap=True)
     if outcome.failure is None:
         return 0
     return INTERRUPTED if outcome.failure is tracking.Failure.INTERRUPTED else FAILED

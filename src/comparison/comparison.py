@@ -65,8 +65,8 @@ def compare(run_id: str, baseline_names: list[str] | None = None) -> None:
         page = [*table, *verdict, *details, *searched, *left_out]
         writer.describe(_page(page), _page(map(sections.excerpt_of, page)))
         writer.log_metrics(_metrics(variants))
-    say.print(f"Curves, pictures and models: {tracking.how_to_browse()}, then")
-    say.print(tracking.page(sweep.experiment_id, run_id), soft_wrap=True)
+    where = tracking.how_to_browse(sweep.experiment_id, run_id)
+    say.print(f"Curves, pictures and models: {where}", soft_wrap=True)
     for section in left_out:
         sections.show(section)
 

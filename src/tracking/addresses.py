@@ -18,7 +18,13 @@ def page(experiment_id: str, run_id: str | None = None) -> str:
     return f"{server}/#/experiments/{experiment_id}/runs{run}?{VIEW}"
 
 
-def how_to_browse() -> str:
-    """Returns the command that opens the UI for the current store."""
-    uri = mlflow.get_tracking_uri()
-    return "make ui" if is_default(uri) else f"MLFLOW_TRACKING_URI={masked(uri)} make ui"
+def how_to_browse(experiment_id: str, run_id: str | None = None) -> str:
+    """Returns how to see an experiment, or one run: its address, after the command for a database.
+
+    A server has its own UI, at the address of the store.
+    """
+    uri, address = mlflow.get_tracking_uri(), page(experiment_id, run_id)
+    if uri.startswith("http"):
+        return address
+    command = "make ui" if is_default(uri) else f"MLFLOW_TRACKING_URI={masked(uri)} make ui"
+    return f"{command}, then\n{address}"

@@ -4,6 +4,7 @@ All calls go through this module, so that a run is not lost when its server is d
 """
 
 import functools
+import os
 import re
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import mlflow
 import requests
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import read_mlflow_creds
 
 from unrolled.tracking.errors import StoreError
 from unrolled.tracking.secrets import masked
@@ -43,9 +45,9 @@ class Patience:
         """Calls a function, and retries while the store does not respond.
 
         Raises:
-            StoreError: if the store's disk is full, or the store does not respond within the
-                waiting time. After that, calls fail immediately until one of them succeeds, so that
-                the waiting time is spent only once.
+            StoreError: if the store's disk is full, the store denies access, or it does not respond
+                within the waiting time. After the latter, calls fail immediately until one of them
+                succeeds, so that the waiting time is spent only once.
         """
         start, pause, last_message = time.monotonic(), _FIRST_PAUSE, None
         while True:
@@ -54,6 +56,8 @@ class Patience:
             except (MlflowException, requests.RequestException) as error:
                 if "database or disk is full" in str(error):
                     raise StoreError(_FULL.format(_store())) from None
+                if denial := _denial(error):
+                    raise StoreError(denial) from None
                 if not is_outage(error):
                     raise
                 reason = _reason(error)
@@ -97,16 +101,52 @@ class PatientClient:
 def is_outage(error: MlflowException | requests.RequestException) -> bool:
     """Whether an error means that the store is unreachable, not that a call was invalid."""
     if isinstance(error, requests.RequestException):
-        response = error.response
-        return response is None or response.status_code in _TRANSIENT
+        return error.response is None or error.response.status_code in _TRANSIENT
     if error.error_code == "TEMPORARILY_UNAVAILABLE":  # From a database or a server.
         # SQLite errors have this code too, but waiting helps only against a lock.
         return "sqlite3" not in str(error) or "database is locked" in str(error)
+    if status := _status(error):
+        return status in _TRANSIENT
     text = str(error)
-    if found := _STATUS.search(text):
-        return int(found[1]) in _TRANSIENT
     unreachable = ("Max retries exceeded", "Connection refused", "Connection aborted", "timed out")
     return any(words in text for words in unreachable)
+
+
+def _status(error: MlflowException | requests.RequestException) -> int | None:
+    """Returns the HTTP status of a server's response, if an error has one."""
+    if isinstance(error, requests.RequestException):
+        return None if error.response is None else error.response.status_code
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else None
+
+
+def _denial(error: MlflowException | requests.RequestException) -> str | None:
+    """Returns why a server denies access, and what to do; None for other errors."""
+    status = _status(error)
+    user = read_mlflow_creds().username  # Of the environment, or of MLflow's file.
+    if status == 401:
+        received = f"those of the user {user!r}" if user else "none"
+        if not user and os.environ.get("MLFLOW_TRACKING_TOKEN"):
+            received = "a token"
+        return (
+            f"{_store()} does not accept the user name and password (status 401): expected those "
+            f"of a user of this server, got {received}. Set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+        )
+    if status == 403 and "Invalid Host header" in str(error):
+        return (
+            f"{_store()} does not accept requests to this address (status 403): expected a name "
+            "of the server that it knows. Start it with this name, as in make server host=<name>, "
+            "or mlflow server --allowed-hosts <name>:<port>."
+        )
+    if status == 403 or getattr(error, "error_code", None) == "PERMISSION_DENIED":
+        return (
+            f"{_store()} denies the user {user!r} this request (status 403): expected a user who "
+            "may read, and to run experiments edit, the MLflow experiment. Ask the server's "
+            "administrator for the permission, or use another user with MLFLOW_TRACKING_USERNAME "
+            "and MLFLOW_TRACKING_PASSWORD."
+        )
+    return None
 
 
 def _reason(error: Exception) -> str:

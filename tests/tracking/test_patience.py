@@ -162,3 +162,46 @@ def test_a_run_whose_store_does_not_return_is_marked_failed_later(clock, monkeyp
     assert tracking.read_run(run.run_id).status == "RUNNING"
     assert tracking.fail_abandoned_runs() == 1
     assert tracking.read_run(run.run_id).status == "FAILED"
+
+
+UNKNOWN_USER = "failed with error code 401 != 200. Response body: 'You are not authenticated.'"
+DENIED = "failed with error code 403 != 200. Response body: 'Permission denied'"
+UNKNOWN_NAME = "failed with error code 403 != 200. Response body: 'Invalid Host header'"
+
+
+def response(status):
+    """The error of a response, as downloads raise it."""
+    answered = requests.Response()
+    answered.status_code = status
+    return requests.HTTPError(f"{status} Client Error", response=answered)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MlflowException(UNKNOWN_USER), r"\(status 401\): .* got those of the user 'ann'"),
+        (response(401), r"\(status 401\): .* Set MLFLOW_TRACKING_USERNAME and"),
+        (MlflowException(DENIED), r"denies the user 'ann' this request .* another user"),
+        (response(403), r"denies the user 'ann' this request .* another user"),
+        (MlflowException(UNKNOWN_NAME), r"a name of the server that it knows.*make server host="),
+    ],
+    ids=["401", "401 of a file", "403", "403 of a file", "403 of the name"],
+)
+def test_a_server_that_denies_access_is_not_waited_for(error, message, clock, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "s3cret-word")
+    patient = Patience()
+    patient.begin(600)
+    with pytest.raises(tracking.StoreError, match=message) as raised:
+        patient.call(failing(1000, error)[0])
+    assert "s3cret" not in str(raised.value)
+    assert clock == []
+
+
+@pytest.mark.parametrize(("token", "received"), [("", "none"), ("t0ken-t0ken", "a token")])
+def test_a_missing_user_is_named(token, received, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))  # Where MLflow looks for a password.
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
+    with pytest.raises(tracking.StoreError, match=rf"\(status 401\).*got {received}\."):
+        Patience().call(failing(1, MlflowException(UNKNOWN_USER))[0])

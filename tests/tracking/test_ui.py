@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 
+import mlflow
 import pytest
 
 from unrolled import tracking
@@ -59,5 +60,13 @@ def test_the_ui_serves_the_printed_address(store):
 def test_addresses_belong_to_the_current_store(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store["MLFLOW_TRACKING_URI"])
     tracking.connect()
-    assert tracking.page("3", "abc").startswith("http://127.0.0.1:5000/#/experiments/3/runs/abc?")
-    assert tracking.how_to_browse() == f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/runs.db make ui"
+    address = tracking.page("3", "abc")
+    assert address.startswith("http://127.0.0.1:5000/#/experiments/3/runs/abc?")
+    command = f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/runs.db make ui"
+    assert tracking.how_to_browse("3", "abc") == f"{command}, then\n{address}"
+
+
+def test_a_server_is_browsed_at_its_own_address(monkeypatch):
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "http://tracking.example.org:5000")
+    address = tracking.how_to_browse("3", "abc")
+    assert address.startswith("http://tracking.example.org:5000/#/experiments/3/runs/abc?")
