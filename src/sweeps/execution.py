@@ -18,6 +18,7 @@ from unrolled.sweeps.cluster import JobError
 from unrolled.sweeps.launch import Folder, in_project, run_all, without_directory
 from unrolled.sweeps.launchers import is_of_submitit
 from unrolled.sweeps.plan import Plan
+from unrolled.sweeps.search import Search
 from unrolled.sweeps.values import plain_values
 from unrolled.sweeps.workers import Workers
 
@@ -264,6 +265,17 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
     return list(built.values())
 
 
+def _search_words(search: Search, runs: int) -> str:
+    said = f"{runs} more before them choose {search.key} for each variant"
+    if search.halving is None:
+        return said
+    *early, last = map(str, search.halving.rungs)
+    return (
+        f"{said}; after {' and '.join(early)} of {last} epochs the best 1 in "
+        f"{search.halving.factor} values go on, and the others stop"
+    )
+
+
 def _start_parent(
     plan: Plan, arguments: list[str], folder: Folder, interrupted: Interrupted | None
 ) -> "TrackedRun":
@@ -292,7 +304,7 @@ def _start_parent(
         tags |= baseline_tags(baselines.names_of(first.baseline))
     if plan.search is not None:
         record["search"] = asdict(plan.search)
-        say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")
+        say.print(_search_words(plan.search, plan.search_runs))
     return start_sweep(
         plan.name,
         title,

@@ -6,9 +6,10 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,19 +147,70 @@ def run_all(
         Progress(folder).forget_outcome()
     of_submitit = is_of_submitit(plan.launcher)
     jobs = cluster.jobs_of(directory, all_folders) if of_submitit else contextlib.nullcontext()
-    with SweepBar(all_folders) as bar, jobs:
+    halved = 0 if plan.search is None or plan.search.halving is None else plan.search_runs
+    with SweepBar(all_folders, halved, plan.trained_runs) as bar, jobs:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)
-            overrides = [*arguments, *plan.search.overrides]
-            _launch(replace(sweep, stage=STAGE), overrides, directory / STAGE, of_launcher)
-            bar.update()
-            others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
+            launch = partial(
+                _launch,
+                overrides=[*arguments, *plan.search.overrides],
+                directory=directory / STAGE,
+                of_launcher=of_launcher,
+            )
+            of_search = all_folders[: plan.search_runs]
+            others = _run_search(plan.search, replace(sweep, stage=STAGE), launch, of_search, bar)
             if others:
                 return f"{others} of the runs that choose {plan.search.key} did not end"
             sweep = replace(sweep, chosen=_chosen(plan.search, parent_run_id))
+            bar.expect(plan.runs)
         _launch(sweep, arguments, directory, of_launcher)
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(all_folders))]
     return _incomplete(ended)
+
+
+def _run_search(
+    asked: Search,
+    sweep: Sweep,
+    launch: Callable[[Sweep], None],
+    search_folders: Sequence[Path],
+    bar: SweepBar,
+) -> int:
+    """Launch the runs of the search, round by round; returns how many of them did not end.
+
+    Each round launches all of them. Those that have ended, or are there already, return at once.
+    """
+    rungs = [None] if asked.halving is None else asked.halving.rungs
+    for number, rung in enumerate(rungs):
+        launch(replace(sweep, until=rung))
+        bar.update()
+        outcomes = [bar.outcomes.get(run) for run in range(len(search_folders))]
+        is_last = number == len(rungs) - 1
+        others = _failed_otherwise(outcomes if is_last else filter(None, outcomes))
+        if others:
+            return others
+        if not is_last:
+            _end_stopped(asked, number, sweep, search_folders)
+    return 0
+
+
+def _end_stopped(asked: Search, number: int, sweep: Sweep, search_folders: Iterable[Path]) -> None:
+    """Record the end of the runs whose values do not go on after a round."""
+    from unrolled.comparison.search import stopped
+    from unrolled.sweeps.checkpoint import Checkpoint
+    from unrolled.sweeps.run import forget_training
+    from unrolled.tracking import STOPPED_AFTER, read_sweep
+
+    assert sweep.parent_run_id is not None
+    found = stopped(read_sweep(sweep.parent_run_id).runs, asked, number)
+    by_id = {run.run_id: run for run in found}
+    for folder in search_folders:
+        progress = Progress(folder)
+        run = by_id.get(progress.run_id or "")
+        if run is None or progress.outcome is not None:  # It goes on, or has failed.
+            continue
+        said = f"stopped after {run.tags[STOPPED_AFTER]} epochs"
+        progress.finish(Outcome(run.name, run.metrics["seconds"], said))
+        forget_training(Checkpoint(folder, run.run_id))
 
 
 def _incomplete(outcomes: Sequence[Outcome | None]) -> str | None:
@@ -224,4 +276,4 @@ def _chosen(asked: Search, parent_run_id: str) -> list[tuple[dict[str, Any], Any
     from unrolled.comparison.search import choices, chosen
     from unrolled.tracking import read_sweep
 
-    return chosen(choices(read_sweep(parent_run_id).runs, asked.key, asked.values))
+    return chosen(choices(read_sweep(parent_run_id).runs, asked))

@@ -71,6 +71,15 @@ class Plan:
         variants = prod(len(options) for key, options in self.axes.items() if key != "seed")
         return variants * len(self.search.values) * len(self.search.seeds)
 
+    @property
+    def trained_runs(self) -> float:
+        """How much is trained, in whole runs: a search with halving trains a part of many."""
+        if self.search is None or self.search.halving is None:
+            return self.runs + self.search_runs
+        halving, values = self.search.halving, len(self.search.values)
+        part = halving.epochs(values) / (values * halving.rungs[-1])
+        return self.runs + part * self.search_runs
+
 
 def make_plan(arguments: list[str]) -> Plan:
     """Compose what the overrides on a command line ask for.

@@ -27,6 +27,8 @@ class Sweep:
         chosen: the values that the search has found, each with the settings of its variant.
         process: the process id of the sweep; workers end when it ends.
         host: the machine of that process.
+        until: the epoch after which this round of the search ends; None if runs are trained to the
+            end of their budget.
     """
 
     experiment: str = SINGLE
@@ -37,6 +39,7 @@ class Sweep:
     chosen: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
     process: int | None = None
     host: str | None = None
+    until: int | None = None
 
     def save(self, directory: Path) -> None:
         """Write it to the folder that contains the folders of the runs.

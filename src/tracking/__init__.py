@@ -24,6 +24,7 @@ from unrolled.tracking.reading import (
     read_run,
     read_sweep,
     status_of,
+    stopped_after,
 )
 from unrolled.tracking.secrets import masked
 from unrolled.tracking.store import check_experiment, connect, refuse_secrets, require_writable
@@ -31,6 +32,7 @@ from unrolled.tracking.writing import (
     BASELINES,
     REPORT,
     SETTINGS,
+    STOPPED_AFTER,
     RunWriter,
     TrackedRun,
     start_sweep,
@@ -41,6 +43,7 @@ __all__ = [
     "FAILURE",
     "REPORT",
     "SETTINGS",
+    "STOPPED_AFTER",
     "DeletedError",
     "Failure",
     "NoSuchRunError",
@@ -67,4 +70,5 @@ __all__ = [
     "require_writable",
     "start_sweep",
     "status_of",
+    "stopped_after",
 ]

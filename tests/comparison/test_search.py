@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from tests.comparison.made_up import ACCURACY, MSE, record
 from unrolled import tracking
 from unrolled.comparison import search
+from unrolled.comparison.halving import Asked
 from unrolled.comparison.sections import columns_of
 from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
@@ -87,6 +88,11 @@ def test_an_experiment_file_asks_for_a_search_that_the_command_line_changes(expe
         make_plan([experiment_file, "search.value=[1,2]"])
 
 
+def searched(*values, seeds=(101, 102), halving=None):
+    """A search for the best of these values."""
+    return Asked(KEY, values, seeds, halving)
+
+
 def tried(variant, value, curve, metric=MSE, status="FINISHED", losses=None):
     """A run of the search with this metric and these losses after each epoch."""
     run = record(variant, 0.5, metric)
@@ -108,11 +114,11 @@ def test_the_best_mean_of_the_best_epochs_is_chosen():
             tried("gru", 0.1, [0.8, 0.7], metric),
             record("gru", 0.0),
         ]
-        (choice,) = search.choices(runs, KEY, [0.001, 0.01, 0.1])
+        (choice,) = search.choices(runs, searched(0.001, 0.01, 0.1))
         assert choice.value == best
         assert choice.trials[1].mean == pytest.approx(0.15 if metric is MSE else 0.65)
         assert choice.at_the_edge == (best == 0.1)
-        assert bool(search.sentences([choice], KEY, 2)) == choice.at_the_edge
+        assert bool(search.sentences([choice], KEY)) == choice.at_the_edge
     assert search.chosen([choice]) == [({"cell": "gru"}, 0.1)]
 
 
@@ -123,10 +129,10 @@ def test_of_equal_accuracies_that_of_the_lower_loss_is_chosen():
         tried("gru", 0.1, [1.0, 1.0], ACCURACY, losses=[0.15, 0.4]),
     ]
     for values in ([0.001, 0.01, 0.1], [0.1, 0.01, 0.001]):
-        (choice,) = search.choices(runs, KEY, values)
+        (choice,) = search.choices(runs, searched(*values))
         assert choice.value == 0.01
         assert {t.value: t.loss for t in choice.trials} == {0.001: 0.2, 0.01: 0.1, 0.1: 0.15}
-    assert "ties are broken by the lowest loss" in search.caption([choice], KEY)
+    assert "ties are broken by the lowest loss" in search.caption([choice], searched(*values))
 
 
 def test_a_run_that_failed_counts_as_worst():
@@ -140,11 +146,11 @@ def test_a_run_that_failed_counts_as_worst():
     ]
     for run in runs[3:]:
         run.tags[tracking.FAILURE] = tracking.Failure.DIVERGED
-    gru, lstm = search.choices(runs, KEY, [0.001, 0.01])
+    gru, lstm = search.choices(runs, searched(0.001, 0.01))
     assert gru.value == 0.001
     assert lstm.value is None
     assert search.chosen([gru, lstm]) == [({"cell": "gru"}, 0.001)]
-    columns = columns_of(search.table([gru, lstm], KEY))
+    columns = columns_of(search.table([gru, lstm], searched(0.001, 0.01)))
     assert columns["learning_rate=0.01"] == ["0.000100, 1 failed", "1 failed"]
     assert columns["chosen"] == ["0.001", "its own: all failed"]
 
@@ -154,9 +160,9 @@ def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_
     stopped = tried("gru", 0.01, [], status="FAILED")
     stopped.tags[tracking.FAILURE] = failure
     runs = [tried("gru", 0.001, [0.16]), tried("gru", 0.01, [0.1]), tried("gru", 0.001, [0.16])]
-    (choice,) = search.choices([*runs, stopped], KEY, [0.001, 0.01])
+    (choice,) = search.choices([*runs, stopped], searched(0.001, 0.01))
     assert [(trial.runs, trial.failed) for trial in choice.trials] == [(2, 0), (1, 0)]
-    assert "stopped before its end for gru" in search.sentences([choice], KEY, 2)[0]
+    assert "stopped before its end for gru" in search.sentences([choice], KEY)[0]
 
 
 def test_a_run_gets_the_value_of_its_variant_and_no_other_does():
