@@ -282,9 +282,9 @@ def _halving_words(asked: Asked) -> str:
         return ""
     *early, last = map(str, asked.halving.rungs)
     return (
-        f"After {' and '.join(early)} of {last} epochs the best 1 in {asked.halving.factor} values "
-        "went on, rounded up, and the others were stopped; in brackets are the epochs that the "
-        "runs of a value were trained in all. "
+        f"After {' and '.join(early)} of {last} epochs the best 1/{asked.halving.factor} of the "
+        "values went on (rounded up), and the others were stopped. In brackets: the epochs that "
+        "all runs of a value were trained. "
     )
 
 

@@ -271,8 +271,8 @@ def _search_words(search: Search, runs: int) -> str:
         return said
     *early, last = map(str, search.halving.rungs)
     return (
-        f"{said}; after {' and '.join(early)} of {last} epochs the best 1 in "
-        f"{search.halving.factor} values go on, and the others stop"
+        f"{said}; after {' and '.join(early)} of {last} epochs the best "
+        f"1/{search.halving.factor} of the values go on (rounded up)"
     )
 
 

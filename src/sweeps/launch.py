@@ -208,7 +208,7 @@ def _end_stopped(asked: Search, number: int, sweep: Sweep, search_folders: Itera
         run = by_id.get(progress.run_id or "")
         if run is None or progress.outcome is not None:  # It goes on, or has failed.
             continue
-        said = f"stopped after {run.tags[STOPPED_AFTER]} epochs"
+        said = f"stopped after epoch {run.tags[STOPPED_AFTER]}"
         progress.finish(Outcome(run.name, run.metrics["seconds"], said))
         forget_training(Checkpoint(folder, run.run_id))
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from tests.comparison.made_up import ACCURACY, MSE, record
 from unrolled import tracking
 from unrolled.comparison import search
-from unrolled.comparison.halving import Asked
+from unrolled.comparison.halving import Asked, Halving
 from unrolled.comparison.sections import columns_of
 from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
@@ -46,6 +46,26 @@ REFUSED = [
     ([asked(), f"{KEY}=0.1,0.2"], f"search.key: {KEY} is set or swept as well"),
     ([asked(), f"{KEY}=0.1"], f"search.key: {KEY} is set or swept as well"),
     ([f"{asked()},null"], "search: expected one search"),
+    *(
+        ([asked(halving=wrong)], f"search.halving: expected an integer of at least 2, .* {shown}")
+        for wrong, shown in ((1, "1"), (0, "0"), (2.5, "2.5"), ("many", "'many'"), (True, "true"))
+    ),
+    (
+        [asked(halving=3)],
+        r"search.halving: expected at most the number of search.values \(2\), .* got 3. Try more",
+    ),
+    (
+        [asked(halving=2), "budget.epochs=1"],
+        r"search.halving: expected at most budget.epochs \(1\), .* got 2. Set a larger",
+    ),
+    (
+        [asked(halving=2), "budget.epochs=4,8"],
+        "search.halving: expected one value of budget.epochs, .* got 4, 8. Set budget.epochs=",
+    ),
+    (
+        [asked(halving=2, key="budget.epochs", values="[4,9]")],
+        "search.halving: expected one value of budget.epochs, .* got 4, .*9. Set budget.epochs=",
+    ),
 ]
 
 
@@ -61,6 +81,22 @@ def test_a_search_has_every_variant_with_every_value_and_seed():
     assert plan.search.overrides == [f"{KEY}=0.001,0.01", "seed=101,102"]
     assert {config.training.learning_rate for config in plan.configurations} == {0.001, 0.01}
     assert make_plan([*AXES]).search_runs == 0
+
+
+def test_a_search_with_halving_has_the_same_rounds_for_every_variant():
+    plan = make_plan([*AXES, asked(values="[0.001,0.003,0.01]", halving=3), "budget.epochs=9"])
+    assert plan.search.halving == Halving(3, [3, 9])
+    assert plan.search_runs == 2 * 3 * 2
+    # Of each variant and seed three values are trained for 3 epochs, and one for 6 more.
+    assert plan.trained_runs == pytest.approx(plan.runs + 2 * 2 * (3 * 3 + 6) / 9)
+    whole = make_plan([*AXES, asked(halving="null")])
+    assert (whole.search.halving, whole.trained_runs) == (None, whole.runs + whole.search_runs)
+
+
+def test_an_experiment_in_the_package_is_searched_with_halving():
+    plan = make_plan(["experiment=gate_variants", "search.halving=3"])
+    assert plan.search.halving == Halving(3, [3, 7, 20])
+    assert make_plan(["experiment=gate_variants"]).search.halving is None
 
 
 @pytest.fixture
