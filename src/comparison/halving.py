@@ -25,10 +25,11 @@ class Halving:
     def of(cls, factor: int, epochs: int, values: int) -> "Halving":
         """As many rounds as leave one value, but the first has at least one epoch.
 
-        The rungs of R rounds are ceil(E / η^(R-1)), ..., ceil(E / η), E.
+        The rungs of R rounds are ceil(E / η^(R-1)), ..., ceil(E / η), E. With fewer than η epochs
+        there is one round, in which every value is trained to its end.
 
         Args:
-            factor: η, from 2 to E.
+            factor: η, at least 2.
             epochs: E, of the budget.
             values: that are tried.
 
@@ -44,6 +45,11 @@ class Halving:
             rungs.insert(0, _ceil(epochs, part))
             left, part = _ceil(left, factor), part * factor
         return cls(factor, rungs)
+
+    @property
+    def early(self) -> Sequence[int]:
+        """The rungs after which values are stopped."""
+        return self.rungs[:-1]
 
     def left(self, values: int) -> int:
         """How many of the values of a round go on to the next one."""

@@ -278,11 +278,11 @@ def caption(found: Sequence[Choice], asked: Asked) -> str:
 
 
 def _halving_words(asked: Asked) -> str:
-    if asked.halving is None:
+    if asked.halving is None or not asked.halving.early:
         return ""
-    *early, last = map(str, asked.halving.rungs)
+    early, last = " and ".join(map(str, asked.halving.early)), asked.halving.rungs[-1]
     return (
-        f"After {' and '.join(early)} of {last} epochs the best 1/{asked.halving.factor} of the "
+        f"After {early} of {last} epochs the best 1/{asked.halving.factor} of the "
         "values went on (rounded up), and the others were stopped. In brackets: the epochs that "
         "all runs of a value were trained. "
     )

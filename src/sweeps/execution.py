@@ -266,13 +266,17 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
 
 
 def _search_words(search: Search, runs: int) -> str:
+    """What the search does before the sweep, for people."""
     said = f"{runs} more before them choose {search.key} for each variant"
     if search.halving is None:
         return said
-    *early, last = map(str, search.halving.rungs)
+    factor, last = search.halving.factor, search.halving.rungs[-1]
+    if not search.halving.early:
+        return f"{said}; no value stops early, as {last} epochs are fewer than halving={factor}"
+    early = " and ".join(map(str, search.halving.early))
     return (
-        f"{said}; after {' and '.join(early)} of {last} epochs the best "
-        f"1/{search.halving.factor} of the values go on (rounded up)"
+        f"{said}; after {early} of {last} epochs the best 1/{factor} of the values go on "
+        "(rounded up)"
     )
 
 

@@ -92,12 +92,6 @@ def _halving_of(section: Mapping[str, Any], configurations: Sequence[DictConfig]
             "budget.epochs=<number>, or search.halving=null."
         )
     (epochs,) = found
-    if factor > epochs:
-        raise RefusedError(
-            f"search.halving: expected at most budget.epochs ({epochs}), as the first round ends "
-            f"after 1/{factor} of the epochs, got {factor}. Set a larger budget.epochs, or "
-            "search.halving=null."
-        )
     return Halving.of(factor, epochs, len(section["values"]))
 
 

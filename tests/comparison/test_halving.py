@@ -28,7 +28,7 @@ def test_docstrings():
         (3, 20, 5, [3, 7, 20], 5 * 3 + 2 * 4 + 13),
         (2, 20, 5, [3, 5, 10, 20], 5 * 3 + 3 * 2 + 2 * 5 + 10),
         (2, 10, 2, [5, 10], 2 * 5 + 5),
-        (3, 2, 3, [2], 3 * 2),  # Not asked for: the plan refuses a factor above the epochs.
+        (3, 2, 3, [2], 3 * 2),  # Too few epochs for an earlier round.
         (3, 3, 27, [1, 3], 27 + 9 * 2),  # An earlier round would have no epoch.
     ],
 )
