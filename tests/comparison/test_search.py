@@ -56,7 +56,7 @@ REFUSED = [
     ),
     (
         [asked(halving=2, key="budget.epochs", values="[4,9]")],
-        "search.halving: expected one value of budget.epochs, .* got .*9. Set budget.epochs=",
+        "search.halving: expected one value of budget.epochs, .* got 4, 9.* Set budget.epochs=",
     ),
 ]
 
