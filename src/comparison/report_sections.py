@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from unrolled.comparison import baselines, main_table, pictures, search, significance
 from unrolled.comparison.extremes import ENDS, NAMES, ROWS, Extremes, ends, extremes
 from unrolled.comparison.forest import forest
+from unrolled.comparison.halving import Asked
 from unrolled.comparison.runs import (
     Runs,
     VariantRuns,
@@ -32,24 +33,24 @@ def search_section(sweep: SweepRecord) -> list[Section]:
     Args:
         sweep: with the runs of all stages.
     """
-    asked = sweep.record.get("search")
-    if not asked:
+    record = sweep.record.get("search")
+    if not record:
         return []
-    key = asked["key"]
-    found = search.choices(sweep.runs, key, asked["values"])
+    asked = Asked.of(record)
+    found = search.choices(sweep.runs, asked)
     if not found:
         return []
     section = Section(
-        heading=f"The search for {key}",
-        table=search.table(found, key),
-        caption=search.caption(found, key),
-        sentences=search.sentences(found, key, len(asked["seeds"])),
-        data={_SEARCH: search.as_columns(found, key)},
+        heading=f"The search for {asked.key}",
+        table=search.table(found, asked),
+        caption=search.caption(found, asked),
+        sentences=search.sentences(found, asked.key),
+        data={_SEARCH: search.as_columns(found, asked.key)},
     )
     if len(found) > ROWS:
-        shown = search.table(ends(search.best_first(found), ROWS), key)
+        shown = search.table(ends(search.best_first(found), ROWS), asked)
         excerpt = _excerpt(section, shown, ENDS, f"variants are in the artifact {_SEARCH}")
-        said = search.sentences(found, key, len(asked["seeds"]), NAMES)
+        said = search.sentences(found, asked.key, NAMES)
         section = replace(section, excerpt=replace(excerpt, sentences=said))
     return [section]
 

@@ -8,7 +8,10 @@ from unrolled.settings.section import Different, Expected, Options, Seed, Text
 
 
 class Search(Options):
-    """The key, the values that are tried, and the seeds of the runs that try them."""
+    """The key, the values that are tried, and the seeds of the runs that try them.
+
+    `halving` is the reduction factor of successive halving; null trains every value in full.
+    """
 
     key: Annotated[Text, Expected("a key such as training.learning_rate")]
     values: Annotated[
@@ -23,3 +26,4 @@ class Search(Options):
         Different,
         Expected("integers, all different, such as [101]"),
     ]
+    halving: Annotated[int, Field(ge=2)] | None = None

@@ -20,15 +20,21 @@ class SweepBar:
 
     Args:
         runs: the progress of each run.
+        halved: how many runs, the first ones, a search may stop early. Of these the bar counts what
+            is trained of each.
+        total: what will be trained, in runs; None for all of every run.
     """
 
-    def __init__(self, runs: Sequence[Progress | RunInStore]):
+    def __init__(
+        self, runs: Sequence[Progress | RunInStore], halved: int = 0, total: float | None = None
+    ):
         self._runs = runs
         self.outcomes: dict[int, Outcome] = {}
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._bar = progress_bar()
-        self._task = self._bar.add_task("", total=len(runs))
+        self._halved = halved
+        self._task = self._bar.add_task("", total=len(runs) if total is None else total)
 
     def __enter__(self) -> "SweepBar":
         self._bar.start()
@@ -58,9 +64,19 @@ class SweepBar:
             if number not in self.outcomes and (outcome := run.outcome) is not None:
                 self.outcomes[number] = outcome
                 self._say_how_it_ended(outcome)
-        fractions = [1.0 if n in self.outcomes else r.fraction for n, r in enumerate(self._runs)]
         done = f"{len(self.outcomes)} of {len(self._runs)} runs"
-        self._bar.update(self._task, completed=sum(fractions), description=done)
+        self._bar.update(self._task, completed=self._trained(), description=done)
+
+    def expect(self, runs: int) -> None:
+        """Correct the total: so many runs are still to be trained."""
+        self._bar.update(self._task, total=self._trained() + runs)
+
+    def _trained(self) -> float:
+        """What has been trained, in runs."""
+        return sum(
+            1.0 if number in self.outcomes and number >= self._halved else run.fraction
+            for number, run in enumerate(self._runs)
+        )
 
     def _say_how_it_ended(self, outcome: Outcome) -> None:
         text = Text(f"  {outcome.name:<32} {outcome.seconds:6.0f} s   ")

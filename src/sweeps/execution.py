@@ -20,6 +20,7 @@ from unrolled.sweeps.cluster import JobError
 from unrolled.sweeps.launch import OUTPUTS, Folder, in_project, run_all, without_directory
 from unrolled.sweeps.launchers import RAY, SLURM, is_of_submitit
 from unrolled.sweeps.plan import Plan
+from unrolled.sweeps.search import Search
 from unrolled.sweeps.sweep import Sweep
 from unrolled.sweeps.values import plain_values
 from unrolled.sweeps.workers import Workers
@@ -315,6 +316,21 @@ def _differently_built(configurations: list[DictConfig]) -> list[DictConfig]:
     return list(built.values())
 
 
+def _search_words(search: Search, runs: int) -> str:
+    """What the search does before the sweep, for people."""
+    said = f"{runs} more before them choose {search.key} for each variant"
+    if search.halving is None:
+        return said
+    factor, last = search.halving.factor, search.halving.rungs[-1]
+    if not search.halving.early:
+        return f"{said}; no value stops early, as {last} epochs are fewer than halving={factor}"
+    early = " and ".join(map(str, search.halving.early))
+    return (
+        f"{said}; after {early} of {last} epochs the best 1/{factor} of the values go on "
+        "(rounded up)"
+    )
+
+
 def _start_parent(
     plan: Plan, arguments: list[str], folder: Folder, interrupted: Interrupted | None
 ) -> "TrackedRun":
@@ -343,7 +359,7 @@ def _start_parent(
         tags |= baseline_tags(baselines.names_of(first.baseline))
     if plan.search is not None:
         record["search"] = asdict(plan.search)
-        say.print(f"{plan.search_runs} more before them choose {plan.search.key} for each variant")
+        say.print(_search_words(plan.search, plan.search_runs))
     return start_sweep(
         plan.name,
         title,

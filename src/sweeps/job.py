@@ -31,11 +31,12 @@ _PATIENCE = 30.0
 def job(config: DictConfig) -> None:
     """One run of a sweep, called by Hydra's launchers. It records how it ended, and never raises.
 
-    An error must not end the other runs of the sweep.
+    An error must not end the other runs of the sweep. A search with halving calls this for every
+    run in each of its rounds; a run that ended in an earlier round stays as it is.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
-    shared = shared_with(directory.parent)
-    if shared.is_stopped():
+    shared, progress = shared_with(directory.parent), Progress(directory)
+    if shared.is_stopped() or progress.outcome is not None:
         return
     this_process = os.getpid(), socket.gethostname()
     log = directory / f"{HydraConfig.get().job.name}.log"
@@ -50,15 +51,20 @@ def job(config: DictConfig) -> None:
             outcome = _outcome(config, directory, sweep)
     except Exception as problem:
         outcome = _failed(directory.name, problem, 0.0)
+    if outcome is None:
+        return
     if config.stop_at_first_failure and _stops(outcome, sweep):
         shared.stop()
+    if sweep is not None and sweep.until is not None:  # Also if it failed before that epoch.
+        progress.report(sweep.until / config.budget.epochs)
     shared.finish(directory.name, outcome, log)
 
 
-def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
+def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome | None:
+    """How the run has ended; None if it is to go on in a later round of the search."""
     from unrolled.sweeps.memory import freeze_imports
     from unrolled.sweeps.provenance import identity_of
-    from unrolled.sweeps.run import run
+    from unrolled.sweeps.run import run, run_until
     from unrolled.sweeps.stored_runs import take_over
 
     freeze_imports()
@@ -69,12 +75,14 @@ def _outcome(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome:
             folder = HydraConfig.get().output_subdir
             assert folder is not None  # conf/config.yaml names it.
             OmegaConf.save(tuned, directory / folder / "config.yaml")
-        name = sweep.run_name(tuned)
+        name, until = sweep.run_name(tuned), sweep.until or tuned.budget.epochs
         with claimed(directory, _PATIENCE):
             if sweep.resumed:
                 take_over(tuned, directory, sweep)
             outcome = _ended_before(tuned, directory, sweep)
-            if outcome is None:
+            if outcome is None and until < tuned.budget.epochs:
+                run_until(until, tuned, directory, sweep)
+            elif outcome is None:
                 result = run(tuned, directory, sweep)
                 outcome = Outcome(name, time.perf_counter() - start, result.summary)
                 Progress(directory).ended_well(identity_of(tuned, sweep), result.run_id, outcome)
@@ -118,5 +126,7 @@ def _ended_before(config: DictConfig, directory: Path, sweep: Sweep) -> Outcome 
         return None
     tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
     if tracking.status_of(begun.run_id) != "FINISHED":
+        return None
+    if tracking.stopped_after(begun.run_id) is not None:  # It may go on.
         return None
     return begun.outcome or Outcome(sweep.run_name(config), 0.0, "ended before")

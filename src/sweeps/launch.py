@@ -5,9 +5,10 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,17 +153,23 @@ def run_all(
         jobs = cluster.jobs_of(directory, all_folders)
     elif plan.launcher == RAY:
         jobs = ray_cluster.errors()
-    with SweepBar(_progress_of(plan, sweep, all_folders)) as bar, jobs:
+    halved = 0 if plan.search is None or plan.search.halving is None else plan.search_runs
+    progress = _progress_of(plan, sweep, all_folders)
+    with SweepBar(progress, halved, plan.trained_runs) as bar, jobs:
         if plan.search is not None:
             sweep = replace(sweep, searched=plan.search.key)
-            overrides = [*without("seed", arguments), *plan.search.overrides]
-            of_search = _shared(plan, sweep, directory / STAGE)
-            _launch(replace(sweep, stage=STAGE), overrides, of_search, of_launcher)
-            bar.update(now=True)
-            others = _failed_otherwise(bar.outcomes.get(n) for n in range(plan.search_runs))
+            launch = partial(
+                _launch,
+                overrides=[*without("seed", arguments), *plan.search.overrides],
+                shared=_shared(plan, sweep, directory / STAGE),
+                of_launcher=of_launcher,
+            )
+            of_search = all_folders[: plan.search_runs]
+            others = _run_search(plan.search, replace(sweep, stage=STAGE), launch, of_search, bar)
             if others:
                 return f"{others} of the runs that choose {plan.search.key} did not end"
             sweep = replace(sweep, chosen=_chosen(plan.search, sweep))
+            bar.expect(plan.runs)
         _launch(sweep, arguments, _shared(plan, sweep, directory), of_launcher)
     ended = [bar.outcomes.get(number) for number in range(plan.search_runs, len(all_folders))]
     return _incomplete(ended)
@@ -183,6 +190,51 @@ def _progress_of(
         return [Progress(folder) for folder in all_folders]
     assert sweep.parent_run_id is not None
     return runs_in_store(sweep.parent_run_id, all_folders)
+
+
+def _run_search(
+    asked: Search,
+    sweep: Sweep,
+    launch: Callable[[Sweep], None],
+    search_folders: Sequence[Path],
+    bar: SweepBar,
+) -> int:
+    """Launch the runs of the search, round by round; returns how many of them did not end.
+
+    Each round launches all of them. Those that have ended, or are there already, return at once.
+    """
+    rungs = [None] if asked.halving is None else asked.halving.rungs
+    for number, rung in enumerate(rungs):
+        launch(replace(sweep, until=rung))
+        bar.update(now=True)
+        outcomes = [bar.outcomes.get(run) for run in range(len(search_folders))]
+        is_last = number == len(rungs) - 1
+        others = _failed_otherwise(outcomes if is_last else filter(None, outcomes))
+        if others:
+            return others
+        if not is_last:
+            _end_stopped(asked, number, sweep, search_folders)
+    return 0
+
+
+def _end_stopped(asked: Search, number: int, sweep: Sweep, search_folders: Iterable[Path]) -> None:
+    """Record the end of the runs whose values do not go on after a round."""
+    from unrolled.comparison.search import stopped
+    from unrolled.sweeps.checkpoint import Checkpoint
+    from unrolled.sweeps.run import forget_training
+    from unrolled.tracking import STOPPED_AFTER, read_sweep
+
+    assert sweep.parent_run_id is not None
+    found = stopped(read_sweep(sweep.parent_run_id).runs, asked, number)
+    by_id = {run.run_id: run for run in found}
+    for folder in search_folders:
+        progress = Progress(folder)
+        run = by_id.get(progress.run_id or "")
+        if run is None or progress.outcome is not None:  # It goes on, or has failed.
+            continue
+        said = f"stopped after epoch {run.tags[STOPPED_AFTER]}"
+        progress.finish(Outcome(run.name, run.metrics["seconds"], said))
+        forget_training(Checkpoint(folder, run.run_id))
 
 
 def _incomplete(outcomes: Sequence[Outcome | None]) -> str | None:
@@ -248,4 +300,4 @@ def _chosen(asked: Search, sweep: Sweep) -> list[tuple[dict[str, Any], Any]]:
     from unrolled.tracking import read_sweep
 
     assert sweep.parent_run_id is not None  # It is no single run.
-    return chosen(choices(read_sweep(sweep.parent_run_id).runs, asked.key, asked.values))
+    return chosen(choices(read_sweep(sweep.parent_run_id).runs, asked))

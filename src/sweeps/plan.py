@@ -22,6 +22,7 @@ from unrolled.sweeps.experiment_file import check_experiment_file
 from unrolled.sweeps.hydra_arguments import check_launchable
 from unrolled.sweeps.hydra_keys import check_of_whole_sweep, sweep_directory
 from unrolled.sweeps.keys import check_key, dotted_keys
+from unrolled.sweeps.launchers import RAY
 from unrolled.sweeps.overrides import parse_overrides, text_of
 from unrolled.sweeps.search import Search, search_of
 from unrolled.sweeps.sweep import SINGLE, Sweep
@@ -71,6 +72,15 @@ class Plan:
         variants = prod(len(options) for key, options in self.axes.items() if key != "seed")
         return variants * len(self.search.values) * len(self.search.seeds)
 
+    @property
+    def trained_runs(self) -> float:
+        """How much is trained, in whole runs: a search with halving trains a part of many."""
+        if self.search is None or self.search.halving is None:
+            return self.runs + self.search_runs
+        halving, values = self.search.halving, len(self.search.values)
+        part = halving.epochs(values) / (values * halving.rungs[-1])
+        return self.runs + part * self.search_runs
+
 
 def make_plan(arguments: list[str]) -> Plan:
     """Compose what the overrides on a command line ask for.
@@ -103,6 +113,11 @@ def make_plan(arguments: list[str]) -> Plan:
             configurations += searched
             by_key[search.key] = [base, *searched]
         launcher = _launcher_of(typed, configurations[0].jobs)
+        if launcher == RAY and search is not None and search.halving is not None:
+            raise RefusedError(
+                "search.halving: needs a folder that all runs of the sweep see, which "
+                f"hydra/launcher={RAY} has not. Set search.halving=null, or use another launcher."
+            )
         combinations = _checked_combinations(base, by_key)
     directory = sweep_directory(typed)
     return Plan(experiment, axes, configurations, directory, search, launcher, combinations)

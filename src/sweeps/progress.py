@@ -93,14 +93,22 @@ class Progress:
         Raises:
             StateError: if another run has recorded it, or it cannot be read.
         """
-        left = read_state(
-            self._directory / self._RUN, {"sweep", "configuration", "run_id", "outcome"}
-        )
+        left = self._read()
         if left is None:
             return None
         self.check(identity, left)
         outcome = left["outcome"]
         return Begun(left["run_id"], None if outcome is None else Outcome(**outcome))
+
+    @property
+    def run_id(self) -> str | None:
+        """The MLflow run that was recorded in the folder; None if there is none.
+
+        Raises:
+            StateError: if it cannot be read.
+        """
+        left = self._read()
+        return None if left is None else left["run_id"]
 
     def check(self, identity: Identity, left: Mapping[str, Any]) -> None:
         """Check that what a run has left is of this run.
@@ -152,6 +160,11 @@ class Progress:
     def forget_outcome(self) -> None:
         """Delete the outcome of the last attempt, before another one."""
         (self._directory / self._OUTCOME).unlink(missing_ok=True)
+
+    def _read(self):
+        return read_state(
+            self._directory / self._RUN, {"sweep", "configuration", "run_id", "outcome"}
+        )
 
     def _write(self, identity, begun):
         write_state(self._directory / self._RUN, {**asdict(identity), **asdict(begun)})

@@ -1,10 +1,12 @@
 """One configuration to one tracked run: prepare, fit, report."""
 
+import contextlib
 import json
 import logging
 import shutil
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -58,19 +60,25 @@ class Result:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What a run trains.
+    """What a run trains, and where it is recorded.
 
     Attributes:
         config: the whole configuration.
         task: loaded.
         model: built and compiled.
         diagnosis: the callback that measures gradient flow and gates; None if nothing is measured.
+        tracked: the MLflow run.
+        directory: of its files.
+        checkpoint: the state of training.
     """
 
     config: DictConfig
     task: Task
     model: keras.Model
     diagnosis: Diagnosis | None
+    tracked: tracking.TrackedRun
+    directory: Path
+    checkpoint: Checkpoint
 
 
 @dataclass(frozen=True)
@@ -103,35 +111,14 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         ValueError: for options that the task, the unit or the model rejects.
     """
     sweep = sweep or Sweep()
-    directory.mkdir(parents=True, exist_ok=True)
-    progress, identity = Progress(directory), identity_of(config, sweep)
-    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
-    tracking.refuse_other_machines([] if sweep.host is None else [sweep.host])
-    begun = _still_tracked(progress.begun(identity), directory)
     name = sweep.run_name(config)
-    with (
-        tracking.TrackedRun(
-            sweep.experiment,
-            name,
-            {**tags_of(config, sweep), "folder": directory.name},
-            flat(config),
-            sweep.parent_run_id,
-            run_id=begun.run_id if begun else None,
-        ) as tracked,
-        interruption.reraised(),
-    ):
-        progress.begin(identity, tracked.run_id)
-        prepared = _prepare(config, tracked)
-        checkpoint = Checkpoint(directory, tracked.run_id, prepared.task.fingerprint)
-        fitted = _fit(prepared, directory, checkpoint, progress, tracked)
-        report = _report(name, prepared, fitted, tracked)
-        model_file = _save(prepared.task, fitted.weights, directory / MODEL_FILE, tracked)
-    checkpoint.remove()
-    if not tracking.is_on_this_machine():
-        remove_uploaded(tracked.run_id)
-    fitted.weights.unlink()
+    with _started(config, directory, sweep) as prepared:
+        fitted = _fit(prepared)
+        report = _report(name, prepared, fitted)
+        model_file = _save(prepared, fitted.weights)
+    forget_training(prepared.checkpoint)
     return Result(
-        tracked.run_id,
+        prepared.tracked.run_id,
         name,
         trainable_parameters(prepared.model),
         fitted.best_epoch,
@@ -140,6 +127,64 @@ def run(config: DictConfig, directory: Path, sweep: Sweep | None = None) -> Resu
         fitted.history,
         model_file,
     )
+
+
+@graphs_released()
+def run_until(epochs: int, config: DictConfig, directory: Path, sweep: Sweep) -> None:
+    """Train a run to the end of a round of a search, and track its epochs and its model so far.
+
+    In MLflow it is finished, with the tag `stopped_after`. `run`, or this function with more
+    epochs, goes on from its checkpoint in the same MLflow run. The test split is not used.
+
+    Args:
+        epochs: the last epoch of the round.
+        config, directory, sweep: as for `run`.
+
+    Raises:
+        Exception: as `run`.
+    """
+    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
+    begun = Progress(directory).begun(identity_of(config, sweep))
+    if begun is not None and (tracking.stopped_after(begun.run_id) or 0) >= epochs:
+        return
+    with _started(config, directory, sweep) as prepared:
+        history, best_epoch = _train(prepared, epochs)
+        _save(prepared, best_model(directory, best_epoch))
+        prepared.tracked.log_report({"metric": asdict(prepared.task.metric)})
+        trained = len(history["validation/loss"])
+        prepared.tracked.set_tags({tracking.STOPPED_AFTER: trained})
+
+
+def forget_training(checkpoint: Checkpoint) -> None:
+    """Delete the files from which the training of a run could go on, here and in the store."""
+    checkpoint.remove()
+    if not tracking.is_on_this_machine():
+        remove_uploaded(checkpoint.run_id)
+    for best in checkpoint.directory.glob(best_model(checkpoint.directory, "*").name):
+        best.unlink()
+
+
+@contextlib.contextmanager
+def _started(config: DictConfig, directory: Path, sweep: Sweep) -> Iterator[_Prepared]:
+    """A context in which a run is tracked and ready to train, from where it was left if it was."""
+    directory.mkdir(parents=True, exist_ok=True)
+    progress, identity = Progress(directory), identity_of(config, sweep)
+    tracking.connect(config.tracking.uri, config.tracking.patience, wait=True)
+    tracking.refuse_other_machines([] if sweep.host is None else [sweep.host])
+    begun = _still_tracked(progress.begun(identity), directory)
+    with (
+        tracking.TrackedRun(
+            sweep.experiment,
+            sweep.run_name(config),
+            {**tags_of(config, sweep), "folder": directory.name},
+            flat(config),
+            sweep.parent_run_id,
+            run_id=begun.run_id if begun else None,
+        ) as tracked,
+        interruption.reraised(),
+    ):
+        progress.begin(identity, tracked.run_id)
+        yield _prepare(config, tracked, directory)
 
 
 def _still_tracked(begun: Begun | None, directory: Path) -> Begun | None:
@@ -153,7 +198,7 @@ def _still_tracked(begun: Begun | None, directory: Path) -> Begun | None:
     return None
 
 
-def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
+def _prepare(config: DictConfig, tracked: tracking.TrackedRun, directory: Path) -> _Prepared:
     """Load the data, build and compile the model, and log what is known before training."""
     tracked.log_text(OmegaConf.to_yaml(config, resolve=True), "configuration.yaml")
     task = load_task(config)
@@ -176,7 +221,9 @@ def _prepare(config: DictConfig, tracked: tracking.TrackedRun) -> _Prepared:
             **({} if task.metric.solved is None else {"solved": task.metric.solved}),
         }
     )
-    return _Prepared(config, task, model, _diagnosis(model, task, config, tracked))
+    diagnosis = _diagnosis(model, task, config, tracked)
+    checkpoint = Checkpoint(directory, tracked.run_id, task.fingerprint)
+    return _Prepared(config, task, model, diagnosis, tracked, directory, checkpoint)
 
 
 def _diagnosis(
@@ -188,35 +235,38 @@ def _diagnosis(
     return Diagnosis(network, task, config.diagnostics, training_steps(task, config), tracked)
 
 
-def _fit(
-    prepared: _Prepared,
-    directory: Path,
-    checkpoint: Checkpoint,
-    progress: Progress,
-    tracked: tracking.TrackedRun,
-) -> _Fitted:
-    """Train, and load the weights of the best epoch into the model.
+def _fit(prepared: _Prepared) -> _Fitted:
+    """Train, and load the weights of the best epoch into the model."""
+    history, best_epoch = _train(prepared)
+    weights = best_model(prepared.directory, best_epoch)
+    _load_weights(prepared.model, weights)
+    return _Fitted(history, best_epoch, weights)
+
+
+def _train(prepared: _Prepared, until: int | None = None) -> tuple[dict[str, list[float]], int]:
+    """Train up to an epoch, by default the last; returns the history and the best epoch.
 
     If training diverges, the run is tagged with where it did.
     """
-    config, task, model = prepared.config, prepared.task, prepared.model
+    task, tracked = prepared.task, prepared.tracked
     callbacks: list[keras.callbacks.Callback] = []
     if not tracking.is_on_this_machine():
-        minutes = config.tracking.checkpoint_minutes
-        callbacks.append(UploadedCheckpoints(tracked.run_id, checkpoint, minutes))
+        minutes = prepared.config.tracking.checkpoint_minutes
+        callbacks.append(UploadedCheckpoints(tracked.run_id, prepared.checkpoint, minutes))
     if task.model == "language":  # Such a task has a tokenizer.
         callbacks.append(EpochSamples(task.tokenizer, tracked))  # type: ignore[attr-defined]
     try:
-        history, best_epoch = fit(
-            model,
+        return fit(
+            prepared.model,
             task,
-            config,
+            prepared.config,
             tracked,
-            directory,
-            progress.report,
-            checkpoint,
+            prepared.directory,
+            Progress(prepared.directory).report,
+            prepared.checkpoint,
             prepared.diagnosis,
             callbacks,
+            until,
         )
     except DivergedError as error:
         tracked.set_tags(
@@ -227,9 +277,6 @@ def _fit(
             }
         )
         raise
-    weights = best_model(directory, best_epoch)
-    _load_weights(model, weights)
-    return _Fitted(history, best_epoch, weights)
 
 
 def _load_weights(model: keras.Model, best: Path) -> None:
@@ -242,11 +289,9 @@ def _load_weights(model: keras.Model, best: Path) -> None:
         ) from error
 
 
-def _report(
-    name: str, prepared: _Prepared, fitted: _Fitted, tracked: tracking.TrackedRun
-) -> Report:
+def _report(name: str, prepared: _Prepared, fitted: _Fitted) -> Report:
     """Evaluate the model on the test split, and log the report and the figures of the run."""
-    task, diagnosis = prepared.task, prepared.diagnosis
+    task, diagnosis, tracked = prepared.task, prepared.diagnosis, prepared.tracked
     report = task.evaluate(prepared.model)
     found = report.as_data(task.metric)
     if diagnosis:
@@ -293,8 +338,9 @@ def _log_result(tracked: tracking.TrackedRun, report: Report, best_epoch: int) -
         tracked.log_figure(confusion_matrix(name, confusion), f"{name}.png")
 
 
-def _save(task: Task, weights: Path, model_file: Path, tracked: tracking.TrackedRun) -> Path:
+def _save(prepared: _Prepared, weights: Path) -> Path:
     """Log the model and the files beside it that inference needs, with a digest of each."""
+    task, tracked, model_file = prepared.task, prepared.tracked, prepared.directory / MODEL_FILE
     shutil.copyfile(weights, model_file)
     tracked.log_file(model_file, "model")
     texts = {file: json.dumps(content) for file, content in task.model_files().items()}

@@ -1,12 +1,12 @@
 """The search that a command line asks for: a stage before the sweep."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from unrolled.comparison.halving import Asked, Halving
 from unrolled.console.refusals import RefusedError, unknown
 from unrolled.settings import search as settings
 from unrolled.sweeps.conf_errors import one_line
@@ -17,19 +17,8 @@ from unrolled.sweeps.values import check_section
 _NOT_SEARCHED = ("seed", "search", "baseline", "budgets", "by_budget", "tracking")
 
 
-@dataclass(frozen=True)
-class Search:
-    """A stage before the sweep that finds the best value of one key for each variant.
-
-    Attributes:
-        key: of the configuration.
-        values: that are tried.
-        seeds: of its runs; the sweep has none of them.
-    """
-
-    key: str
-    values: list[Any]
-    seeds: list[int]
+class Search(Asked):
+    """The search that a command line asks for."""
 
     @property
     def overrides(self) -> list[str]:
@@ -65,7 +54,7 @@ def search_of(
             f"search.seeds: {', '.join(map(str, sorted(shared)))} would be judged by what they "
             "chose; expected none of the seeds of the sweep."
         )
-    return Search(**section)
+    return Search(**{**section, "halving": _halving_of(section, configurations)})
 
 
 def _section_of(config: DictConfig) -> dict[str, Any] | None:
@@ -78,9 +67,32 @@ def _section_of(config: DictConfig) -> dict[str, Any] | None:
             f"search: expected key, values and seeds, or null; got {config.search!r} "
             f"({one_line(error)})."
         ) from error
-    if not isinstance(section, dict) or set(section) != set(settings.Search.model_fields):
-        raise RefusedError(f"search: expected key, values and seeds, or null; got {section}.")
+    fields = settings.Search.model_fields
+    required = {name for name, field in fields.items() if field.is_required()}
+    if not isinstance(section, dict) or not required <= set(section) <= set(fields):
+        raise RefusedError(
+            f"search: expected key, values and seeds, or null; got {section}. It may have halving "
+            "as well."
+        )
     return section
+
+
+def _halving_of(section: Mapping[str, Any], configurations: Sequence[DictConfig]) -> Halving | None:
+    """The rounds of a search, the same for every variant; None if no value is stopped early."""
+    factor = section.get("halving")
+    if factor is None:
+        return None
+    found = {each.budget.epochs for each in configurations}
+    if section["key"] == "budget.epochs":
+        found.update(section["values"])
+    if len(found) > 1:
+        raise RefusedError(
+            "search.halving: expected one value of budget.epochs, so that the rounds are the same "
+            f"for every variant, got {', '.join(map(str, sorted(found)))}. Set "
+            "budget.epochs=<number>, or search.halving=null."
+        )
+    (epochs,) = found
+    return Halving.of(factor, epochs, len(section["values"]))
 
 
 def _check_key(key: Any, config: DictConfig, values: Mapping[str, list[str]]) -> None:

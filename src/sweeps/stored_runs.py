@@ -90,7 +90,7 @@ def take_over(config: DictConfig, directory: Path, sweep: Sweep) -> None:
     if run is None:
         return
     progress.check(identity, _identity_in_store(run, identity))
-    if run.status != "FINISHED":
+    if run.status != "FINISHED" or tracking.STOPPED_AFTER in run.tags:
         _download_checkpoint(run.run_id, directory)
     progress.begin(identity, run.run_id)
 

@@ -28,6 +28,8 @@ class Sweep:
         resumed: whether an earlier command has started it.
         process: the process id of the sweep; workers end when it ends.
         host: the machine of that process.
+        until: the epoch after which this round of the search ends; None if runs are trained to the
+            end of their budget.
     """
 
     experiment: str = SINGLE
@@ -39,6 +41,7 @@ class Sweep:
     resumed: bool = False
     process: int | None = None
     host: str | None = None
+    until: int | None = None
 
     def save(self, directory: Path) -> None:
         """Write it to the folder that contains the folders of the runs.

@@ -70,6 +70,7 @@ def fit(
     checkpoint: Checkpoint,
     diagnosis: Diagnosis | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    until: int | None = None,
 ) -> tuple[dict[str, list[float]], int]:
     """Train for the epochs of the budget, and save the model of the best epoch.
 
@@ -87,6 +88,8 @@ def fit(
         checkpoint: saves the state of training after each epoch.
         diagnosis: the callback that measures gradient flow and gates.
         callbacks: called after all others at the end of an epoch.
+        until: the epoch to stop after, from 1; None for the last epoch of the budget, which also
+            decides on the learning rates of a schedule.
 
     Returns:
         The values of each metric after each epoch, and the best epoch, counted from 1.
@@ -108,7 +111,7 @@ def fit(
         task.training_batches(batch_size, config.seed, window, done),
         validation_data=task.validation_batches(batch_size, window),
         initial_epoch=done,
-        epochs=config.budget.epochs,
+        epochs=until or config.budget.epochs,
         shuffle=False,  # the batches come shuffled
         callbacks=[
             _Watched(watch),
@@ -118,7 +121,7 @@ def fit(
             *([_Decay(config.training, log)] if config.training.decay else []),
             _SaveCheckpoint(checkpoint, resumed),
             *callbacks,
-            _ProgressReport(report_progress),
+            _ProgressReport(report_progress, config.budget.epochs),
         ],
         verbose=0,
     )
@@ -304,13 +307,19 @@ class _EpochLog(keras.callbacks.Callback):
 
 
 class _ProgressReport(keras.callbacks.Callback):
-    """Reports, about twice a second, the fraction of all training batches that is done."""
+    """Reports, about twice a second, the fraction of all training batches that is done.
+
+    Args:
+        report: called with it.
+        epochs: of the whole training.
+    """
 
     async_safe = True  # It reads no metric, so Keras need not wait for one after every batch.
 
-    def __init__(self, report: Callable[[float], None]):
+    def __init__(self, report: Callable[[float], None], epochs: int):
         super().__init__()
         self._report = report
+        self._epochs = epochs
         self._epoch = 0
         self._next = 0.0
 
@@ -323,7 +332,7 @@ class _ProgressReport(keras.callbacks.Callback):
         if now >= self._next:
             self._next = now + _SECONDS_BETWEEN_REPORTS
             done = self._epoch + (batch + 1) / self.params["steps"]
-            self._report(done / self.params["epochs"])
+            self._report(done / self._epochs)
 
     def on_train_end(self, logs=None):  # noqa: ARG002
-        self._report(1.0)
+        self._report(self.params["epochs"] / self._epochs)

@@ -27,6 +27,7 @@ from unrolled.tracking.reading import (
     read_sweep,
     run_of_sweep,
     status_of,
+    stopped_after,
 )
 from unrolled.tracking.secrets import masked
 from unrolled.tracking.store import (
@@ -41,6 +42,7 @@ from unrolled.tracking.writing import (
     BASELINES,
     REPORT,
     SETTINGS,
+    STOPPED_AFTER,
     RunWriter,
     TrackedRun,
     start_sweep,
@@ -51,6 +53,7 @@ __all__ = [
     "FAILURE",
     "REPORT",
     "SETTINGS",
+    "STOPPED_AFTER",
     "DeletedError",
     "Failure",
     "Files",
@@ -83,4 +86,5 @@ __all__ = [
     "run_of_sweep",
     "start_sweep",
     "status_of",
+    "stopped_after",
 ]

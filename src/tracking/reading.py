@@ -18,7 +18,7 @@ from unrolled.tracking.patience import PatientClient, patience
 from unrolled.tracking.record import read_record
 from unrolled.tracking.secrets import masked
 from unrolled.tracking.store import experiment_id, restore_experiment, restore_run
-from unrolled.tracking.writing import REPORT
+from unrolled.tracking.writing import REPORT, STOPPED_AFTER
 
 _UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # The latter for a malformed id.
 _RUNS_PER_QUERY = 500  # Some databases limit the number of values in a query.
@@ -161,13 +161,26 @@ def _fraction(run: Run) -> float:
 
 def status_of(run_id: str) -> str | None:
     """Returns MLflow's status of a run, such as FINISHED; None if it is missing or deleted."""
+    run = _active(run_id)
+    return None if run is None else run.info.status
+
+
+def stopped_after(run_id: str) -> int | None:
+    """Returns the number of epochs after which a search stopped a run, else None."""
+    run = _active(run_id)
+    if run is None or run.info.status != "FINISHED" or STOPPED_AFTER not in run.data.tags:
+        return None
+    return int(run.data.tags[STOPPED_AFTER])
+
+
+def _active(run_id: str) -> Run | None:
     try:
         run = PatientClient().get_run(run_id)
     except MlflowException as error:
         if error.error_code not in _UNKNOWN:
             raise
         return None
-    return run.info.status if run.info.lifecycle_stage == "active" else None
+    return run if run.info.lifecycle_stage == "active" else None
 
 
 def _run(client: PatientClient, run_id: str, what: str) -> Run:

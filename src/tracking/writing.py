@@ -32,6 +32,8 @@ from unrolled.tracking.store import experiment_id
 
 SETTINGS = "settings"  # The tag of a run with the settings that its sweep varies, a JSON object.
 BASELINES = "baselines"  # The tag of a sweep with its baselines as typed, a JSON list.
+STOPPED_AFTER = "stopped_after"
+"""The tag of a run of a search that was stopped early, with the number of its epochs."""
 REPORT = "report.json"
 
 _PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 1000  # The limits of MLflow's log_batch.
@@ -261,7 +263,7 @@ class TrackedRun(RunWriter):
     def _reopen(self, run: Run, tags: Mapping[str, Any]) -> None:
         self.set_tags(tags)
         self._client.update_run(self.run_id, status="RUNNING")
-        for tag in {"error", FAILURE} & set(run.data.tags):
+        for tag in {"error", FAILURE, STOPPED_AFTER} & set(run.data.tags):
             self._client.delete_tag(self.run_id, tag)
 
     @contextlib.contextmanager

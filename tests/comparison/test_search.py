@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from tests.comparison.made_up import ACCURACY, MSE, record
 from unrolled import tracking
 from unrolled.comparison import search
+from unrolled.comparison.halving import Asked, Halving
 from unrolled.comparison.sections import columns_of
 from unrolled.console.refusals import RefusedError
 from unrolled.project import CONFIGURATION
@@ -45,6 +46,18 @@ REFUSED = [
     ([asked(), f"{KEY}=0.1,0.2"], f"search.key: {KEY} is set or swept as well"),
     ([asked(), f"{KEY}=0.1"], f"search.key: {KEY} is set or swept as well"),
     ([f"{asked()},null"], "search: expected one search"),
+    *(
+        ([asked(halving=wrong)], f"search.halving: expected an integer of at least 2, .* {shown}")
+        for wrong, shown in ((1, "1"), (0, "0"), (2.5, "2.5"), ("many", "'many'"), (True, "true"))
+    ),
+    (
+        [asked(halving=2), "budget.epochs=4,8"],
+        "search.halving: expected one value of budget.epochs, .* got 4, 8. Set budget.epochs=",
+    ),
+    (
+        [asked(halving=2, key="budget.epochs", values="[4,9]")],
+        "search.halving: expected one value of budget.epochs, .* got 4, 9.* Set budget.epochs=",
+    ),
 ]
 
 
@@ -60,6 +73,27 @@ def test_a_search_has_every_variant_with_every_value_and_seed():
     assert plan.search.overrides == [f"{KEY}=0.001,0.01", "seed=101,102"]
     assert {config.training.learning_rate for config in plan.configurations} == {0.001, 0.01}
     assert make_plan([*AXES]).search_runs == 0
+
+
+def test_a_search_with_halving_has_the_same_rounds_for_every_variant():
+    plan = make_plan([*AXES, asked(values="[0.001,0.003,0.01]", halving=3), "budget.epochs=9"])
+    assert plan.search.halving == Halving(3, [3, 9])
+    assert plan.search_runs == 2 * 3 * 2
+    # Of each variant and seed three values are trained for 3 epochs, and one for 6 more.
+    assert plan.trained_runs == pytest.approx(plan.runs + 2 * 2 * (3 * 3 + 6) / 9)
+    whole = make_plan([*AXES, asked(halving="null")])
+    assert (whole.search.halving, whole.trained_runs) == (None, whole.runs + whole.search_runs)
+
+
+def test_halving_with_too_few_epochs_is_one_round_and_with_few_values_two():
+    assert make_plan([*AXES, asked(halving=3), "budget.epochs=2"]).search.halving.rungs == [2]
+    assert make_plan([*AXES, asked(halving=3), "budget.epochs=9"]).search.halving.rungs == [3, 9]
+
+
+def test_an_experiment_in_the_package_is_searched_with_halving():
+    plan = make_plan(["experiment=gate_variants", "search.halving=3"])
+    assert plan.search.halving == Halving(3, [3, 7, 20])
+    assert make_plan(["experiment=gate_variants"]).search.halving is None
 
 
 @pytest.fixture
@@ -87,6 +121,11 @@ def test_an_experiment_file_asks_for_a_search_that_the_command_line_changes(expe
         make_plan([experiment_file, "search.value=[1,2]"])
 
 
+def searched(*values, seeds=(101, 102), halving=None):
+    """A search for the best of these values."""
+    return Asked(KEY, values, seeds, halving)
+
+
 def tried(variant, value, curve, metric=MSE, status="FINISHED", losses=None):
     """A run of the search with this metric and these losses after each epoch."""
     run = record(variant, 0.5, metric)
@@ -108,11 +147,11 @@ def test_the_best_mean_of_the_best_epochs_is_chosen():
             tried("gru", 0.1, [0.8, 0.7], metric),
             record("gru", 0.0),
         ]
-        (choice,) = search.choices(runs, KEY, [0.001, 0.01, 0.1])
+        (choice,) = search.choices(runs, searched(0.001, 0.01, 0.1))
         assert choice.value == best
         assert choice.trials[1].mean == pytest.approx(0.15 if metric is MSE else 0.65)
         assert choice.at_the_edge == (best == 0.1)
-        assert bool(search.sentences([choice], KEY, 2)) == choice.at_the_edge
+        assert bool(search.sentences([choice], KEY)) == choice.at_the_edge
     assert search.chosen([choice]) == [({"cell": "gru"}, 0.1)]
 
 
@@ -123,10 +162,10 @@ def test_of_equal_accuracies_that_of_the_lower_loss_is_chosen():
         tried("gru", 0.1, [1.0, 1.0], ACCURACY, losses=[0.15, 0.4]),
     ]
     for values in ([0.001, 0.01, 0.1], [0.1, 0.01, 0.001]):
-        (choice,) = search.choices(runs, KEY, values)
+        (choice,) = search.choices(runs, searched(*values))
         assert choice.value == 0.01
         assert {t.value: t.loss for t in choice.trials} == {0.001: 0.2, 0.01: 0.1, 0.1: 0.15}
-    assert "ties are broken by the lowest loss" in search.caption([choice], KEY)
+    assert "ties are broken by the lowest loss" in search.caption([choice], searched(*values))
 
 
 def test_a_run_that_failed_counts_as_worst():
@@ -140,11 +179,11 @@ def test_a_run_that_failed_counts_as_worst():
     ]
     for run in runs[3:]:
         run.tags[tracking.FAILURE] = tracking.Failure.DIVERGED
-    gru, lstm = search.choices(runs, KEY, [0.001, 0.01])
+    gru, lstm = search.choices(runs, searched(0.001, 0.01))
     assert gru.value == 0.001
     assert lstm.value is None
     assert search.chosen([gru, lstm]) == [({"cell": "gru"}, 0.001)]
-    columns = columns_of(search.table([gru, lstm], KEY))
+    columns = columns_of(search.table([gru, lstm], searched(0.001, 0.01)))
     assert columns["learning_rate=0.01"] == ["0.000100, 1 failed", "1 failed"]
     assert columns["chosen"] == ["0.001", "its own: all failed"]
 
@@ -154,9 +193,9 @@ def test_a_run_that_was_stopped_counts_for_nothing_and_the_search_is_said_to_be_
     stopped = tried("gru", 0.01, [], status="FAILED")
     stopped.tags[tracking.FAILURE] = failure
     runs = [tried("gru", 0.001, [0.16]), tried("gru", 0.01, [0.1]), tried("gru", 0.001, [0.16])]
-    (choice,) = search.choices([*runs, stopped], KEY, [0.001, 0.01])
+    (choice,) = search.choices([*runs, stopped], searched(0.001, 0.01))
     assert [(trial.runs, trial.failed) for trial in choice.trials] == [(2, 0), (1, 0)]
-    assert "stopped before its end for gru" in search.sentences([choice], KEY, 2)[0]
+    assert "stopped before its end for gru" in search.sentences([choice], KEY)[0]
 
 
 def test_a_run_gets_the_value_of_its_variant_and_no_other_does():

@@ -195,7 +195,9 @@ class Trial:
         found = {
             run.info.run_id: (run.info.end_time, dict(run.data.metrics))
             for run in everything
-            if run.info.status == "FINISHED" and run.data.tags.get("role") != "sweep"
+            if run.info.status == "FINISHED"
+            and run.data.tags.get("role") != "sweep"
+            and tracking.STOPPED_AFTER not in run.data.tags  # It may go on.
         }
         for run_id, before in self.finished.items():
             if found.get(run_id) != before:

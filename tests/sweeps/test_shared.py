@@ -113,3 +113,14 @@ def test_ray_is_refused_without_its_package(monkeypatch):
     monkeypatch.setattr(launchers, "find_spec", lambda _: None)
     with pytest.raises(RefusedError, match=r"not installed. Install it with .venv/bin/pip"):
         make_plan([f"hydra/launcher={RAY}"])
+
+
+def test_halving_is_refused_without_a_common_folder(monkeypatch):
+    from unrolled.console.refusals import RefusedError
+    from unrolled.sweeps import launchers
+    from unrolled.sweeps.plan import make_plan
+
+    monkeypatch.setattr(launchers, "find_spec", lambda name: name)
+    search = "search={key: training.learning_rate, values: [0.01,0.001], seeds: [9], halving: 2}"
+    with pytest.raises(RefusedError, match="needs a folder that all runs of the sweep see"):
+        make_plan([f"hydra/launcher={RAY}", search])
