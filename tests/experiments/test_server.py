@@ -1,6 +1,7 @@
 """`make server`: its command line, its files, and MLflow on PostgreSQL where both are installed."""
 
 import base64
+import configparser
 import json
 import os
 import pwd
@@ -14,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from experiments import postgres, server
 from experiments.postgres import Postgres
@@ -99,6 +101,28 @@ def test_the_configuration_is_private_and_knows_the_names_of_the_server(tmp_path
     assert made["MLFLOW_AUTH_CONFIG_PATH"] == str(configuration)
     assert mode(configuration) == 0o600
     assert "admin_password = admin-secret" in configuration.read_text()
+
+
+def test_the_containers_have_the_same_settings(tmp_path):
+    options = server.parsed(["port=5000"])
+    own = server.environment(options, tmp_path, SECRETS, "postgresql://u:p@h/d")
+    composed = yaml.safe_load((PROJECT / "deploy" / "compose.yaml").read_text())
+    theirs = composed["services"]["mlflow"]["environment"]
+    assert own.keys() >= theirs.keys() - {"MLFLOW_AUTH_ADMIN_PASSWORD"}
+    for name in ("POOL_SIZE", "MAX_OVERFLOW"):
+        assert (
+            str(theirs[f"MLFLOW_SQLALCHEMYSTORE_{name}"]) == own[f"MLFLOW_SQLALCHEMYSTORE_{name}"]
+        )
+    most = theirs["MLFLOW_WORKERS"] * server._CONNECTIONS + 20
+    assert f"max_connections={most}" in composed["services"]["database"]["command"]
+    written = configparser.ConfigParser(interpolation=None)
+    written.read(tmp_path / "basic_auth.ini")
+    content = configparser.ConfigParser(interpolation=None)
+    content.read_string(composed["configs"]["basic_auth"]["content"])
+    differ = {"admin_password", "database_uri"}
+    assert written["mlflow"].keys() - {"admin_password"} == content["mlflow"].keys()
+    for key in content["mlflow"].keys() - differ:
+        assert content["mlflow"][key] == written["mlflow"][key]
 
 
 def test_a_folder_that_a_server_uses_is_refused(tmp_path):
