@@ -100,19 +100,20 @@ def test_conf_has_the_names_on_command_lines(name):
 
 
 @pytest.fixture
-def login_node(tmp_path, monkeypatch):
-    """A machine with the commands of SLURM, where a plan for a cluster is made; none is run."""
+def _on_a_cluster(tmp_path, monkeypatch):
+    """A machine that has the commands of SLURM and the package of Ray; none of them is run."""
     command = tmp_path / "bin" / "sbatch"
     command.parent.mkdir()
     command.touch(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join([str(command.parent), os.environ["PATH"]]))
+    monkeypatch.setattr("unrolled.sweeps.launchers.find_spec", lambda name: name)
 
 
 COMMANDS = sorted({command for name in PAGES for command in commands(name)})
 OWN = {"open_forget_gate", "mine", "first_symbol", "complaints"}  # Of docs/extending.md.
 
 
-@pytest.mark.usefixtures("login_node")
+@pytest.mark.usefixtures("_on_a_cluster")
 @pytest.mark.parametrize(
     "command",
     [
